@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The argument rules of every op, for callers of torch.ops.dark. Mirrors `darkpose_ext/_checks.py`
+// word for word. Thrown directly, without torch's check macro, whose message would begin with a
+// source path.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <stdexcept>
+
+#include "common.h"
+
+namespace dark {
+
+constexpr int64_t kMaxTaps = 63;  // lists travel to CUDA kernels by value
+constexpr int64_t kMaxJoints = 1024;
+
+template <typename... Parts>
+void require(bool holds, const Parts&... parts) {
+  if (holds) return;
+  std::ostringstream message;
+  (message << ... << parts);
+  throw std::runtime_error(message.str());
+}
+
+inline const char* type_name(ScalarType type) {
+  switch (type) {
+    case ScalarType::Double: return "float64";
+    case ScalarType::Float: return "float32";
+    case ScalarType::Half: return "float16";
+    case ScalarType::BFloat16: return "bfloat16";
+    case ScalarType::Byte: return "uint8";
+    case ScalarType::Char: return "int8";
+    case ScalarType::Short: return "int16";
+    case ScalarType::Int: return "int32";
+    case ScalarType::Long: return "int64";
+    case ScalarType::Bool: return "bool";
+    default: return "another type";
+  }
+}
+
+inline bool is_floating(ScalarType type) {
+  return type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::Half ||
+         type == ScalarType::BFloat16;
+}
+
+template <typename Numbers>
+std::string list_text(const Numbers& numbers) {
+  std::ostringstream text;
+  text << '[';
+  for (size_t i = 0; i < numbers.size(); ++i) text << (i == 0 ? "" : ", ") << numbers[i];
+  text << ']';
+  return text.str();
+}
+
+inline std::string shape_text(const Tensor& t) { return list_text(sizes_of(t)); }
+
+inline void check_floating(const char* op, const char* name, const Tensor& t) {
+  require(is_floating(t.scalar_type()), op, ": ", name,
+          " must be float16, bfloat16, float32 or float64, got ", type_name(t.scalar_type()));
+}
+
+inline void check_heatmaps(const char* op, const Tensor& heatmaps, int64_t least_dims) {
+  check_floating(op, "heatmaps", heatmaps);
+  const char* shape = least_dims == 3 ? "[..., K, H, W]" : "[..., H, W]";
+  require(heatmaps.dim() >= least_dims, op, ": heatmaps must be ", shape, ", got ",
+          shape_text(heatmaps));
+  require(heatmaps.size(heatmaps.dim() - 2) >= 1 && heatmaps.size(heatmaps.dim() - 1) >= 1, op,
+          ": heatmaps must have at least one row and one column, got ", shape_text(heatmaps));
+}
+
+// Another floating-point argument: its shape, and the device of the op's first one.
+inline void check_like(const char* op, const char* name, const Tensor& t,
+                       const std::vector<int64_t>& shape, const char* first_name,
+                       const Tensor& first) {
+  check_floating(op, name, t);
+  require(sizes_of(t) == shape, op, ": ", name, " must be ", list_text(shape), " to go with ",
+          first_name, " ", shape_text(first), ", got ", shape_text(t));
+  require(t.device() == first.device(), op, ": ", name, " must be on the device of ", first_name);
+}
+
+inline void check_transform(const char* op, const std::optional<Tensor>& transform,
+                            const char* first_name, const Tensor& first, int64_t own_dims) {
+  if (transform)
+    check_like(op, "transform", *transform, leading_sizes(first, own_dims, {2, 3}), first_name,
+               first);
+}
+
+inline void check_taps(const char* op, const std::vector<double>& taps) {
+  const int64_t n = static_cast<int64_t>(taps.size());
+  require(n % 2 == 1 && n <= kMaxTaps, op, ": taps must be an odd number of values, at most ",
+          kMaxTaps, ", got ", n);
+  for (int64_t i = 0; i < n; ++i)
+    require(std::isfinite(taps[i]) && taps[i] == taps[n - 1 - i], op,
+            ": taps must be finite and symmetric, got ", list_text(taps));
+}
+
+inline void check_sigma(const char* op, double sigma) {
+  require(sigma > 0 && std::isfinite(sigma), op, ": sigma must be positive and finite, got ",
+          sigma);
+}
+
+inline void check_choice(const char* op, const char* name, const std::string& value,
+                         const std::vector<std::string>& choices) {
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  std::string known;
+  for (const std::string& choice : choices) known += (known.empty() ? "" : ", ") + choice;
+  require(false, op, ": ", name, " must be one of ", known, ", got ", value);
+}
+
+inline void check_targets(const char* op, const Tensor& joints, const Tensor& weights, double sigma,
+                          const std::optional<Tensor>& transform, const std::string& rounding) {
+  check_floating(op, "joints", joints);
+  require(joints.dim() >= 2 && joints.size(joints.dim() - 1) == 2, op,
+          ": joints must be [..., K, 2], got ", shape_text(joints));
+  check_like(op, "weights", weights, leading_sizes(joints, 1), "joints", joints);
+  check_sigma(op, sigma);
+  check_choice(op, "rounding", rounding, {"none", "floor", "ceil", "round"});
+  check_transform(op, transform, "joints", joints, 2);
+}
+
+inline void check_encode(const Tensor& joints, const Tensor& weights, int64_t height, int64_t width,
+                         double sigma, const std::optional<Tensor>& transform,
+                         const std::string& rounding, const std::optional<ScalarType>& dtype) {
+  check_targets("encode", joints, weights, sigma, transform, rounding);
+  require(height >= 1 && width >= 1, "encode: height and width must be at least 1, got ", height,
+          " and ", width);
+  require(!dtype || is_floating(*dtype),
+          "encode: dtype must be float16, bfloat16, float32 or float64, got ",
+          dtype ? type_name(*dtype) : "");
+}
+
+inline void check_modulate(const Tensor& heatmaps, const std::vector<double>& taps,
+                           const std::string& rescale) {
+  check_heatmaps("modulate", heatmaps, 2);
+  check_taps("modulate", taps);
+  check_choice("modulate", "rescale", rescale, {"minmax", "max", "none"});
+}
+
+inline void check_flip(const Tensor& heatmaps, const std::optional<Tensor>& flipped,
+                       const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift) {
+  const char* op = "decode";
+  const int64_t joints = heatmaps.size(heatmaps.dim() - 3);
+  if (!flipped) {
+    require(!flip_index && flip_shift == 0, op,
+            ": flip_index and flip_shift need flipped, got none");
+    return;
+  }
+  check_like(op, "flipped", *flipped, sizes_of(heatmaps), "heatmaps", heatmaps);
+  require(flipped->scalar_type() == heatmaps.scalar_type(), op,
+          ": flipped must have the type of heatmaps, ", type_name(heatmaps.scalar_type()), ", got ",
+          type_name(flipped->scalar_type()));
+  require(flip_shift >= 0, op, ": flip_shift must not be negative, got ", flip_shift);
+  require(joints <= kMaxJoints, op, ": flipped serves at most ", kMaxJoints, " joints, got ",
+          joints);
+  if (!flip_index) return;
+  std::vector<int64_t> sorted = *flip_index;
+  std::sort(sorted.begin(), sorted.end());
+  bool permutation = static_cast<int64_t>(sorted.size()) == joints;
+  for (size_t i = 0; i < sorted.size(); ++i)
+    permutation = permutation && sorted[i] == static_cast<int64_t>(i);
+  require(permutation, op, ": flip_index must be a permutation of 0 to ", joints - 1, ", got ",
+          list_text(*flip_index));
+}
+
+inline void check_decode(const Tensor& heatmaps, const std::vector<double>& taps,
+                         const std::optional<Tensor>& flipped,
+                         const std::optional<Tensor>& transform, const std::string& method,
+                         const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift,
+                         double max_shift) {
+  check_heatmaps("decode", heatmaps, 3);
+  check_choice("decode", "method", method, {"argmax", "standard", "second_max", "dark"});
+  require(method == "dark" || taps.empty(), "decode: taps belong to method dark, got ", taps.size(),
+          " with ", method);
+  if (!taps.empty()) check_taps("decode", taps);
+  check_flip(heatmaps, flipped, flip_index, flip_shift);
+  require(max_shift >= 0, "decode: max_shift must not be negative, got ", max_shift);
+  check_transform("decode", transform, "heatmaps", heatmaps, 3);
+}
+
+inline void check_heatmap_mse(const char* op, const Tensor& heatmaps, const Tensor& joints,
+                              const Tensor& weights, double sigma,
+                              const std::optional<Tensor>& transform, const std::string& rounding) {
+  check_heatmaps(op, heatmaps, 3);
+  check_like(op, "joints", joints, leading_sizes(heatmaps, 2, {2}), "heatmaps", heatmaps);
+  check_targets(op, joints, weights, sigma, transform, rounding);
+}
+
+inline void check_heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps,
+                                       const Tensor& joints, const Tensor& weights, double sigma,
+                                       const std::optional<Tensor>& transform,
+                                       const std::string& rounding) {
+  const char* op = "heatmap_mse_backward";
+  check_heatmap_mse(op, heatmaps, joints, weights, sigma, transform, rounding);
+  check_like(op, "grad", grad, leading_sizes(heatmaps, 2), "heatmaps", heatmaps);
+}
+
+}  // namespace dark

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every op needs of torch: its stable-ABI types, dispatch on the element type, and a strided
+// view of heatmaps.
+#pragma once
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+namespace dark {
+
+using torch::headeronly::BFloat16;
+using torch::headeronly::Half;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// float16, bfloat16 and float32 are computed in float32, float64 in float64.
+template <typename T>
+using Arithmetic = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+inline ScalarType arithmetic_type(ScalarType type) {
+  return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+// Calls f with a zero of the element type, which a check has found to be one of the four.
+// A template where THO_DISPATCH_V2 would split f at its commas.
+template <typename F>
+void dispatch_floating(ScalarType type, F&& f) {
+  switch (type) {
+    case ScalarType::Double: return f(double{});
+    case ScalarType::Half: return f(Half{});
+    case ScalarType::BFloat16: return f(BFloat16{});
+    default: return f(float{});
+  }
+}
+
+// `like` gives the device; the result is contiguous.
+inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type, const Tensor& like) {
+  return torch::stable::new_empty(like, sizes, type);
+}
+
+// The tensor itself where it already has this type and is contiguous, else a copy that has.
+inline Tensor contiguous_as(const Tensor& t, ScalarType type) {
+  const Tensor typed = t.scalar_type() == type ? t : torch::stable::to(t, type);
+  return typed.is_contiguous() ? typed : torch::stable::contiguous(typed);
+}
+
+inline std::optional<Tensor> contiguous_as(const std::optional<Tensor>& t, ScalarType type) {
+  return t ? std::optional<Tensor>(contiguous_as(*t, type)) : std::nullopt;
+}
+
+inline std::vector<int64_t> sizes_of(const Tensor& t) {
+  return {t.sizes().begin(), t.sizes().end()};
+}
+
+// The sizes of t without the last `dropped` dimensions, followed by `tail`.
+inline std::vector<int64_t> leading_sizes(const Tensor& t, int64_t dropped,
+                                          std::vector<int64_t> tail = {}) {
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end() - dropped);
+  sizes.insert(sizes.end(), tail.begin(), tail.end());
+  return sizes;
+}
+
+// Heatmaps [B..., K, H, W] (or one map [H, W]) as maps that are strided alike, whatever their
+// layout. Offsets are 64-bit: a batch may hold more than 2^31 elements.
+struct Maps {
+  int64_t count = 1, joints = 1, height = 1, width = 1;
+  int64_t stride_person = 0, stride_joint = 0, stride_row = 0, stride_column = 0;
+
+  int64_t offset(int64_t person, int64_t joint) const {
+    return person * stride_person + joint * stride_joint;
+  }
+  int64_t size() const { return height * width; }
+  // One map's elements lie side by side in row-major order.
+  bool dense() const {
+    return (stride_column == 1 || width == 1) && (stride_row == width || height == 1);
+  }
+};
+
+// Returns t, or a contiguous copy where B... cannot be walked with one stride, and describes it in
+// `maps`.
+inline Tensor strided_maps(const Tensor& t, Maps& maps) {
+  const int64_t batch_dims = t.dim() - 3;
+  bool one_stride = true;
+  for (int64_t d = 0; d + 1 < batch_dims; ++d)
+    one_stride = one_stride && (t.size(d) == 1 || t.stride(d) == t.size(d + 1) * t.stride(d + 1));
+  const Tensor view = one_stride ? t : torch::stable::contiguous(t);
+  maps.height = view.size(view.dim() - 2);
+  maps.width = view.size(view.dim() - 1);
+  maps.stride_row = view.stride(view.dim() - 2);
+  maps.stride_column = view.stride(view.dim() - 1);
+  if (batch_dims >= 0) {
+    maps.joints = view.size(batch_dims);
+    maps.stride_joint = view.stride(batch_dims);
+  }
+  if (batch_dims > 0) maps.stride_person = view.stride(batch_dims - 1);
+  maps.count = 1;
+  for (int64_t d = 0; d < view.dim() - 2; ++d) maps.count *= view.size(d);
+  return view;
+}
+
+}  // namespace dark

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// modulate: each map convolved with the taps in both directions, zeros outside (Eq 10), then
+// rescaled (Eq 11). A map is read once and written once; what lies between stays in cache.
+#include "../modulate.h"
+
+#include <algorithm>
+
+#include "../checks.h"
+#include "../library.h"
+#include "parallel.h"
+
+namespace dark {
+namespace {
+
+// What one thread needs between the two directions.
+template <typename A>
+struct Scratch {
+  std::vector<A> padded;  // one row with `reach` zeros at either end
+  std::vector<A>
+      blurred;  // the map, convolved along the rows, with `reach` rows of zeros above and below
+  Scratch(const Maps& maps, int64_t reach)
+      : padded(maps.width + 2 * reach), blurred((maps.height + 2 * reach) * maps.width) {}
+};
+
+// out[i] = sum over t of taps[t] * in[i + t * stride], in the order of the taps.
+template <typename A>
+void convolve_row(const A* in, int64_t stride, const std::vector<A>& taps, A* out, int64_t width) {
+  std::fill_n(out, width, A(0));
+  for (const A tap : taps) {
+    for (int64_t i = 0; i < width; ++i) out[i] += tap * in[i];
+    in += stride;
+  }
+}
+
+template <typename T, typename A>
+Range<A> convolve_map(const Maps& maps, const T* in, const std::vector<A>& taps,
+                      Scratch<A>& scratch, A* out) {
+  const int64_t reach = static_cast<int64_t>(taps.size()) / 2;
+  A* rows = scratch.blurred.data() + reach * maps.width;
+  A highest = -INFINITY;
+  for (int64_t y = 0; y < maps.height; ++y) {
+    const T* row = in + y * maps.stride_row;
+    for (int64_t x = 0; x < maps.width; ++x) {
+      const A value = static_cast<A>(row[x * maps.stride_column]);
+      scratch.padded[reach + x] = value;
+      highest = highest_or_nan(highest, value);
+    }
+    convolve_row(scratch.padded.data(), 1, taps, rows + y * maps.width, maps.width);
+  }
+  Range<A> range{highest, INFINITY, -INFINITY};
+  for (int64_t y = 0; y < maps.height; ++y, out += maps.width) {
+    convolve_row(scratch.blurred.data() + y * maps.width, maps.width, taps, out, maps.width);
+    for (int64_t x = 0; x < maps.width; ++x) {
+      range.top = highest_or_nan(range.top, out[x]);
+      range.bottom = lowest_or_nan(range.bottom, out[x]);
+    }
+  }
+  return range;
+}
+
+// heatmaps [..., H, W] -> [..., H, W], contiguous
+Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string rescale) {
+  check_modulate(heatmaps, taps, rescale);
+  Maps maps;
+  const Tensor view = strided_maps(heatmaps, maps);
+  const Tensor out = empty(sizes_of(heatmaps), arithmetic_type(heatmaps.scalar_type()), heatmaps);
+  const Rescale rule = parse_rescale(rescale);
+  dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    using A = Arithmetic<T>;
+    const std::vector<A> typed_taps(taps.begin(), taps.end());
+    parallel_over_maps(maps.count, maps.size(), [&](int64_t begin, int64_t end) {
+      Scratch<A> scratch(maps, static_cast<int64_t>(taps.size()) / 2);
+      for (int64_t map = begin; map < end; ++map) {
+        const T* in = view.const_data_ptr<T>() + maps.offset(map / maps.joints, map % maps.joints);
+        A* result = out.mutable_data_ptr<A>() + map * maps.size();
+        const Line<A> line = rescaling(rule, convolve_map(maps, in, typed_taps, scratch, result));
+        for (int64_t i = 0; i < maps.size(); ++i) result[i] = line(result[i]);
+      }
+    });
+  });
+  return out;
+}
+
+}  // namespace
+
+DARK_CPU_KERNELS(m) { m.impl("modulate", TORCH_BOX(&modulate)); }
+}  // namespace dark

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every CPU kernel is parallel over maps, in torch's own thread pool.
+#pragma once
+#include <algorithm>
+
+#include "../common.h"
+
+namespace dark {
+
+// Calls f(begin, end) for ranges of maps, each worth a thread: about 20 microseconds of work.
+template <typename F>
+void parallel_over_maps(int64_t maps, int64_t elements_per_map, F&& f) {
+  constexpr int64_t kElements = 1 << 17;
+  const int64_t grain = std::max<int64_t>(1, kElements / std::max<int64_t>(1, elements_per_map));
+  if (maps <= grain) {
+    if (maps > 0) f(int64_t{0}, maps);
+    return;
+  }
+  torch::stable::parallel_for(0, maps, grain, f);
+}
+
+}  // namespace dark

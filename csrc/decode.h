@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host side of decode on every device: the arguments, checked and laid out as the kernels read
+// them.
+#pragma once
+#include <algorithm>
+
+#include "checks.h"
+#include "common.h"
+#include "flip.h"
+#include "peak.h"
+#include "taylor.h"
+
+namespace dark {
+
+enum class Method { argmax, standard, second_max, dark };
+
+inline Method parse_method(const std::string& method) {
+  if (method == "argmax") return Method::argmax;
+  if (method == "standard") return Method::standard;
+  return method == "second_max" ? Method::second_max : Method::dark;
+}
+
+// Passed to CUDA kernels by value, lists included, so that a launch needs no copy and a graph can
+// capture it.
+template <typename T>
+struct DecodeArguments {
+  using A = Arithmetic<T>;
+  const T* heatmaps;
+  const T* flipped;     // null: no flip test
+  const A* transforms;  // [B, 2, 3] or null: coordinates stay in heatmap pixels
+  A* coords;            // [B, K, 2]
+  A* scores;            // [B, K]
+  Maps maps, flipped_maps;
+  Method method;
+  int flip_shift;
+  int taps_count;  // 0: no modulation
+  A max_shift;
+  A taps[kMaxTaps];
+  uint16_t flip_index[kMaxJoints];
+
+  DARK_SHARED Map<T> map(int64_t index) const {
+    const int64_t person = index / maps.joints, joint = index % maps.joints;
+    const T* mirrored = flipped == nullptr ? nullptr
+                                           : flipped + person * flipped_maps.stride_person +
+                                                 flip_index[joint] * flipped_maps.stride_joint;
+    return {heatmaps + person * maps.stride_person + joint * maps.stride_joint,
+            mirrored,
+            maps.stride_row,
+            maps.stride_column,
+            flipped_maps.stride_row,
+            flipped_maps.stride_column,
+            maps.height,
+            maps.width,
+            flip_shift};
+  }
+
+  // The last steps, the same for every device: Eq 2, and NaN for a map that holds one.
+  DARK_SHARED void store(int64_t index, const Peak<A>& peak, Point<A> p) const {
+    if (transforms != nullptr) p = apply_transform(transforms + 6 * (index / maps.joints), p);
+    const A nan = static_cast<A>(NAN);
+    coords[2 * index] = peak.nan ? nan : p.x;
+    coords[2 * index + 1] = peak.nan ? nan : p.y;
+    scores[index] = peak.nan ? nan : peak.value;
+  }
+};
+
+// Tensors that the pointers above point into.
+struct DecodeCall {
+  Maps maps, flipped_maps;  // first: heatmaps is initialized through them
+  Tensor heatmaps, coords, scores;
+  std::optional<Tensor> flipped, transform;
+  Method method;
+  std::vector<double> taps;
+  std::vector<int64_t> flip_index;
+  int64_t flip_shift;
+  double max_shift;
+
+  DecodeCall(const Tensor& heatmaps_, const std::vector<double>& taps_,
+             const std::optional<Tensor>& flipped_, const std::optional<Tensor>& transform_,
+             const std::string& method_, const std::optional<std::vector<int64_t>>& flip_index_,
+             int64_t flip_shift_, double max_shift_)
+      : heatmaps(strided_maps(heatmaps_, maps)),
+        coords(empty(leading_sizes(heatmaps_, 2, {2}), arithmetic_type(heatmaps_.scalar_type()),
+                     heatmaps_)),
+        scores(empty(leading_sizes(heatmaps_, 2), arithmetic_type(heatmaps_.scalar_type()),
+                     heatmaps_)),
+        transform(contiguous_as(transform_, arithmetic_type(heatmaps_.scalar_type()))),
+        method(parse_method(method_)),
+        taps(taps_),
+        flip_shift(std::min(flip_shift_, maps.width)),
+        max_shift(max_shift_) {
+    if (flipped_) flipped = strided_maps(*flipped_, flipped_maps);
+    if (flip_index_) flip_index = *flip_index_;
+  }
+
+  template <typename T>
+  DecodeArguments<T> arguments() const {
+    using A = Arithmetic<T>;
+    DecodeArguments<T> a{};
+    a.heatmaps = heatmaps.const_data_ptr<T>();
+    a.flipped = flipped ? flipped->const_data_ptr<T>() : nullptr;
+    a.transforms = transform ? transform->const_data_ptr<A>() : nullptr;
+    a.coords = coords.mutable_data_ptr<A>();
+    a.scores = scores.mutable_data_ptr<A>();
+    a.maps = maps;
+    a.flipped_maps = flipped_maps;
+    a.method = method;
+    a.flip_shift = static_cast<int>(flip_shift);
+    a.max_shift = static_cast<A>(max_shift);
+    a.taps_count = static_cast<int>(taps.size());
+    for (size_t i = 0; i < taps.size(); ++i) a.taps[i] = static_cast<A>(taps[i]);
+    for (int64_t k = 0; k < std::min(maps.joints, kMaxJoints); ++k)
+      a.flip_index[k] = static_cast<uint16_t>(flip_index.empty() ? k : flip_index[k]);
+    return a;
+  }
+};
+
+}  // namespace dark

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sub-pixel steps from a heatmap's maximum: DARK's Taylor step (Eq 3 to 9) and the two standard
+// shifts. Mirrors `reference.decode`.
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "gaussian.h"
+#include "portable.h"
+
+namespace dark {
+
+// The stencil reaches two pixels from the maximum; nearer to the border there is no step.
+constexpr int kReach = 2;
+constexpr int kStencil = 2 * kReach + 1;
+
+DARK_SHARED bool taylor_fits(int64_t x, int64_t y, int64_t width, int64_t height) {
+  return x >= kReach && x < width - kReach && y >= kReach && y < height - kReach;
+}
+
+// HRNet's frame, wider by one pixel on the left and top than on the right and bottom.
+DARK_SHARED bool standard_fits(int64_t x, int64_t y, int64_t width, int64_t height) {
+  return x > 1 && x < width - 1 && y > 1 && y < height - 1;
+}
+
+template <typename A>
+DARK_SHARED A sign(A x) {
+  return static_cast<A>((x > A(0)) - (x < A(0)));
+}
+
+// Second row of Table 1 as HRNet's code has it: a quarter pixel along each axis toward the higher
+// neighbor.
+template <typename A>
+DARK_SHARED Point<A> standard_step(A left, A right, A above, A below) {
+  return {A(0.25) * sign(right - left), A(0.25) * sign(below - above)};
+}
+
+// Eq 1: a quarter pixel toward the second highest activation.
+template <typename A>
+DARK_SHARED Point<A> second_max_step(int64_t dx, int64_t dy) {
+  const A x = static_cast<A>(dx), y = static_cast<A>(dy);
+  const A scale = A(0.25) / std::sqrt(x * x + y * y);
+  return {scale * x, scale * y};
+}
+
+// Eq 9: -D''^-1 D' of the logarithm of the 5x5 values v[y][x] round the maximum, of which the two
+// axes and the four diagonal neighbors are read. Central differences, second ones at distance 2, as
+// released. No step where the logarithm is not that of a peak: a value of the stencil at most
+// 1e-10, or a Hessian that is not negative definite, or where values so far apart that the
+// arithmetic overflows. Values are taken relative to the central one: that changes no derivative
+// and keeps the logarithms small and exact.
+template <typename A>
+DARK_SHARED Point<A> taylor_step(const A (&v)[kStencil][kStencil], A max_shift) {
+  const A floor = A(1e-10), center = v[2][2];
+  A lowest = center;
+  for (int i = 0; i < kStencil; ++i) {
+    lowest = std::fmin(lowest, std::fmin(v[2][i], v[i][2]));
+  }
+  lowest = std::fmin(lowest, std::fmin(std::fmin(v[1][1], v[1][3]), std::fmin(v[3][1], v[3][3])));
+  if (!(lowest > floor)) return {A(0), A(0)};
+
+  const A scale = A(1) / center;
+  const A left = std::log(v[2][1] * scale), right = std::log(v[2][3] * scale);
+  const A above = std::log(v[1][2] * scale), below = std::log(v[3][2] * scale);
+  const A dx = A(0.5) * (right - left);
+  const A dy = A(0.5) * (below - above);
+  const A dxx = A(0.25) * std::log(v[2][4] * scale * (v[2][0] * scale));
+  const A dyy = A(0.25) * std::log(v[4][2] * scale * (v[0][2] * scale));
+  const A dxy = A(0.25) * std::log((v[3][3] * v[1][1]) / (v[1][3] * v[3][1]));
+  const A determinant = dxx * dyy - dxy * dxy;
+  if (!(dxx < A(0) && determinant > A(0))) return {A(0), A(0)};
+
+  Point<A> step{(dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant};
+  const A length = std::sqrt(step.x * step.x + step.y * step.y);
+  if (!(length < static_cast<A>(INFINITY))) return {A(0), A(0)};
+  if (length > max_shift) step = {step.x * (max_shift / length), step.y * (max_shift / length)};
+  return step;
+}
+
+}  // namespace dark

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The argument rules of every op, for public functions and fakes. Mirrors `csrc/checks.h`.
+
+Everything is looked at before anything is allocated. A wrong type raises TypeError, a wrong value
+ValueError; both name the argument, what was expected and what came.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_TAPS = 63  # lists travel to CUDA kernels by value
+MAX_JOINTS = 1024
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATING_NAMES = "float16, bfloat16, float32 or float64"
+METHODS = ("argmax", "standard", "second_max", "dark")
+ROUNDINGS = ("none", "floor", "ceil", "round")
+RESCALES = ("minmax", "max", "none")
+
+
+def _dtype_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _shape(t: Tensor) -> str:
+    return str(list(t.shape))
+
+
+def check_floating(op: str, name: str, t: Tensor) -> None:
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{op}: {name} must be a tensor, got {type(t).__name__}")
+    if t.dtype not in FLOATING:
+        raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
+
+
+def check_heatmaps(op: str, heatmaps: Tensor, least_dims: int) -> None:
+    check_floating(op, "heatmaps", heatmaps)
+    if heatmaps.dim() < least_dims:
+        shape = "[..., K, H, W]" if least_dims == 3 else "[..., H, W]"
+        raise ValueError(f"{op}: heatmaps must be {shape}, got {_shape(heatmaps)}")
+    if heatmaps.shape[-2] < 1 or heatmaps.shape[-1] < 1:
+        raise ValueError(
+            f"{op}: heatmaps must have at least one row and one column, got {_shape(heatmaps)}"
+        )
+
+
+def check_like(
+    op: str, name: str, t: Tensor, shape: Sequence[int], first_name: str, first: Tensor
+) -> None:
+    """Another floating-point argument: its shape, and the device of the op's first one."""
+    check_floating(op, name, t)
+    if t.dim() != len(shape) or any(a != b for a, b in zip(t.shape, shape, strict=True)):
+        raise ValueError(
+            f"{op}: {name} must be {list(shape)} to go with {first_name} {_shape(first)}, "
+            f"got {_shape(t)}"
+        )
+    if t.device != first.device:
+        raise ValueError(f"{op}: {name} must be on the device of {first_name}")
+
+
+def check_transform(
+    op: str, transform: Tensor | None, first_name: str, first: Tensor, own_dims: int
+) -> None:
+    if transform is not None:
+        shape = [*first.shape[: first.dim() - own_dims], 2, 3]
+        check_like(op, "transform", transform, shape, first_name, first)
+
+
+def check_taps(op: str, taps: Sequence[float]) -> None:
+    n = len(taps)
+    if n % 2 == 0 or n > MAX_TAPS:
+        raise ValueError(f"{op}: taps must be an odd number of values, at most {MAX_TAPS}, got {n}")
+    if not all(math.isfinite(t) for t in taps) or list(taps) != list(taps)[::-1]:
+        raise ValueError(f"{op}: taps must be finite and symmetric, got {_numbers(taps)}")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in values) + "]"
+
+
+def check_sigma(op: str, sigma: float) -> None:
+    if not (sigma > 0 and math.isfinite(sigma)):
+        raise ValueError(f"{op}: sigma must be positive and finite, got {sigma:g}")
+
+
+def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")
+
+
+def check_targets(
+    op: str,
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    transform: Tensor | None,
+    rounding: str,
+) -> None:
+    check_floating(op, "joints", joints)
+    if joints.dim() < 2 or joints.shape[-1] != 2:
+        raise ValueError(f"{op}: joints must be [..., K, 2], got {_shape(joints)}")
+    check_like(op, "weights", weights, list(joints.shape[:-1]), "joints", joints)
+    check_sigma(op, sigma)
+    check_choice(op, "rounding", rounding, ROUNDINGS)
+    check_transform(op, transform, "joints", joints, 2)
+
+
+def check_encode(
+    joints: Tensor,
+    weights: Tensor,
+    height: int,
+    width: int,
+    sigma: float,
+    transform: Tensor | None,
+    rounding: str,
+    dtype: torch.dtype | None,
+) -> None:
+    check_targets("encode", joints, weights, sigma, transform, rounding)
+    if height < 1 or width < 1:
+        raise ValueError(f"encode: height and width must be at least 1, got {height} and {width}")
+    if dtype is not None and dtype not in FLOATING:
+        raise TypeError(f"encode: dtype must be {FLOATING_NAMES}, got {_dtype_name(dtype)}")
+
+
+def check_modulate(heatmaps: Tensor, taps: Sequence[float], rescale: str) -> None:
+    check_heatmaps("modulate", heatmaps, 2)
+    check_taps("modulate", taps)
+    check_choice("modulate", "rescale", rescale, RESCALES)
+
+
+def check_flip(
+    heatmaps: Tensor, flipped: Tensor | None, flip_index: Sequence[int] | None, flip_shift: int
+) -> None:
+    joints = heatmaps.shape[-3]
+    if flipped is None:
+        if flip_index is not None or flip_shift != 0:
+            raise ValueError("decode: flip_index and flip_shift need flipped, got none")
+        return
+    check_like("decode", "flipped", flipped, list(heatmaps.shape), "heatmaps", heatmaps)
+    if flipped.dtype != heatmaps.dtype:
+        raise TypeError(
+            f"decode: flipped must have the type of heatmaps, {_dtype_name(heatmaps.dtype)}, "
+            f"got {_dtype_name(flipped.dtype)}"
+        )
+    if flip_shift < 0:
+        raise ValueError(f"decode: flip_shift must not be negative, got {flip_shift}")
+    if joints > MAX_JOINTS:
+        raise ValueError(f"decode: flipped serves at most {MAX_JOINTS} joints, got {joints}")
+    if flip_index is not None and sorted(flip_index) != list(range(joints)):
+        raise ValueError(
+            f"decode: flip_index must be a permutation of 0 to {joints - 1}, got {list(flip_index)}"
+        )
+
+
+def check_decode(
+    heatmaps: Tensor,
+    taps: Sequence[float],
+    flipped: Tensor | None,
+    transform: Tensor | None,
+    method: str,
+    flip_index: Sequence[int] | None,
+    flip_shift: int,
+    max_shift: float,
+) -> None:
+    check_heatmaps("decode", heatmaps, 3)
+    check_choice("decode", "method", method, METHODS)
+    if method != "dark" and len(taps) > 0:
+        raise ValueError(f"decode: taps belong to method dark, got {len(taps)} with {method}")
+    if len(taps) > 0:
+        check_taps("decode", taps)
+    check_flip(heatmaps, flipped, flip_index, flip_shift)
+    if not max_shift >= 0:
+        raise ValueError(f"decode: max_shift must not be negative, got {max_shift:g}")
+    check_transform("decode", transform, "heatmaps", heatmaps, 3)
+
+
+def check_heatmap_mse(
+    op: str,
+    heatmaps: Tensor,
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    transform: Tensor | None,
+    rounding: str,
+) -> None:
+    check_heatmaps(op, heatmaps, 3)
+    check_like(op, "joints", joints, [*heatmaps.shape[:-2], 2], "heatmaps", heatmaps)
+    check_targets(op, joints, weights, sigma, transform, rounding)
+
+
+def check_heatmap_mse_backward(
+    grad: Tensor,
+    heatmaps: Tensor,
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    transform: Tensor | None,
+    rounding: str,
+) -> None:
+    op = "heatmap_mse_backward"
+    check_heatmap_mse(op, heatmaps, joints, weights, sigma, transform, rounding)
+    check_like(op, "grad", grad, list(heatmaps.shape[:-2]), "heatmaps", heatmaps)

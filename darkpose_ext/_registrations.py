@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What torch must know of each op besides its kernels: fakes, gradients or their absence, vmap.
+
+Fakes are in Python since a C++ Meta kernel would recompile for every batch size.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkpose_ext import _checks
+from darkpose_ext.reference import arithmetic_dtype
+
+_implementations = torch.library.Library("dark", "IMPL")
+
+# ---- fakes: the same checks as everywhere, then the outputs' shapes and types --------------------
+
+
+@torch.library.register_fake("dark::encode")
+def _encode_fake(
+    joints: Tensor,
+    weights: Tensor,
+    height: int,
+    width: int,
+    sigma: float,
+    transform: Tensor | None = None,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    _checks.check_encode(joints, weights, height, width, sigma, transform, rounding, dtype)
+    arithmetic = arithmetic_dtype(joints.dtype)
+    heatmaps = joints.new_empty(*joints.shape[:-1], height, width, dtype=dtype or arithmetic)
+    return heatmaps, weights.new_empty(weights.shape, dtype=arithmetic)
+
+
+@torch.library.register_fake("dark::modulate")
+def _modulate_fake(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax") -> Tensor:
+    _checks.check_modulate(heatmaps, taps, rescale)
+    return heatmaps.new_empty(heatmaps.shape, dtype=arithmetic_dtype(heatmaps.dtype))
+
+
+@torch.library.register_fake("dark::decode")
+def _decode_fake(
+    heatmaps: Tensor,
+    taps: Sequence[float],
+    flipped: Tensor | None = None,
+    transform: Tensor | None = None,
+    *,
+    method: str = "dark",
+    flip_index: Sequence[int] | None = None,
+    flip_shift: int = 0,
+    max_shift: float = 3.0,
+) -> tuple[Tensor, Tensor]:
+    _checks.check_decode(
+        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift
+    )
+    arithmetic = arithmetic_dtype(heatmaps.dtype)
+    coords = heatmaps.new_empty(*heatmaps.shape[:-2], 2, dtype=arithmetic)
+    return coords, heatmaps.new_empty(heatmaps.shape[:-2], dtype=arithmetic)
+
+
+@torch.library.register_fake("dark::heatmap_mse")
+def _heatmap_mse_fake(
+    heatmaps: Tensor,
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    transform: Tensor | None = None,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+) -> Tensor:
+    _checks.check_heatmap_mse("heatmap_mse", heatmaps, joints, weights, sigma, transform, rounding)
+    return heatmaps.new_empty(heatmaps.shape[:-2], dtype=arithmetic_dtype(heatmaps.dtype))
+
+
+@torch.library.register_fake("dark::heatmap_mse_backward")
+def _heatmap_mse_backward_fake(
+    grad: Tensor,
+    heatmaps: Tensor,
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    transform: Tensor | None = None,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+) -> Tensor:
+    _checks.check_heatmap_mse_backward(grad, heatmaps, joints, weights, sigma, transform, rounding)
+    return heatmaps.new_empty(heatmaps.shape)
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+
+
+def _heatmap_mse_setup_context(
+    ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: Tensor
+) -> None:
+    heatmaps, joints, weights, sigma, transform = (*inputs, None)[:5]
+    tensors = (heatmaps, joints, weights, transform)
+    ctx.save_for_backward(*(tensors if ctx.needs_input_grad[0] else (None,) * 4))
+    ctx.sigma, ctx.options, ctx.inputs = sigma, dict(keyword_only_inputs), len(inputs)
+
+
+def _heatmap_mse_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    heatmaps, joints, weights, transform = ctx.saved_tensors
+    gradient = None
+    if heatmaps is not None:
+        gradient = torch.ops.dark.heatmap_mse_backward(
+            grad, heatmaps, joints, weights, ctx.sigma, transform, **ctx.options
+        )
+    return (gradient,) + (None,) * (ctx.inputs - 1)
+
+
+torch.library.register_autograd(
+    "dark::heatmap_mse", _heatmap_mse_backward, setup_context=_heatmap_mse_setup_context
+)
+
+
+def _no_second_derivative(ctx: Any, grad: Tensor) -> None:
+    raise RuntimeError("heatmap_mse: second derivatives are not implemented")
+
+
+torch.library.register_autograd("dark::heatmap_mse_backward", _no_second_derivative)
+
+# The others have no gradient: without this their outputs would claim one and fail, with a mere
+# warning, in backward.
+for _name in ("encode", "modulate", "decode"):
+    _implementations.impl(_name, torch.library.fallthrough_kernel, "Autograd")
+
+# ---- vmap: the mapped dimension is one more leading dimension ------------------------------------
+
+
+def _as_leading_dimension(name: str) -> Callable[..., Any]:
+    op = getattr(torch.ops.dark, name)
+
+    def batched(info: Any, in_dims: tuple[Any, ...], *args: Any, **kwargs: Any) -> Any:
+        def lead(value: Any, dim: int | None) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return (
+                value.expand(info.batch_size, *value.shape)
+                if dim is None
+                else value.movedim(dim, 0)
+            )
+
+        values = [
+            lead(value, dim if isinstance(value, Tensor) else None)
+            for value, dim in zip(args, in_dims, strict=True)
+        ]
+        result = op(*values, **kwargs)
+        return result, (0,) * len(result) if isinstance(result, tuple) else 0
+
+    return batched
+
+
+for _name in ("encode", "modulate", "decode", "heatmap_mse", "heatmap_mse_backward"):
+    torch.library.register_vmap(f"dark::{_name}", _as_leading_dimension(_name))

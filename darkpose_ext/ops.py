@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public functions: `torch.ops.dark.*` with checked arguments, types and documentation.
+
+Pixel centers are at integers and a point is (x, y). B... are any leading dimensions (none, one or
+more), K joints, maps of H x W pixels. Tensors may be float16, bfloat16, float32 or float64 and of
+any layout; arithmetic is in float32 (float64 for float64). In model code
+`torch.ops.dark.decode(...)` does the same; there a bad argument is a RuntimeError with the words of
+the ValueError or TypeError raised here. `darkpose_ext.reference` has each op in plain torch.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from darkpose_ext import _checks
+
+# What OpenCV uses for small kernels when only their size is named.
+_OPENCV_TABLES = {
+    1: (1.0,),
+    3: (0.25, 0.5, 0.25),
+    5: (0.0625, 0.25, 0.375, 0.25, 0.0625),
+    7: (0.03125, 0.109375, 0.21875, 0.28125, 0.21875, 0.109375, 0.03125),
+    9: tuple(n / 256 for n in (4, 13, 30, 51, 60, 51, 30, 13, 4)),
+}
+
+
+def gaussian_taps(sigma: float) -> list[float]:
+    """Return the normalized taps of a Gaussian of `sigma` heatmap pixels, radius ceil(2.5 sigma).
+
+    Eq 10's K "with the same variation as the training data": name the training sigma. For sigma 2
+    these are exactly OpenCV's 11 taps, for sigma 3 its size, 17. Raises ValueError for a sigma that
+    is not positive, or so large that there would be more than 63 taps (sigma above 12.4).
+
+    >>> len(gaussian_taps(2.0)), round(sum(gaussian_taps(2.0)), 12)
+    (11, 1.0)
+    """
+    _checks.check_sigma("gaussian_taps", sigma)
+    radius = math.ceil(2.5 * sigma)
+    if 2 * radius + 1 > _checks.MAX_TAPS:
+        raise ValueError(
+            f"gaussian_taps: sigma {sigma:g} needs {2 * radius + 1} taps, "
+            f"at most {_checks.MAX_TAPS} are possible"
+        )
+    return _normalized_gaussian(sigma, radius)
+
+
+def opencv_taps(size: int) -> list[float]:
+    """Return what OpenCV blurs with when only an odd kernel size is named.
+
+    For faithful reruns of the released configurations. Tables for sizes up to 9, above them a
+    Gaussian of sigma 0.15 size + 0.35 (`cv2.getGaussianKernel(size, 0)`). Raises ValueError for a
+    size that is even or not from 1 to 63.
+
+    >>> opencv_taps(3)
+    [0.25, 0.5, 0.25]
+    """
+    if size % 2 == 0 or not 1 <= size <= _checks.MAX_TAPS:
+        raise ValueError(
+            f"opencv_taps: size must be odd and from 1 to {_checks.MAX_TAPS}, got {size}"
+        )
+    if size in _OPENCV_TABLES:
+        return list(_OPENCV_TABLES[size])
+    return _normalized_gaussian(0.15 * size + 0.35, size // 2)
+
+
+def _normalized_gaussian(sigma: float, radius: int) -> list[float]:
+    values = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+    total = math.fsum(values)
+    return [value / total for value in values]
+
+
+def encode(
+    joints: Tensor,  # [B..., K, 2]
+    weights: Tensor,  # [B..., K]
+    height: int,
+    width: int,
+    sigma: float,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+    transform: Tensor | None = None,  # [B..., 2, 3]
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Render a Gaussian heatmap for each joint (Eq 12 to 14, with peak 1).
+
+    DarkPose's unbiased targets are `rounding="none"` on the full map; HRNet's biased ones
+    `rounding="round", truncate=True`. A joint counts if its weight is positive and its 3 sigma
+    square reaches the map (the released rule); any other, one with a NaN coordinate included, gets
+    weight 0 and an empty map.
+
+    Args:
+        joints: [B..., K, 2] (x, y) in heatmap pixels, or in the pixels that `transform` maps from.
+            In float16 or bfloat16 a coordinate above 64 is itself rounded by up to 1/32 or 1/4
+            pixel: pass float32.
+        weights: [B..., K], 0 for a joint that is not labeled.
+        height, width: of the heatmaps, in pixels.
+        sigma: of the Gaussian, in heatmap pixels.
+        rounding: "none" centers the Gaussian at the sub-pixel position; "floor", "ceil" and "round"
+            (half up) quantize it first (Eq 13).
+        truncate: cut the Gaussian to the square within 3 sigma of the pixel nearest to its center.
+        transform: [B..., 2, 3], from the joints' pixels to heatmap pixels (Eq 12).
+        dtype: of the heatmaps alone; float32 (float64 for float64 joints) if None.
+
+    Returns:
+        heatmaps [B..., K, H, W] and the weights that count [B..., K], float32 (float64 for float64
+        joints).
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape, device or value, before anything is
+            allocated.
+
+    >>> maps, weights = encode(torch.tensor([[2.0, 1.0]]), torch.ones(1), 3, 4, sigma=1.0)
+    >>> maps.shape, maps[0, 1, 2].item()
+    (torch.Size([1, 3, 4]), 1.0)
+    """
+    _checks.check_encode(joints, weights, height, width, sigma, transform, rounding, dtype)
+    return torch.ops.dark.encode(
+        joints,
+        weights,
+        height,
+        width,
+        sigma,
+        transform,
+        rounding=rounding,
+        truncate=truncate,
+        dtype=dtype,
+    )
+
+
+def modulate(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax") -> Tensor:
+    """Smooth each heatmap with the taps in both directions and restore its height (Eq 10, 11).
+
+    Zeros are assumed outside the map.
+
+    Args:
+        heatmaps: [..., H, W].
+        taps: an odd number of symmetric values, at most 63: `gaussian_taps(training sigma)`.
+        rescale: "minmax" is Eq 11; "max" what was released, h' max(h) / max(h'); "none" leaves h'.
+            A map for which the formula would divide by zero, overflow or turn the map over (max(h)
+            not positive) stays as convolved.
+
+    Returns:
+        [..., H, W], contiguous, float32 (float64 for float64): a second rounding to half precision
+        would cost 0.04 pixels on decoding.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> modulate(torch.eye(3), [0.25, 0.5, 0.25]).max().item()
+    1.0
+    """
+    _checks.check_modulate(heatmaps, taps, rescale)
+    return torch.ops.dark.modulate(heatmaps, taps, rescale=rescale)
+
+
+def decode(
+    heatmaps: Tensor,  # [B..., K, H, W]
+    taps: Sequence[float],
+    *,
+    method: str = "dark",
+    flipped: Tensor | None = None,  # [B..., K, H, W]
+    flip_index: Sequence[int] | None = None,
+    flip_shift: int = 0,
+    max_shift: float = 3.0,
+    transform: Tensor | None = None,  # [B..., 2, 3]
+) -> tuple[Tensor, Tensor]:
+    """Find each joint's sub-pixel position in its heatmap (Eq 1 to 9).
+
+    With `transform` it is recovered in the image (Eq 2) at once.
+
+    `dark` steps from the raw map's maximum by Eq 9 on the logarithm of the map convolved with
+    `taps`, as the authors' `inference.py` does, and stands still where that is unsafe: within 2
+    pixels of the border, where a value of the stencil is at most 1e-10, where the Hessian is not
+    negative definite. The paper to the letter is `decode(modulate(heatmaps, taps), [])`. No method
+    steps from a maximum that is not positive or is infinite. A NaN anywhere in a map gives NaN
+    coordinates and score. Ties go to the first maximum in row-major order.
+
+    Args:
+        heatmaps: [B..., K, H, W], the network's output.
+        taps: of the modulation, `gaussian_taps(training sigma)`; empty for none (Table 2's first
+            row). At most 63.
+        method: "argmax", "standard" (HRNet's quarter pixel along the sign of the neighbors'
+            difference), "second_max" (Eq 1 as printed) or "dark".
+        flipped: [B..., K, H, W], the output for the mirrored input: mirrored back and averaged in
+            while it is read.
+        flip_index: the joint whose flipped map belongs to each joint, a permutation of 0 to K-1;
+            None: the same.
+        flip_shift: columns to move the mirrored map to the right, its edge repeated: 1 in HRNet's
+            convention.
+        max_shift: a longer Taylor step is shortened to this many heatmap pixels; float("inf") lifts
+            the limit.
+        transform: [B..., 2, 3], from heatmap pixels to the image's.
+
+    Returns:
+        coords [B..., K, 2] and scores [B..., K] (the raw maximum), float32 (float64 for float64).
+        Not differentiable.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape, device or value, before anything is
+            allocated.
+
+    >>> maps, _ = encode(torch.tensor([[3.3, 2.8]]), torch.ones(1), 7, 8, sigma=1.0)
+    >>> [round(x, 3) for x in decode(maps, [])[0][0].tolist()]
+    [3.3, 2.8]
+    """
+    _checks.check_decode(
+        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift
+    )
+    return torch.ops.dark.decode(
+        heatmaps,
+        taps,
+        flipped,
+        transform,
+        method=method,
+        flip_index=flip_index,
+        flip_shift=flip_shift,
+        max_shift=max_shift,
+    )
+
+
+def heatmap_mse(
+    heatmaps: Tensor,  # [B..., K, H, W]
+    joints: Tensor,  # [B..., K, 2]
+    weights: Tensor,  # [B..., K]
+    sigma: float,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+    transform: Tensor | None = None,  # [B..., 2, 3]
+) -> Tensor:
+    """Return each joint's 1/2 mean over its map of (w (p - g))^2, the target g never stored.
+
+    g and w are what `encode` gives for the same arguments. The mean over joints is HRNet's loss
+    (`JointsMSELoss`); single values serve hard-joint mining. A joint that does not count has loss
+    and gradient 0, whatever the map holds.
+
+    Args:
+        heatmaps: [B..., K, H, W], the prediction p; the only argument with a gradient, and that
+            once.
+        joints, weights, sigma, rounding, truncate, transform: as in `encode`.
+
+    Returns:
+        [B..., K], float32 (float64 for float64 heatmaps).
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape, device or value, before anything is
+            allocated.
+
+    >>> joints, weights = torch.tensor([[2.0, 1.0]]), torch.ones(1)
+    >>> maps, _ = encode(joints, weights, 3, 4, sigma=1.0)
+    >>> heatmap_mse(maps, joints, weights, sigma=1.0).item()
+    0.0
+    """
+    _checks.check_heatmap_mse("heatmap_mse", heatmaps, joints, weights, sigma, transform, rounding)
+    return torch.ops.dark.heatmap_mse(
+        heatmaps, joints, weights, sigma, transform, rounding=rounding, truncate=truncate
+    )

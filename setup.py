@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shim: CMake builds `darkpose_ext/_C.so`, setuptools packs it.
+
+The library holds no Python symbol, so one wheel serves every Python.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Command, Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+
+class CMakeBuild(build_ext):
+    def get_ext_filename(self, fullname: str) -> str:
+        return fullname.replace(".", "/") + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        prefix = Path(self.get_ext_fullpath(ext.name)).resolve().parents[1]
+        # Not setuptools' temporary folder: the second build is incremental.
+        build = Path(os.environ.get("DARK_BUILD_DIR", "build/native")).resolve()
+        options = os.environ.get("CMAKE_ARGS", "").split()
+        configure = [
+            "cmake",
+            "-S",
+            ".",
+            "-B",
+            str(build),
+            "-G",
+            "Ninja",
+            "-DCMAKE_BUILD_TYPE=Release",
+        ]
+        configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_PREFIX={prefix}"]
+        subprocess.check_call(configure + options)
+        subprocess.check_call(["cmake", "--build", str(build), "--target", "install"])
+
+
+class AnyPythonWheel(bdist_wheel):
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+class Develop(Command):
+    """`python setup.py develop`; setuptools' own runs an isolated build that cannot see torch."""
+
+    user_options: list[tuple[str, str, str]] = []
+
+    def initialize_options(self) -> None: ...
+
+    def finalize_options(self) -> None: ...
+
+    def run(self) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "-e", "."]
+        subprocess.check_call(pip)
+
+
+setup(
+    ext_modules=[Extension("darkpose_ext._C", [])],
+    cmdclass={"bdist_wheel": AnyPythonWheel, "build_ext": CMakeBuild, "develop": Develop},
+)
