@@ -15,6 +15,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "portable.h"
+
 namespace dark {
 
 using torch::headeronly::BFloat16;
@@ -75,12 +77,12 @@ struct Maps {
   int64_t count = 1, joints = 1, height = 1, width = 1;
   int64_t stride_person = 0, stride_joint = 0, stride_row = 0, stride_column = 0;
 
-  int64_t offset(int64_t person, int64_t joint) const {
+  DARK_SHARED int64_t offset(int64_t person, int64_t joint) const {
     return person * stride_person + joint * stride_joint;
   }
-  int64_t size() const { return height * width; }
+  DARK_SHARED int64_t size() const { return height * width; }
   // One map's elements lie side by side in row-major order.
-  bool dense() const {
+  DARK_SHARED bool dense() const {
     return (stride_column == 1 || width == 1) && (stride_row == width || height == 1);
   }
 };
