@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs that more than one test file needs: maps that are hard to decode, and their layouts."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def gaussians(centers: Tensor, height: int, width: int, sigma: float) -> Tensor:
+    """Render [N, H, W] unbiased Gaussians of height 1 at centers [N, 2], in float64."""
+    x = torch.arange(width, dtype=torch.float64) - centers[:, :1].double()  # [N, W]
+    y = torch.arange(height, dtype=torch.float64) - centers[:, 1:].double()  # [N, H]
+    squared = y[:, :, None] ** 2 + x[:, None, :] ** 2
+    return (-squared / (2 * sigma**2)).exp()
+
+
+def _uniform(n: int, low: float, high: float) -> Tensor:
+    return low + (high - low) * torch.rand(n, dtype=torch.float64)
+
+
+def random_centers(n: int, height: int, width: int, margin: float = 0.0) -> Tensor:  # [N, 2]
+    """Draw centers uniformly, at least ``margin`` pixels inside the map (outside if negative)."""
+    x = _uniform(n, margin, width - 1 - margin)
+    return torch.stack((x, _uniform(n, margin, height - 1 - margin)), 1)
+
+
+def _anywhere(n: int, height: int, width: int) -> Tensor:
+    return gaussians(random_centers(n, height, width, -3.0), height, width, 2.0)
+
+
+def _clean(n: int, height: int, width: int) -> Tensor:
+    return _anywhere(n, height, width)
+
+
+def _noisy(n: int, height: int, width: int) -> Tensor:
+    return 0.8 * _anywhere(n, height, width) + 0.05 * torch.rand(n, height, width).double()
+
+
+def _noise(n: int, height: int, width: int) -> Tensor:
+    return torch.rand(n, height, width).double()
+
+
+def _signed_noise(n: int, height: int, width: int) -> Tensor:
+    return torch.randn(n, height, width).double()
+
+
+def _negative_background(n: int, height: int, width: int) -> Tensor:
+    return _noisy(n, height, width) - 0.1
+
+
+def _isolated_spikes(n: int, height: int, width: int) -> Tensor:
+    """One positive pixel in a negative map: its blurred maximum is negative."""
+    maps = torch.full((n, height, width), -1.0).double()
+    maps.view(n, -1).scatter_(1, torch.randint(height * width, (n, 1)), 0.1)
+    return maps
+
+
+def _plateaus(n: int, height: int, width: int) -> Tensor:
+    """Quantized Gaussians: flat tops, ties, steps."""
+    return (_anywhere(n, height, width) * 4).round() / 4
+
+
+def _two_peaks(n: int, height: int, width: int) -> Tensor:
+    return 0.6 * _anywhere(n, height, width) + 0.5 * _anywhere(n, height, width)
+
+
+def _borders(n: int, height: int, width: int) -> Tensor:
+    """Peaks within three pixels of a border."""
+    centers = random_centers(n, height, width)
+    offset = _uniform(n, -1.0, 3.0)
+    side = torch.randint(4, (n,))
+    centers[:, 0] = torch.where(side == 0, offset, centers[:, 0])
+    centers[:, 0] = torch.where(side == 1, width - 1 - offset, centers[:, 0])
+    centers[:, 1] = torch.where(side == 2, offset, centers[:, 1])
+    centers[:, 1] = torch.where(side == 3, height - 1 - offset, centers[:, 1])
+    return gaussians(centers, height, width, 2.0) + 0.02 * torch.rand(n, height, width)
+
+
+MADE: dict[str, Callable[[int, int, int], Tensor]] = {
+    "clean": _clean,
+    "noisy": _noisy,
+    "noise": _noise,
+    "signed_noise": _signed_noise,
+    "negative_background": _negative_background,
+    "isolated_spikes": _isolated_spikes,
+    "plateaus": _plateaus,
+    "two_peaks": _two_peaks,
+    "borders": _borders,
+}
+
+
+def made_maps(kind: str, n: int, height: int, width: int) -> Tensor:
+    """Draw [N, H, W] maps of one kind, already rounded to float32, as float64."""
+    return MADE[kind](n, height, width).float().double()
+
+
+def _contiguous(t: Tensor) -> Tensor:
+    return t.contiguous()
+
+
+def _channels_last(t: Tensor) -> Tensor:
+    """The joints vary fastest in memory, for any number of leading dimensions."""
+    return t.movedim(-3, -1).contiguous().movedim(-1, -3)
+
+
+def _transposed(t: Tensor) -> Tensor:
+    return t.mT.contiguous().mT
+
+
+def _sliced(t: Tensor) -> Tensor:
+    """The middle of a larger tensor; what lies round it is NaN and must not be read."""
+    *leading, height, width = t.shape
+    larger = t.new_full((*leading, height + 3, 2 * width + 5), float("nan"))
+    inner = larger[..., 1 : height + 1, 2 : 2 * width + 2 : 2]
+    inner.copy_(t)
+    return inner
+
+
+def _unaligned(t: Tensor) -> Tensor:
+    """Contiguous, but beginning one element into its storage."""
+    storage = t.new_empty(t.numel() + 1)
+    return storage[1:].view(t.shape).copy_(t)
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": _contiguous,
+    "channels_last": _channels_last,
+    "transposed": _transposed,
+    "sliced": _sliced,
+    "unaligned": _unaligned,
+}
+
+LEADING = ((), (3,), (2, 2))
