@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading people and keypoint sets: what real files give, and what each broken file is told."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from darkpose.data.annotations import AREA_PER_BOX, KeypointSpec, load_annotations
+
+PETS: dict[str, Any] = {
+    "images": [{"id": 7, "file_name": "pet.png", "width": 60, "height": 40}],
+    "categories": [{"id": 3, "name": "pet", "keypoints": ["left_ear", "right_ear", "nose"]}],
+    "annotations": [
+        {
+            "id": 11,
+            "image_id": 7,
+            "category_id": 3,
+            "iscrowd": 0,
+            "bbox": [1, 2, 30, 20],
+            "area": 300.0,
+            "keypoints": [5, 6, 2, 7, 8, 1, 0, 0, 0],
+        }
+    ],
+}
+
+
+class Writer:
+    """Writes PETS with its one annotation changed, or any other content; returns the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "pets.json"
+
+    def __call__(self, **changes: Any) -> Path:
+        content = copy.deepcopy(PETS)
+        content["annotations"][0].update(changes)
+        return self.save(content)
+
+    def save(self, content: Any) -> Path:
+        self.path.write_text(json.dumps(content))
+        return self.path
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Writer:
+    return Writer(tmp_path)
+
+
+def test_record_carries_what_the_file_says(write: Writer) -> None:
+    annotations = load_annotations(write(), "photos")
+    (person,) = annotations.records
+    assert person.image_path == Path("photos/pet.png")
+    assert (person.image_id, person.annotation_id, annotations.category_id) == (7, 11, 3)
+    assert person.image_size == (60, 40)
+    assert person.box == (1, 2, 30, 20)
+    assert person.area == 300
+    np.testing.assert_array_equal(person.joints, [[5, 6, 2], [7, 8, 1], [0, 0, 0]])
+
+
+def test_missing_area_is_estimated_from_the_box(write: Writer) -> None:
+    (person,) = load_annotations(write(area=None), ".").records
+    assert person.area == AREA_PER_BOX * 30 * 20
+
+
+def test_crowds_and_unlabeled_people_are_skipped(write: Writer) -> None:
+    content = copy.deepcopy(PETS)
+    first = content["annotations"][0]
+    content["annotations"] += [
+        {**first, "id": 12, "iscrowd": 1, "keypoints": [0] * 9},
+        {**first, "id": 13, "keypoints": [0] * 9, "bbox": [0, 0, 0, 0]},
+        {**first, "id": 14, "keypoints": [5, 6, 2] + [0] * 6},
+    ]
+    path = write.save(content)
+    assert [p.annotation_id for p in load_annotations(path, ".").records] == [11, 14]
+    assert [p.annotation_id for p in load_annotations(path, ".", min_joints=2).records] == [11]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": [1, 2, 2] * 2}, "annotation 11 must have 3 joints, 9 numbers, got 6"),
+        ({"keypoints": [1, 2, 3] * 3}, "annotation 11 must have visibilities 0, 1 or 2"),
+        ({"keypoints": [1, float("nan"), 2] * 3}, "annotation 11 must have finite joints"),
+        ({"bbox": [1, 2, 30, 0]}, "annotation 11 must have a box of positive width and height"),
+        ({"bbox": None}, "annotation 11 must have a box of positive width and height, got None"),
+        ({"image_id": 8}, "annotation 11 must name an image of .* got image_id 8"),
+        ({"keypoints": [0] * 9}, "must hold people with at least 1 labeled"),
+    ],
+)
+def test_a_bad_annotation_is_named(write: Writer, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_annotations(write(**changes), ".")
+
+
+def test_truncated_json_is_named(write: Writer) -> None:
+    path = write()
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(ValueError, match=r"pets\.json must be complete JSON"):
+        load_annotations(path, ".")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "list 'images'"),
+        ({**PETS, "annotations": None}, "list 'annotations'"),
+        (
+            {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]},
+            "exactly one category with keypoints, got 0",
+        ),
+        (
+            {**PETS, "categories": [{**PETS["categories"][0], "id": i} for i in (3, 4)]},
+            "exactly one category with keypoints, got 2",
+        ),
+    ],
+)
+def test_json_without_keypoints_is_named(write: Writer, content: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_annotations(write.save(content), ".")
+
+
+# ---- keypoint sets ------------------------------------------------------------------------------
+
+
+def test_names_tell_pairs_sigmas_and_halves() -> None:
+    spec = KeypointSpec.from_names(["nose", "left_hip", "right_hip", "right_knee", "left_knee"])
+    assert spec.flip_pairs == ((1, 2), (4, 3))
+    assert spec.flip_index == (0, 2, 1, 4, 3)
+    assert spec.oks_sigmas == (0.026, 0.107, 0.107, 0.087, 0.087)
+    assert spec.upper_body == (0,)
+    assert spec.num_joints == 5
+
+
+def test_flip_index_is_its_own_inverse() -> None:
+    spec = KeypointSpec.from_names(["left_eye", "neck", "right_eye", "left_toe", "right_toe"],
+                                   oks_sigmas={"left_toe": 0.1, "right_toe": 0.1})  # fmt: skip
+    assert [spec.flip_index[k] for k in spec.flip_index] == list(range(5))
+
+
+def test_yaml_completes_the_json(write: Writer, tmp_path: Path) -> None:
+    content = copy.deepcopy(PETS)
+    content["categories"][0] = {"id": 3, "name": "pet"}
+    yaml_path = tmp_path / "pets.yaml"
+    yaml_path.write_text(
+        "names: [ear_l, ear_r, muzzle]\n"
+        "flip_pairs: [[ear_l, ear_r]]\n"
+        "skeleton: [[ear_l, muzzle], [ear_r, muzzle]]\n"
+        "oks_sigmas: {ear_l: 0.03, ear_r: 0.03, muzzle: 0.02}\n"
+        "upper_body: [ear_l, ear_r]\n"
+    )
+    spec = load_annotations(write.save(content), ".", spec=yaml_path).spec
+    assert spec == KeypointSpec.from_yaml(yaml_path)
+    assert spec == KeypointSpec(
+        names=("ear_l", "ear_r", "muzzle"),
+        flip_pairs=((0, 1),),
+        oks_sigmas=(0.03, 0.03, 0.02),
+        skeleton=((0, 2), (1, 2)),
+        upper_body=(0, 1),
+    )
+
+
+def test_a_given_spec_is_used_as_it_is(write: Writer) -> None:
+    spec = KeypointSpec(("a", "b", "c"), flip_pairs=(), oks_sigmas=(0.1, 0.1, 0.1))
+    assert load_annotations(write(), ".", spec=spec).spec is spec
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: KeypointSpec.from_names(["nose", "tail"]),
+            r"no OKS sigma is known for \['tail'\]",
+        ),
+        (lambda: KeypointSpec.from_names(["left_ear", "nose"]), "no partner 'right_ear'"),
+        (lambda: KeypointSpec.from_names(["nose", "nose"]), "differ"),
+        (lambda: KeypointSpec.from_names([]), "must be given"),
+        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas=[0.1, 0.2]), "1 positive numbers"),
+        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas=[0.0]), "1 positive numbers"),
+        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas={"tail": 1}), "got 'tail'"),
+        (lambda: KeypointSpec.from_names(["nose"], skeleton=[["nose", "tail"]]), "got 'tail'"),
+        (lambda: KeypointSpec.from_names(["nose"], flip_pairs=["ab"]), "pairs of names, got 'ab'"),
+        (lambda: KeypointSpec(("a", "b"), ((0, 2),), (1, 1)), "must index 2 joints, got 2"),
+        (lambda: KeypointSpec(("a", "b"), ((0, 1), (1, 0)), (1, 1)), "each joint once"),
+        (lambda: KeypointSpec.from_category({}), "got neither"),
+        (
+            lambda: KeypointSpec.from_category({"keypoints": ["nose"], "skeleton": [[0, 1]]}),
+            "1 to 1",
+        ),
+        (
+            lambda: KeypointSpec.from_category({"keypoints": ["nose"]}, {"names": ["eye"]}),
+            "must be the annotation file's",
+        ),
+    ],
+)
+def test_a_bad_keypoint_set_is_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_yaml_with_unknown_keys_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pets.yaml"
+    path.write_text("sigmas: [1]\n")
+    with pytest.raises(ValueError, match=r"keys of .*oks_sigmas.* got \['sigmas'\]"):
+        KeypointSpec.from_yaml(path)
+
+
+def test_names_without_sides_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    KeypointSpec.from_names(["nose", "neck"])
+    assert "a mirror exchanges none" in caplog.text
+
+
+# ---- real files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("split", "people"), [("val", 179), ("train", 65)])
+def test_coco_people_and_spec(data: Path, split: str, people: int) -> None:
+    root = data / "coco_mini"
+    annotations = load_annotations(
+        root / f"annotations/person_keypoints_{split}2017.json", root / f"images/{split}2017"
+    )
+    assert len(annotations) == people
+    assert all(person.image_path.exists() for person in annotations.records)
+    spec = annotations.spec
+    assert spec.flip_index == (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+    assert spec.skeleton[0] == (15, 13)
+    assert spec.upper_body == tuple(range(11))
+    tenths = [.26, .25, .25, .35, .35, .79, .79, .72, .72, .62, .62, 1.07, 1.07, .87, .87,
+              .89, .89]  # fmt: skip
+    np.testing.assert_allclose(np.multiply(spec.oks_sigmas, 10), tenths)
+
+
+def test_leeds_people_and_spec(data: Path) -> None:
+    root = data / "lspet"
+    annotations = load_annotations(root / "lspet_val.json", root / "images")
+    assert len(annotations) == 300
+    assert annotations.spec.flip_index == (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13)
+    assert annotations.spec.upper_body == tuple(range(6, 14))
