@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Coordinates to heatmaps and back, with everything that must agree between training and inference.
+
+A network's heatmaps mean something only together with the input size, the sigma and the pixel
+convention they were trained with. `HeatmapCodec` holds these and calls the ops with them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from darkpose.geometry import (
+    Convention,
+    Crop,
+    Matrix,
+    box_to_crop,
+    flip_shift,
+    heatmap_to_image,
+    image_to_heatmap,
+    image_to_input,
+)
+from darkpose_ext import decode, encode, gaussian_taps, heatmap_mse
+
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "unbiased": {"rounding": "none", "truncate": False},  # DarkPose
+    "biased": {"rounding": "round", "truncate": True},  # HRNet, SimpleBaseline
+}
+DECODERS = ("argmax", "standard", "dark_unmodulated", "dark")
+
+
+def released_sigma(input_size: tuple[int, int]) -> float:
+    """Return the sigma of the released configurations, in heatmap pixels: 1, 2, 3 for an input
+    128, 256, 384 pixels high, in proportion for other sizes."""
+    return input_size[1] / 128
+
+
+@dataclass(frozen=True)
+class HeatmapCodec:
+    """Write joints into heatmaps and read them back, from and to image coordinates.
+
+    Args:
+        input_size: (width, height) of the network's input in pixels.
+        heatmap_size: (width, height) of its heatmaps; a quarter of the input if None.
+        sigma: of the Gaussians in heatmap pixels; `released_sigma(input_size)` if None.
+        convention: how image, input and heatmap correspond (`darkpose.geometry`).
+        encoding: "unbiased" (Gaussians at sub-pixel positions) or "biased" (rounded and cut off).
+        flip_index: for the flip test, the joint that each joint becomes in the mirror.
+
+    Raises:
+        ValueError: for a size that is not positive, or an unknown encoding or convention.
+
+    >>> codec = HeatmapCodec((192, 256))
+    >>> codec.heatmap_size, codec.sigma
+    ((48, 64), 2.0)
+    """
+
+    input_size: tuple[int, int]
+    heatmap_size: tuple[int, int] | None = None
+    sigma: float | None = None
+    convention: Convention = Convention.darkpose
+    encoding: str = "unbiased"
+    flip_index: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        width, height = self.input_size
+        heatmap_width, heatmap_height = self.heatmap_size or (width // 4, height // 4)
+        if min(width, height, heatmap_width, heatmap_height) < 1:
+            raise ValueError(
+                "input_size and heatmap_size must be positive, "
+                f"got {self.input_size} and {self.heatmap_size}"
+            )
+        if self.encoding not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding}")
+        sigma = released_sigma(self.input_size) if self.sigma is None else self.sigma
+        gaussian_taps(sigma)  # raises for an impossible sigma
+        set_ = object.__setattr__  # the customary way to normalize a frozen dataclass
+        set_(self, "input_size", (width, height))
+        set_(self, "heatmap_size", (heatmap_width, heatmap_height))
+        set_(self, "sigma", float(sigma))
+        set_(self, "convention", Convention(self.convention))
+        if self.flip_index is not None:
+            set_(self, "flip_index", tuple(self.flip_index))
+
+    # ---- geometry: where a crop's pixels lie -----------------------------------------------------
+
+    def crop(self, box: ArrayLike, padding: float = 1.25) -> Crop:
+        """Return the region that the network sees of a person's box (x, y, w, h), image pixels."""
+        return box_to_crop(box, self.input_size, self.convention, padding)
+
+    def image_to_input(self, crop: Crop) -> Matrix:
+        """Return the matrix [2, 3] from image to input pixels: `cv2.warpAffine` takes it."""
+        return image_to_input(crop, self.input_size, self.convention)
+
+    def image_to_heatmap(self, crop: Crop) -> Matrix:
+        """Return the matrix [2, 3] from image to heatmap pixels (Eq 12)."""
+        return image_to_heatmap(crop, self.input_size, self._heatmap_size, self.convention)
+
+    def heatmap_to_image(self, crop: Crop) -> Matrix:
+        """Return the matrix [2, 3] from heatmap to image pixels (Eq 2)."""
+        return heatmap_to_image(crop, self.input_size, self._heatmap_size, self.convention)
+
+    # ---- joints to heatmaps ----------------------------------------------------------------------
+
+    def encode(
+        self,
+        joints: Tensor,  # [B..., K, 2]
+        weights: Tensor,  # [B..., K]
+        to_heatmap: Tensor | None = None,  # [B..., 2, 3]
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:  # [B..., K, H, W], [B..., K]
+        """Return target heatmaps and the weights that count, see `darkpose_ext.encode`.
+
+        joints are (x, y) in the pixels that `to_heatmap` maps from, in heatmap pixels without it.
+        """
+        width, height = self._heatmap_size
+        options = ENCODINGS[self.encoding]
+        return encode(
+            joints,
+            weights,
+            height,
+            width,
+            self._sigma,
+            transform=to_heatmap,
+            dtype=dtype,
+            **options,
+        )
+
+    def loss(
+        self,
+        heatmaps: Tensor,  # [B..., K, H, W]
+        joints: Tensor,  # [B..., K, 2]
+        weights: Tensor,  # [B..., K]
+        to_heatmap: Tensor | None = None,  # [B..., 2, 3]
+    ) -> Tensor:  # [B..., K]
+        """Return each joint's loss against the target `encode` would give, never storing it."""
+        self._check_size(heatmaps)
+        options = ENCODINGS[self.encoding]
+        return heatmap_mse(heatmaps, joints, weights, self._sigma, transform=to_heatmap, **options)
+
+    # ---- heatmaps to joints ----------------------------------------------------------------------
+
+    def decode(
+        self,
+        heatmaps: Tensor,  # [B..., K, H, W]
+        to_image: Tensor | None = None,  # [B..., 2, 3]
+        *,
+        decoder: str = "dark",
+        flipped: Tensor | None = None,  # [B..., K, H, W]
+    ) -> tuple[Tensor, Tensor]:  # [B..., K, 2], [B..., K]
+        """Return coordinates and scores, see `darkpose_ext.decode`.
+
+        Args:
+            heatmaps: the network's output.
+            to_image: from heatmap to image pixels (Eq 2); None leaves coordinates in the heatmap's.
+            decoder: "argmax", "standard", "dark_unmodulated" or "dark", the rows of Tables 1 and 2.
+            flipped: the output for the mirrored input: the flip test.
+        """
+        self._check_size(heatmaps)
+        if decoder not in DECODERS:
+            raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder}")
+        return decode(
+            heatmaps,
+            gaussian_taps(self._sigma) if decoder == "dark" else [],
+            method="dark" if decoder == "dark_unmodulated" else decoder,
+            flipped=flipped,
+            flip_index=self.flip_index if flipped is not None else None,
+            flip_shift=flip_shift(self.convention) if flipped is not None else 0,
+            transform=to_image,
+        )
+
+    # ---- as a part of a checkpoint ---------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint or a JSON file."""
+        return {**asdict(self), "convention": self.convention.value}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "HeatmapCodec":
+        """Return the codec that `to_dict` described."""
+        pairs = {name: tuple(values[name]) for name in ("input_size", "heatmap_size")}
+        return cls(**{**values, **pairs})
+
+    # ---- what __post_init__ has filled in --------------------------------------------------------
+
+    @property
+    def _heatmap_size(self) -> tuple[int, int]:
+        assert self.heatmap_size is not None
+        return self.heatmap_size
+
+    @property
+    def _sigma(self) -> float:
+        assert self.sigma is not None
+        return self.sigma
+
+    def _check_size(self, heatmaps: Tensor) -> None:
+        width, height = self._heatmap_size
+        if tuple(heatmaps.shape[-2:]) != (height, width):
+            raise ValueError(
+                f"heatmaps must be {height} x {width} for an input of "
+                f"{self.input_size[1]} x {self.input_size[0]}, got {list(heatmaps.shape)}"
+            )
