@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Are the synthetic people a problem worth solving? Three figures and an error table, as Markdown.
+
+    python benchmarks/synthetic.py [--out runs/synthetic] [--epochs 9]
+
+A predictor of the mean pose, a network trained and evaluated on the images, the same network
+trained and evaluated on silhouettes of the very same scenes. Then the errors of occluded joints
+beside those of visible ones.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from darkpose.ablation import Run, ablation
+from darkpose.data.module import PoseData
+from darkpose.data.synthetic import write_dataset
+from darkpose.demo import synthetic_build
+from darkpose.evaluation import Predictions
+
+
+def mean_pose_ap(data: PoseData) -> float:
+    """Return the AP of the training people's mean pose, placed into each annotated box."""
+    train, val = data.train_set.records, data.val_set.records
+    boxes = np.array([record.box for record in train])[:, None]
+    joints = np.stack([record.joints for record in train])
+    weights = (joints[..., 2:] > 0).astype(float)
+    relative = (joints[..., :2] - boxes[..., :2]) / boxes[..., 2:]
+    mean = (weights * relative).sum(0) / weights.sum(0)
+    targets = np.array([record.box for record in val])[:, None]
+    points = targets[..., :2] + mean * targets[..., 2:]
+    found = Predictions(val, points, np.ones(points.shape[:2]))
+    return found.average_precision(data.val_annotations, data.spec.oks_sigmas)["AP"]
+
+
+def main() -> None:
+    """Draw, train, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/synthetic"))
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--train-images", type=int, default=2000)
+    options = parser.parse_args()
+    figures: dict[str, float] = {}
+    runs: dict[str, Run] = {}
+    for appearance in ("people", "silhouettes"):
+        folder = options.out / appearance
+        images = {"train": options.train_images, "val": 200}
+        write_dataset(folder, images, appearance=appearance)
+        build = synthetic_build(folder, options.epochs)
+        out = options.out / f"{appearance}-runs"
+        runs[appearance] = ablation(build, out, ["unbiased"], [0])[0]
+        if not figures:
+            data = build("unbiased", 0, out / "unbiased-0")[1]
+            data.setup("fit")
+            figures["the mean pose in every box"] = mean_pose_ap(data)
+            names = data.spec.names
+        figures[f"the small network on {appearance}"] = runs[appearance].figures["dark"]["AP"]
+
+    print("| predictor | AP |\n| --- | --- |")
+    for name, value in figures.items():
+        print(f"| {name} | {value:.4f} |")
+    print("\n| joint | visible | median error | PCK@0.1 | occluded | median error | PCK@0.1 |")
+    print("| --- " * 7 + "|")
+    table = {}
+    for row in runs["people"].predictions["dark"].errors(names):
+        table[row.name, row.visibility] = row
+    for name in dict.fromkeys(name for name, _ in table):
+        cells = [
+            f"{row.count} | {row.median:.3f} | {row.pck[0.1]:.3f}"
+            for row in (table[name, "visible"], table[name, "occluded"])
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
