@@ -48,6 +48,7 @@ test: setup build $(EMULATED)/_emulated.so
 
 bench: setup build
 	$(BIN)/python benchmarks/ops.py
+	$(BIN)/python -m pytest benchmarks/bench_peers.py --benchmark-columns=median,iqr
 
 # Formatting, lint and types: what pre-commit runs too.
 check: EXTRA := dev

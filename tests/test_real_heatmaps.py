@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps that networks trained by others predicted: faithful decoding, and the order of the paper."""
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -10,37 +9,11 @@ import pytest
 import torch
 
 import oracles
+from benchmarks.real_heatmaps import FILES, load, oks_by_decoder, per_person
 from conftest import Implementation
-from darkpose.metrics import bootstrap_difference, oks
+from darkpose.metrics import bootstrap_difference
 from darkpose_ext import opencv_taps
 from tolerances import RELEASED, RELEASED_FLOAT64, ROUNDED, SIGNIFICANCE, UNDECIDED
-
-FILES = ("hourglass_48x48", "cpm_96x96")
-SIZE = {"hourglass_48x48": 11, "cpm_96x96": 17}  # of the modulation that suits each
-# Channel -> COCO joint; the channels of head top and neck have none.
-COCO = {2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15}
-SIGMAS = {5: 0.079, 7: 0.072, 9: 0.062, 11: 0.107, 13: 0.087, 15: 0.089}  # left; right is alike
-
-
-@dataclass(frozen=True)
-class Real:
-    """One of the files, as it is."""
-
-    heatmaps: np.ndarray  # [N, 14, H, W] float16
-    center_scale: np.ndarray  # [N, 3]
-    keypoints: np.ndarray  # [N, 17, 3]
-    area: np.ndarray  # [N]
-
-    def maps(self) -> np.ndarray:
-        """Every map by itself, [N * 14, H, W] float32."""
-        return self.heatmaps.reshape(-1, *self.heatmaps.shape[2:]).astype(np.float32)
-
-
-@cache
-def load(data: Path, name: str) -> Real:
-    with np.load(data / "heatmaps" / f"{name}.npz") as file:
-        fields = ("heatmaps", "center_scale", "keypoints", "area")
-        return Real(**{field: file[field] for field in fields})
 
 
 @cache
@@ -90,29 +63,6 @@ def test_decode_without_taylor_equals_numpy_on_every_real_map(
     assert difference.max() <= (ROUNDED if method == "second_max" else 0)
 
 
-@cache
-def oks_by_decoder(data: Path, name: str, device: str) -> dict[str, np.ndarray]:  # each [N]
-    """Return the persons' object keypoint similarities by decoder, worst first in the paper."""
-    real = load(data, name)
-    maps = torch.from_numpy(real.heatmaps).to(device)
-    width = real.heatmaps.shape[-1]
-    center, side = real.center_scale[:, None, :2], real.center_scale[:, None, 2:]
-    joints = list(COCO.values())
-    sigmas = [SIGMAS[j if j in SIGMAS else j - 1] for j in joints]
-
-    def similarity(taps: list[float], method: str) -> np.ndarray:
-        coords, _ = torch.ops.dark.decode(maps, taps, method=method)
-        image = (coords.double().cpu().numpy() - width / 2) * side / width + center
-        return oks(image[:, list(COCO)], real.keypoints[:, joints], real.area, sigmas)
-
-    return {
-        "argmax": similarity([], "argmax"),
-        "standard": similarity([], "standard"),
-        "dark without modulation": similarity([], "dark"),
-        "dark": similarity(opencv_taps(SIZE[name]), "dark"),
-    }
-
-
 @pytest.mark.parametrize("better", ["standard", "dark without modulation", "dark"])
 @pytest.mark.parametrize("name", FILES)
 def test_decoders_rank_as_in_the_paper(device: str, data: Path, name: str, better: str) -> None:
@@ -120,6 +70,5 @@ def test_decoders_rank_as_in_the_paper(device: str, data: Path, name: str, bette
     similarity = oks_by_decoder(data, name, device)
     order = list(similarity)
     worse = order[order.index(better) - 1]
-    labeled = np.isfinite(similarity["argmax"])
-    gain = bootstrap_difference(similarity[better][labeled], similarity[worse][labeled])
+    gain = bootstrap_difference(per_person(similarity[better]), per_person(similarity[worse]))
     assert gain.mean > 0 and gain.p <= SIGNIFICANCE, gain
