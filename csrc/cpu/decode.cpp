@@ -26,7 +26,8 @@ const A* read_span(const Map<T>& map, int64_t begin, int64_t count, A* buffer) {
   int64_t y = begin / map.width, x = begin % map.width;
   for (int64_t i = 0; i < count; x = 0, ++y) {
     const int64_t end = std::min(map.width, x + count - i);
-    for (; x < end; ++x) buffer[i++] = map.at(x, y);
+    map.read_row(x, end, y, buffer + i);
+    i += end - x;
   }
   return buffer;
 }

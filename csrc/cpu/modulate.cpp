@@ -3,11 +3,10 @@
 // rescaled (Eq 11). A map is read once and written once; what lies between stays in cache.
 #include "../modulate.h"
 
-#include <algorithm>
-
 #include "../checks.h"
 #include "../library.h"
 #include "parallel.h"
+#include "span.h"
 
 namespace dark {
 namespace {
@@ -16,46 +15,26 @@ namespace {
 template <typename A>
 struct Scratch {
   std::vector<A> padded;  // one row with `reach` zeros at either end
-  std::vector<A>
-      blurred;  // the map, convolved along the rows, with `reach` rows of zeros above and below
+  std::vector<A> along;   // the map convolved along its rows, `reach` rows of zeros above and below
   Scratch(const Maps& maps, int64_t reach)
-      : padded(maps.width + 2 * reach), blurred((maps.height + 2 * reach) * maps.width) {}
+      : padded(maps.width + 2 * reach), along((maps.height + 2 * reach) * maps.width) {}
 };
-
-// out[i] = sum over t of taps[t] * in[i + t * stride], in the order of the taps.
-template <typename A>
-void convolve_row(const A* in, int64_t stride, const std::vector<A>& taps, A* out, int64_t width) {
-  std::fill_n(out, width, A(0));
-  for (const A tap : taps) {
-    for (int64_t i = 0; i < width; ++i) out[i] += tap * in[i];
-    in += stride;
-  }
-}
 
 template <typename T, typename A>
 Range<A> convolve_map(const Maps& maps, const T* in, const std::vector<A>& taps,
                       Scratch<A>& scratch, A* out) {
-  const int64_t reach = static_cast<int64_t>(taps.size()) / 2;
-  A* rows = scratch.blurred.data() + reach * maps.width;
+  const int64_t count = static_cast<int64_t>(taps.size()), reach = count / 2, width = maps.width;
+  A* row = scratch.padded.data() + reach;
   A highest = -INFINITY;
-  for (int64_t y = 0; y < maps.height; ++y) {
-    const T* row = in + y * maps.stride_row;
-    for (int64_t x = 0; x < maps.width; ++x) {
-      const A value = static_cast<A>(row[x * maps.stride_column]);
-      scratch.padded[reach + x] = value;
-      highest = highest_or_nan(highest, value);
-    }
-    convolve_row(scratch.padded.data(), 1, taps, rows + y * maps.width, maps.width);
+  for (int64_t y = 0; y < maps.height; ++y, in += maps.stride_row) {
+    for (int64_t x = 0; x < width; ++x) row[x] = static_cast<A>(in[x * maps.stride_column]);
+    highest = highest_or_nan(highest, highest_of(row, width));
+    A* along = scratch.along.data() + (reach + y) * width;
+    convolve(scratch.padded.data(), 1, taps.data(), count, along, width);
   }
-  Range<A> range{highest, INFINITY, -INFINITY};
-  for (int64_t y = 0; y < maps.height; ++y, out += maps.width) {
-    convolve_row(scratch.blurred.data() + y * maps.width, maps.width, taps, out, maps.width);
-    for (int64_t x = 0; x < maps.width; ++x) {
-      range.top = highest_or_nan(range.top, out[x]);
-      range.bottom = lowest_or_nan(range.bottom, out[x]);
-    }
-  }
-  return range;
+  // Down the columns the whole map is one run: a pixel's neighbors below are `width` apart.
+  convolve(scratch.along.data(), width, taps.data(), count, out, maps.size());
+  return {highest, lowest_of(out, maps.size()), highest_of(out, maps.size())};
 }
 
 // heatmaps [..., H, W] -> [..., H, W], contiguous
