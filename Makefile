@@ -11,15 +11,27 @@ EMULATED := build/emulated
 EXTRA ?= test
 SOURCES := $(wildcard csrc/* csrc/cpu/* csrc/cuda/*) CMakeLists.txt setup.py pyproject.toml
 
-.PHONY: setup build demo test bench check format types clean
+# Prints the folder of an installed torch, fails if there is none of 2.10 or later.
+define FIND_TORCH
+import pathlib, torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10); print(pathlib.Path(torch.__file__).parents[1])
+endef
+
+.PHONY: setup build demo test bench check clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready-$(EXTRA)
 
+# The installed torch is named by its folder: a virtual environment made inside another does not see
+# the packages of that other one.
 $(VENV)/torch:
-	@if $(PYTHON) -c 'import sys, torch; sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10))' 2>/dev/null; \
-	  then echo "using the installed torch"; $(PYTHON) -m venv --system-site-packages $(VENV); \
-	  else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q "$(TORCH_SPEC)"; fi
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer with venv is needed: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@folder=$$($(PYTHON) -c '$(FIND_TORCH)' 2>/dev/null) && \
+	  echo "$$folder" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/installed_torch.pth" && \
+	  $(BIN)/python -c 'import torch; print("using the installed torch", torch.__version__)' || \
+	  { rm -f $(VENV)/lib/python*/site-packages/installed_torch.pth; \
+	    echo "installing $(TORCH_SPEC)"; $(BIN)/python -m pip install -q "$(TORCH_SPEC)"; }
 	@touch $@
 
 $(VENV)/ready-$(EXTRA): $(VENV)/torch pyproject.toml
@@ -41,7 +53,7 @@ $(EMULATED)/_emulated.so: $(SOURCES) $(wildcard tests/emulation/*) | setup
 	cmake --build $(EMULATED) --target _emulated
 
 demo: setup build
-	$(BIN)/darkpose demo
+	$(BIN)/python -m darkpose demo
 
 test: setup build $(EMULATED)/_emulated.so
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest
@@ -54,10 +66,10 @@ bench: setup build
 check: EXTRA := dev
 check:
 	$(MAKE) setup EXTRA=dev
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*' 'tests/emulation/*')
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	clang-format --dry-run -Werror $$(git ls-files 'csrc/*' 'tests/emulation/*')
 
 clean:
 	rm -rf build $(VENV) darkpose_ext/_C.so

@@ -4,7 +4,9 @@
 The library holds no Python symbol, so one wheel serves every Python.
 """
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ class CMakeBuild(build_ext):
         return fullname.replace(".", "/") + ".so"
 
     def build_extension(self, ext: Extension) -> None:
+        _require_tools()
         prefix = Path(self.get_ext_fullpath(ext.name)).resolve().parents[1]
         # Not setuptools' temporary folder: the second build is incremental.
         build = Path(os.environ.get("DARK_BUILD_DIR", "build/native")).resolve()
@@ -36,6 +39,16 @@ class CMakeBuild(build_ext):
         configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_PREFIX={prefix}"]
         subprocess.check_call(configure + options)
         subprocess.check_call(["cmake", "--build", str(build), "--target", "install"])
+
+
+def _require_tools() -> None:
+    missing = [name for name in ("cmake", "ninja") if shutil.which(name) is None]
+    missing += ["torch"] if importlib.util.find_spec("torch") is None else []
+    if missing:
+        sys.exit(
+            f"Building darkpose needs {' and '.join(missing)}: pip install {' '.join(missing)} "
+            "(and build with --no-build-isolation, so that the build sees the installed torch)"
+        )
 
 
 class AnyPythonWheel(bdist_wheel):

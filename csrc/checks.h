@@ -35,6 +35,14 @@ inline const char* type_name(ScalarType type) {
     case ScalarType::Int: return "int32";
     case ScalarType::Long: return "int64";
     case ScalarType::Bool: return "bool";
+    case ScalarType::UInt16: return "uint16";
+    case ScalarType::UInt32: return "uint32";
+    case ScalarType::UInt64: return "uint64";
+    case ScalarType::ComplexHalf: return "complex32";
+    case ScalarType::ComplexFloat: return "complex64";
+    case ScalarType::ComplexDouble: return "complex128";
+    case ScalarType::Float8_e4m3fn: return "float8_e4m3fn";
+    case ScalarType::Float8_e5m2: return "float8_e5m2";
     default: return "another type";
   }
 }
@@ -51,6 +59,10 @@ std::string list_text(const Numbers& numbers) {
   for (size_t i = 0; i < numbers.size(); ++i) text << (i == 0 ? "" : ", ") << numbers[i];
   text << ']';
   return text.str();
+}
+
+inline std::string device_text(const Tensor& t) {
+  return t.is_cpu() ? "cpu" : "cuda:" + std::to_string(t.get_device_index());
 }
 
 inline std::string shape_text(const Tensor& t) { return list_text(sizes_of(t)); }
@@ -76,7 +88,8 @@ inline void check_like(const char* op, const char* name, const Tensor& t,
   check_floating(op, name, t);
   require(sizes_of(t) == shape, op, ": ", name, " must be ", list_text(shape), " to go with ",
           first_name, " ", shape_text(first), ", got ", shape_text(t));
-  require(t.device() == first.device(), op, ": ", name, " must be on the device of ", first_name);
+  require(t.device() == first.device(), op, ": ", name, " must be on the device of ", first_name,
+          ", ", device_text(first), ", got ", device_text(t));
 }
 
 inline void check_transform(const char* op, const std::optional<Tensor>& transform,
@@ -96,8 +109,8 @@ inline void check_taps(const char* op, const std::vector<double>& taps) {
 }
 
 inline void check_sigma(const char* op, double sigma) {
-  require(sigma > 0 && std::isfinite(sigma), op, ": sigma must be positive and finite, got ",
-          sigma);
+  // In float32 too.
+  require(sigma > 1e-37 && sigma < 1e37, op, ": sigma must be positive and finite, got ", sigma);
 }
 
 inline void check_choice(const char* op, const char* name, const std::string& value,

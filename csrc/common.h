@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -81,31 +82,40 @@ struct Maps {
     return person * stride_person + joint * stride_joint;
   }
   DARK_SHARED int64_t size() const { return height * width; }
-  // One map's elements lie side by side in row-major order.
-  DARK_SHARED bool dense() const {
-    return (stride_column == 1 || width == 1) && (stride_row == width || height == 1);
-  }
 };
+
+// The one stride that walks the dimensions before `end` of t, or nothing if it takes several.
+// Dimensions of size 1 are not walked.
+inline std::optional<int64_t> common_stride(const Tensor& t, int64_t end) {
+  std::optional<int64_t> common;
+  int64_t inner = 0;  // the last dimension walked, from the inside out
+  for (int64_t d = end - 1; d >= 0; --d) {
+    if (t.size(d) == 1) continue;
+    if (!common)
+      common = t.stride(d);
+    else if (t.stride(d) != t.size(inner) * t.stride(inner))
+      return std::nullopt;
+    inner = d;
+  }
+  return common ? common : 0;
+}
 
 // Returns t, or a contiguous copy where B... cannot be walked with one stride, and describes it in
 // `maps`.
 inline Tensor strided_maps(const Tensor& t, Maps& maps) {
-  const int64_t batch_dims = t.dim() - 3;
-  bool one_stride = true;
-  for (int64_t d = 0; d + 1 < batch_dims; ++d)
-    one_stride = one_stride && (t.size(d) == 1 || t.stride(d) == t.size(d + 1) * t.stride(d + 1));
-  const Tensor view = one_stride ? t : torch::stable::contiguous(t);
-  maps.height = view.size(view.dim() - 2);
-  maps.width = view.size(view.dim() - 1);
-  maps.stride_row = view.stride(view.dim() - 2);
-  maps.stride_column = view.stride(view.dim() - 1);
-  if (batch_dims >= 0) {
-    maps.joints = view.size(batch_dims);
-    maps.stride_joint = view.stride(batch_dims);
+  const int64_t dims = t.dim(), batch_dims = std::max<int64_t>(0, dims - 3);
+  const Tensor view = common_stride(t, batch_dims) ? t : torch::stable::contiguous(t);
+  maps.height = view.size(dims - 2);
+  maps.width = view.size(dims - 1);
+  maps.stride_row = view.stride(dims - 2);
+  maps.stride_column = view.stride(dims - 1);
+  if (dims > 2) {
+    maps.joints = view.size(dims - 3);
+    maps.stride_joint = view.stride(dims - 3);
   }
-  if (batch_dims > 0) maps.stride_person = view.stride(batch_dims - 1);
+  maps.stride_person = common_stride(view, batch_dims).value_or(0);
   maps.count = 1;
-  for (int64_t d = 0; d < view.dim() - 2; ++d) maps.count *= view.size(d);
+  for (int64_t d = 0; d < dims - 2; ++d) maps.count *= view.size(d);
   return view;
 }
 

@@ -66,7 +66,7 @@ DARK_SHARED Point<A> taylor_step(const A (&v)[kStencil][kStencil], A max_shift) 
   const A dy = A(0.5) * (below - above);
   const A dxx = A(0.25) * std::log(v[2][4] * scale * (v[2][0] * scale));
   const A dyy = A(0.25) * std::log(v[4][2] * scale * (v[0][2] * scale));
-  const A dxy = A(0.25) * std::log((v[3][3] * v[1][1]) / (v[1][3] * v[3][1]));
+  const A dxy = A(0.25) * std::log((v[3][3] / v[1][3]) * (v[1][1] / v[3][1]));
   const A determinant = dxx * dyy - dxy * dxy;
   if (!(dxx < A(0) && determinant > A(0))) return {A(0), A(0)};
 

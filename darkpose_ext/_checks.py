@@ -17,6 +17,8 @@ MAX_JOINTS = 1024
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FLOATING_NAMES = "float16, bfloat16, float32 or float64"
 METHODS = ("argmax", "standard", "second_max", "dark")
+_INTEGERS = (int, torch.SymInt)
+_NUMBERS = (int, float, torch.SymInt, torch.SymFloat)
 ROUNDINGS = ("none", "floor", "ceil", "round")
 RESCALES = ("minmax", "max", "none")
 
@@ -34,6 +36,27 @@ def check_floating(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be a tensor, got {type(t).__name__}")
     if t.dtype not in FLOATING:
         raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
+
+
+def check_number(op: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
+
+
+def check_integer(op: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, _INTEGERS):
+        raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
+
+
+def check_numbers(op: str, name: str, values: Any, kinds: tuple[type, ...] = _NUMBERS) -> None:
+    what = "integers" if kinds is _INTEGERS else "numbers"
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"{op}: {name} must be a list of {what}, got {type(values).__name__}")
+    for value in values:
+        if not isinstance(value, kinds):
+            raise TypeError(
+                f"{op}: {name} must be a list of {what}, got one with {type(value).__name__}"
+            )
 
 
 def check_heatmaps(op: str, heatmaps: Tensor, least_dims: int) -> None:
@@ -58,7 +81,9 @@ def check_like(
             f"got {_shape(t)}"
         )
     if t.device != first.device:
-        raise ValueError(f"{op}: {name} must be on the device of {first_name}")
+        raise ValueError(
+            f"{op}: {name} must be on the device of {first_name}, {first.device}, got {t.device}"
+        )
 
 
 def check_transform(
@@ -70,10 +95,12 @@ def check_transform(
 
 
 def check_taps(op: str, taps: Sequence[float]) -> None:
+    check_numbers(op, "taps", taps)
     n = len(taps)
     if n % 2 == 0 or n > MAX_TAPS:
         raise ValueError(f"{op}: taps must be an odd number of values, at most {MAX_TAPS}, got {n}")
-    if not all(math.isfinite(t) for t in taps) or list(taps) != list(taps)[::-1]:
+    # Not math.isfinite, which torch.compile does not trace.
+    if not all(-math.inf < t < math.inf for t in taps) or list(taps) != list(taps)[::-1]:
         raise ValueError(f"{op}: taps must be finite and symmetric, got {_numbers(taps)}")
 
 
@@ -82,11 +109,14 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def check_sigma(op: str, sigma: float) -> None:
-    if not (sigma > 0 and math.isfinite(sigma)):
+    check_number(op, "sigma", sigma)
+    if not 1e-37 < sigma < 1e37:  # in float32 too
         raise ValueError(f"{op}: sigma must be positive and finite, got {sigma:g}")
 
 
 def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{op}: {name} must be a string, got {type(value).__name__}")
     if value not in choices:
         raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")
 
@@ -119,6 +149,8 @@ def check_encode(
     dtype: torch.dtype | None,
 ) -> None:
     check_targets("encode", joints, weights, sigma, transform, rounding)
+    check_integer("encode", "height", height)
+    check_integer("encode", "width", width)
     if height < 1 or width < 1:
         raise ValueError(f"encode: height and width must be at least 1, got {height} and {width}")
     if dtype is not None and dtype not in FLOATING:
@@ -145,10 +177,13 @@ def check_flip(
             f"decode: flipped must have the type of heatmaps, {_dtype_name(heatmaps.dtype)}, "
             f"got {_dtype_name(flipped.dtype)}"
         )
+    check_integer("decode", "flip_shift", flip_shift)
     if flip_shift < 0:
         raise ValueError(f"decode: flip_shift must not be negative, got {flip_shift}")
     if joints > MAX_JOINTS:
         raise ValueError(f"decode: flipped serves at most {MAX_JOINTS} joints, got {joints}")
+    if flip_index is not None:
+        check_numbers("decode", "flip_index", flip_index, _INTEGERS)
     if flip_index is not None and sorted(flip_index) != list(range(joints)):
         raise ValueError(
             f"decode: flip_index must be a permutation of 0 to {joints - 1}, got {list(flip_index)}"
@@ -167,11 +202,13 @@ def check_decode(
 ) -> None:
     check_heatmaps("decode", heatmaps, 3)
     check_choice("decode", "method", method, METHODS)
+    check_numbers("decode", "taps", taps)
     if method != "dark" and len(taps) > 0:
         raise ValueError(f"decode: taps belong to method dark, got {len(taps)} with {method}")
     if len(taps) > 0:
         check_taps("decode", taps)
     check_flip(heatmaps, flipped, flip_index, flip_shift)
+    check_number("decode", "max_shift", max_shift)
     if not max_shift >= 0:
         raise ValueError(f"decode: max_shift must not be negative, got {max_shift:g}")
     check_transform("decode", transform, "heatmaps", heatmaps, 3)

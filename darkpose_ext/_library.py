@@ -7,7 +7,15 @@ import torch
 
 LIBRARY = Path(__file__).with_name("_C.so")
 BUILD = "python setup.py develop"
-OPS = ("encode", "modulate", "decode", "heatmap_mse", "heatmap_mse_backward")
+
+# The arguments of every op, by which a library of another version is known.
+OPS = {
+    "encode": "joints weights height width sigma transform rounding truncate dtype",
+    "modulate": "heatmaps taps rescale",
+    "decode": "heatmaps taps flipped transform method flip_index flip_shift max_shift",
+    "heatmap_mse": "heatmaps joints weights sigma transform rounding truncate",
+    "heatmap_mse_backward": "grad heatmaps joints weights sigma transform rounding truncate",
+}
 
 
 def _load() -> None:
@@ -19,13 +27,19 @@ def _load() -> None:
         raise ImportError(f"The compiled ops are missing: no file {LIBRARY}. {advice}")
     try:
         torch.ops.load_library(LIBRARY)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
         raise ImportError(
-            f"{LIBRARY} does not load under torch {torch.__version__}: {error}. {advice}"
+            f"{LIBRARY} does not load under torch {torch.__version__}: {reason}. {advice}"
         ) from error
-    missing = [name for name in OPS if not hasattr(torch.ops.dark, name)]
-    if missing:
-        raise ImportError(f"{LIBRARY} is stale: it lacks {', '.join(missing)}. {advice}")
+    stale = [name for name, arguments in OPS.items() if _arguments(name) != arguments]
+    if stale:
+        raise ImportError(f"{LIBRARY} is stale: it has another {', '.join(stale)}. {advice}")
+
+
+def _arguments(name: str) -> str | None:
+    op = getattr(torch.ops.dark, name, None)
+    return " ".join(a.name for a in op.default._schema.arguments) if op is not None else None
 
 
 _load()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from darkpose_ext import _checks
+from darkpose_ext._library import OPS
 from darkpose_ext.reference import arithmetic_dtype
 
 _implementations = torch.library.Library("dark", "IMPL")
@@ -158,5 +159,5 @@ def _as_leading_dimension(name: str) -> Callable[..., Any]:
     return batched
 
 
-for _name in ("encode", "modulate", "decode", "heatmap_mse", "heatmap_mse_backward"):
+for _name in OPS:
     torch.library.register_vmap(f"dark::{_name}", _as_leading_dimension(_name))

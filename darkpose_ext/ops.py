@@ -56,6 +56,7 @@ def opencv_taps(size: int) -> list[float]:
     >>> opencv_taps(3)
     [0.25, 0.5, 0.25]
     """
+    _checks.check_integer("opencv_taps", "size", size)
     if size % 2 == 0 or not 1 <= size <= _checks.MAX_TAPS:
         raise ValueError(
             f"opencv_taps: size must be odd and from 1 to {_checks.MAX_TAPS}, got {size}"
@@ -92,8 +93,8 @@ def encode(
 
     Args:
         joints: [B..., K, 2] (x, y) in heatmap pixels, or in the pixels that `transform` maps from.
-            In float16 or bfloat16 a coordinate above 64 is itself rounded by up to 1/32 or 1/4
-            pixel: pass float32.
+            Pass float32: float16 and bfloat16 round a coordinate between 64 and 128 by up to 1/32
+            and 1/4 pixel, and twice as much with every doubling.
         weights: [B..., K], 0 for a joint that is not labeled.
         height, width: of the heatmaps, in pixels.
         sigma: of the Gaussian, in heatmap pixels.
@@ -237,8 +238,8 @@ def heatmap_mse(
     and gradient 0, whatever the map holds.
 
     Args:
-        heatmaps: [B..., K, H, W], the prediction p; the only argument with a gradient, and that
-            once.
+        heatmaps: [B..., K, H, W], the prediction p; the only argument with a gradient. There is no
+            second derivative, and torch.func's grad and jvp do not see this one.
         joints, weights, sigma, rounding, truncate, transform: as in `encode`.
 
     Returns:

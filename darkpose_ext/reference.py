@@ -40,8 +40,9 @@ def encode(
     if rounding != "none":
         centers = round_[rounding](centers)
     x, y = centers.unbind(-1)
+    weights = weights.to(arithmetic)
     counts = (weights > 0) & _touches_map(x, width, sigma) & _touches_map(y, height, sigma)
-    weights = torch.where(counts, weights.to(arithmetic), 0.0)
+    weights = torch.where(counts, weights, 0.0)
     columns = _gaussian_factor(x, width, sigma, truncate)  # [B..., K, W]
     rows = _gaussian_factor(y, height, sigma, truncate)  # [B..., K, H]
     heatmaps = torch.where(counts[..., None, None], rows[..., :, None] * columns[..., None, :], 0.0)

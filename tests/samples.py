@@ -119,6 +119,16 @@ def _sliced(t: Tensor) -> Tensor:
     return inner
 
 
+def _apart(t: Tensor) -> Tensor:
+    """Every other one of the last leading dimension; what lies between is NaN."""
+    if t.dim() == 3:
+        return t
+    larger = t.new_full((*t.shape[:-4], 2 * t.shape[-4] + 1, *t.shape[-3:]), float("nan"))
+    inner = larger[..., 1::2, :, :, :]
+    inner.copy_(t)
+    return inner
+
+
 def _unaligned(t: Tensor) -> Tensor:
     """Contiguous, but beginning one element into its storage."""
     storage = t.new_empty(t.numel() + 1)
@@ -130,7 +140,8 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "channels_last": _channels_last,
     "transposed": _transposed,
     "sliced": _sliced,
+    "apart": _apart,
     "unaligned": _unaligned,
 }
 
-LEADING = ((), (3,), (2, 2))
+LEADING = ((), (3,), (2, 2), (2, 1, 3))

@@ -94,7 +94,7 @@ def test_import_of_a_stale_library_names_what_it_lacks(package: Path, tmp_path: 
     source.touch()
     compile_shared(source, package / "_C.so")
     message = import_error(package)
-    assert f"is stale: it lacks {', '.join(OPS)}" in message and BUILD in message
+    assert f"is stale: it has another {', '.join(OPS)}" in message and BUILD in message
 
 
 def configure(build: Path, path: str, *options: str) -> None:

@@ -5,8 +5,9 @@
 
 #include <cmath>
 
-// Function multiversioning needs GNU's ifunc: elsewhere the one portable version is built.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+// Function multiversioning needs glibc's ifunc, and GCC 12 for these names of instruction sets:
+// elsewhere the one portable version is built.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define DARK_MULTIVERSION \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define DARK_INLINE inline __attribute__((always_inline))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // decode: the maximum of each map (Eq 1 to 9) and its sub-pixel step, then Eq 2. A block reads its
-// map once. Only the window round the maximum is ever blurred, which is still in the L1 cache:
-// Eq 11's rescaling adds a constant to the logarithm, and constants have no derivative.
+// map once. Only the window round the maximum is ever blurred, which is still in the L1 cache: the
+// released rescaling multiplies the map, which adds a constant to its logarithm, and constants have
+// no derivative. (Eq 11 itself is in `modulate`.)
 #include "../decode.h"
 #include "../library.h"
 #include "block.cuh"
