@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Are the synthetic people a problem worth solving? Three figures and an error table, as Markdown.
 
-    python benchmarks/synthetic.py [--out runs/synthetic] [--epochs 9]
+    python benchmarks/synthetic.py [--out runs/synthetic] [--epochs 11]
 
 A predictor of the mean pose, a network trained and evaluated on the images, the same network
 trained and evaluated on silhouettes of the very same scenes. Then the errors of occluded joints
@@ -38,7 +38,7 @@ def main() -> None:
     """Draw, train, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/synthetic"))
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=11)
     parser.add_argument("--train-images", type=int, default=2000)
     options = parser.parse_args()
     figures: dict[str, float] = {}

@@ -20,6 +20,7 @@ import torch
 
 import darkpose_ext  # noqa: F401  (loads torch.ops.dark)
 from darkpose_ext import reference
+from training_runs import config, people  # noqa: F401  (fixtures)
 
 
 def _require_cuda() -> None:

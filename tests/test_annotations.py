@@ -61,6 +61,14 @@ def test_record_carries_what_the_file_says(write: Writer) -> None:
     np.testing.assert_array_equal(person.joints, [[5, 6, 2], [7, 8, 1], [0, 0, 0]])
 
 
+@pytest.mark.parametrize("key", ["images", "annotations"])
+def test_an_entry_without_id_is_named(write: Writer, key: str) -> None:
+    content = json.loads(write().read_text())
+    del content[key][0]["id"]
+    with pytest.raises(ValueError, match=f"'id' to each of its {key}, got none .* position 0"):
+        load_annotations(write.save(content), ".")
+
+
 def test_missing_area_is_estimated_from_the_box(write: Writer) -> None:
     (person,) = load_annotations(write(area=None), ".").records
     assert person.area == AREA_PER_BOX * 30 * 20

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codec: coordinates survive the way into heatmaps and back, in every convention."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -96,8 +98,20 @@ def test_loss_is_the_distance_to_what_encode_renders() -> None:
 
 
 def test_a_codec_survives_being_written_down() -> None:
-    codec = HeatmapCodec((192, 256), convention=Convention.udp, flip_index=(1, 0, 2))
+    codec = HeatmapCodec((192, 256), convention=Convention.udp, padding=1.1, flip_index=(1, 0, 2))
     assert HeatmapCodec.from_dict(codec.to_dict()) == codec
+    assert HeatmapCodec.from_dict(json.loads(json.dumps(codec.to_dict()))) == codec
+
+
+def test_the_padding_is_the_codecs() -> None:
+    plain, padded = (HeatmapCodec((96, 128), padding=padding).crop(BOX) for padding in (1.0, 1.5))
+    np.testing.assert_allclose(padded.size, 1.5 * np.array(plain.size))
+
+
+def test_a_flip_test_without_flip_index_is_refused() -> None:
+    heatmaps = torch.zeros(1, 2, 32, 24)
+    with pytest.raises(ValueError, match="flipped needs a codec with flip_index"):
+        HeatmapCodec((96, 128)).decode(heatmaps, flipped=heatmaps)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +120,9 @@ def test_a_codec_survives_being_written_down() -> None:
         ({"input_size": (0, 128)}, "input_size and heatmap_size must be positive"),
         ({"encoding": "soft"}, "encoding must be one of unbiased, biased, got soft"),
         ({"sigma": -1.0}, "sigma must be positive and finite, got -1"),
-        ({"convention": "openpose"}, "openpose"),
+        ({"convention": "openpose"}, "must be one of hrnet, darkpose, udp, got openpose"),
+        ({"heatmap_size": (24, 24)}, "heatmap_size must have the aspect ratio of input_size"),
+        ({"padding": 0.0}, "padding must be positive, got 0"),
     ],
 )
 def test_an_impossible_codec_is_refused_in_words(arguments: dict[str, object], words: str) -> None:

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, load_annotations
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset, Sample, SeededSampler, worker_init
 from darkpose.data.images import read_image
+from darkpose.data.module import PoseData
 from darkpose.geometry import Convention, apply
 
 INPUT_SIZE = (96, 128)
@@ -292,6 +294,15 @@ def test_complete_images_with_a_thumbnail_or_a_tail_are_read(tmp_path: Path) -> 
     path.write_bytes(content[:2] + thumbnail + content[2:-40])
     with pytest.raises(ValueError, match="cut short"):
         read_image(path)
+
+
+def test_paths_begin_at_home_and_hold_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SETS", "~/sets")
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/sets/val.json"):
+        PoseData(HeatmapCodec(INPUT_SIZE), Path("$SETS/val.json"), Path("."))
 
 
 def test_an_unknown_policy_is_named(people: Annotations) -> None:

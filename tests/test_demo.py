@@ -6,8 +6,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
-from darkpose.demo import demo
+from darkpose.codec import HeatmapCodec
+from darkpose.demo import _example, demo
 
 
 def test_a_short_demo_prints_the_table_and_draws_the_pictures(
@@ -33,3 +35,15 @@ def test_a_short_demo_prints_the_table_and_draws_the_pictures(
     times = [run.stat().st_mtime_ns for run in runs]
     demo(tmp_path, train_images=60, val_images=20, epochs=2)  # finds everything done
     assert [run.stat().st_mtime_ns for run in runs] == times
+
+
+def test_the_example_is_a_blurred_map_that_is_right() -> None:
+    wide, narrow = (HeatmapCodec((96, 128), sigma=sigma) for sigma in (2.0, 1.0))
+    joints = torch.full((2, 2, 2), 12.3)
+    maps = torch.cat([narrow.encode(joints[:1], torch.ones(1, 2))[0]] * 2)
+    maps[1] = wide.encode(joints[1], torch.ones(2))[0]
+    points, _ = narrow.decode(maps)
+    labeled = torch.tensor([[True, True], [False, True]])
+    assert _example(maps, points, joints.double().numpy(), labeled) == (1, 1)
+    joints[1, 1] += 3  # now wrong by as much
+    assert _example(maps, points, joints.double().numpy(), labeled)[0] == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from darkpose.data.annotations import load_annotations
+from darkpose.data.annotations import PersonRecord, load_annotations
 from darkpose.metrics.oks import STATS, coco_results, evaluate_oks, oks, oks_nms, person_scores
 from darkpose.metrics.pck import (
     bootstrap_difference,
@@ -143,6 +143,28 @@ def test_missing_sizes_give_nan() -> None:
     assert figures["AP"] == figures["AP_L"] == pytest.approx(1)
     assert np.isnan(figures["AP_M"])
     assert result.keys() == {"image_id", "category_id", "keypoints", "score"}
+    annotation["id"] = 0  # which pycocotools would take for no match
+    assert evaluate_oks(content, [result], [0.1]) == pytest.approx(figures, nan_ok=True)
+
+
+def test_nan_is_no_match_and_no_number() -> None:
+    content: dict[str, Any] = {
+        "images": [{"id": 1}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [0, 0, 50, 50],
+                "keypoints": [1, 2, 2],
+            }
+        ],
+        "categories": [{"id": 1}],
+    }
+    record = PersonRecord(Path("x"), 1, 1, (60, 60), (0, 0, 50, 50), 9.0, np.array([[1, 2, 2]]))
+    results = coco_results([record], np.full((1, 1, 2), np.nan), np.full((1, 1), np.nan))
+    assert results[0]["score"] == 0 and np.isfinite(results[0]["keypoints"]).all()
+    assert evaluate_oks(content, results, [0.1])["AP"] == 0
 
 
 def test_bad_results_are_named(data: Path) -> None:

@@ -8,26 +8,24 @@ between two cells is one of coordinate representation and of nothing else.
 
 import json
 import logging
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from lightning import Trainer
+from numpy.typing import NDArray
 
 from darkpose.codec import DECODERS
 from darkpose.data.dataset import KeypointDataset
-from darkpose.data.module import PoseData
 from darkpose.evaluation import Predictions
 from darkpose.metrics import bootstrap_difference
 from darkpose.metrics.pck import THRESHOLDS
-from darkpose.task import PoseTask
+from darkpose.training import Recipe
 
 _logger = logging.getLogger(__name__)
-
-# Makes what one run needs: (encoding, seed, folder) -> untrained task, its data, a trainer.
-Build = Callable[[str, int, Path], tuple[PoseTask, PoseData, Trainer]]
 
 
 @dataclass(frozen=True)
@@ -41,52 +39,75 @@ class Run:
     figures: dict[str, dict[str, float]]  # by decoder: AP, ..., PCK@0.02, ...
 
 
-def ablation(build: Build, out: Path, encodings: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """Train and evaluate every (encoding, seed) that `out` does not hold yet; return them all."""
-    runs = []
+def ablation(
+    recipe: Recipe, out: Path, encodings: Sequence[str], seeds: Sequence[int]
+) -> list[Run]:
+    """Train and evaluate every (encoding, seed) that `out` does not hold yet; return them all.
+
+    A run that was interrupted begins anew.
+
+    Raises:
+        FileExistsError: a run's folder holds one with other settings, or anything else.
+    """
+    runs: list[Run] = []
+    dataset: KeypointDataset | None = None  # no run's seed or encoding changes it
     for seed in seeds:
         for encoding in encodings:
             folder = out / f"{encoding}-{seed}"
-            done = folder / "run.json"
-            if not done.exists():
-                _train(build, encoding, seed, folder)
-            task, data, _ = build(encoding, seed, folder)
-            data.setup("validate")
-            runs.append(load_run(folder, data.val_set))
+            if not _holds_run(folder, recipe.settings(encoding, seed)):
+                dataset = _train(recipe, encoding, seed, folder)
+            elif dataset is None:
+                dataset = recipe(encoding, seed, folder)[1].val_set
+            runs.append(load_run(folder, dataset))
             best = runs[-1].figures["dark"]
             _logger.info("%s, seed %d: AP %.3f with dark", encoding, seed, best["AP"])
     return runs
 
 
-def _train(build: Build, encoding: str, seed: int, folder: Path) -> None:
-    task, data, trainer = build(encoding, seed, folder)
+def _holds_run(folder: Path, settings: str) -> bool:
+    """Return whether a folder holds a finished run with these settings."""
+    if not folder.exists():
+        return False
+    config = folder / "config.yaml"
+    if not config.exists() or config.read_text() != settings:
+        raise FileExistsError(
+            f"{folder} must not exist or must hold a run with the same settings, "
+            "but it holds something else: remove it, or name another --out"
+        )
+    return (folder / "run.json").exists()
+
+
+def _train(recipe: Recipe, encoding: str, seed: int, folder: Path) -> KeypointDataset:
+    """Write one run; return what it was evaluated on."""
+    task, data, trainer = recipe(encoding, seed, folder)
+    data.setup("fit")  # what is wrong with the data is found before anything is removed or written
+    if trainer.is_global_zero:
+        shutil.rmtree(folder, ignore_errors=True)
     began = time.perf_counter()
     trainer.fit(task, datamodule=data)
     seconds = time.perf_counter() - began
     task.decoders = DECODERS
     trainer.validate(task, datamodule=data, verbose=False)
     assert task.evaluation is not None
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {"rows": task.evaluation.rows}
     figures = {}
     for decoder in DECODERS:
         found = task.evaluation.predictions(decoder)
         arrays[f"points_{decoder}"], arrays[f"scores_{decoder}"] = found.points, found.scores
-        sigmas, category = task.spec.oks_sigmas, data.val_set.category_id
-        ap = found.average_precision(data.val_annotations, sigmas, category)
-        figures[decoder] = {**ap, **found.pck()}
+        figures[decoder] = task.evaluation.figures(decoder)
     np.savez(folder / "predictions.npz", allow_pickle=False, **arrays)
     summary = {"encoding": encoding, "seed": seed, "seconds": seconds, "figures": figures}
     (folder / "run.json").write_text(json.dumps(summary, indent=2) + "\n")  # last: marks the end
+    return data.val_set
 
 
 def load_run(folder: Path, dataset: KeypointDataset) -> Run:
     """Return a run that has been written; `dataset` is what it was evaluated on."""
     summary = json.loads((folder / "run.json").read_text())
     with np.load(folder / "predictions.npz") as arrays:
-        predictions = {
-            decoder: Predictions(
-                dataset.records, arrays[f"points_{decoder}"], arrays[f"scores_{decoder}"]
-            )
+        records = [dataset.records[i] for i in arrays["rows"]]
+        predictions: dict[str, Predictions] = {
+            decoder: Predictions(records, arrays[f"points_{decoder}"], arrays[f"scores_{decoder}"])
             for decoder in DECODERS
         }
     return Run(predictions=predictions, **summary)

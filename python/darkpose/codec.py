@@ -7,7 +7,7 @@ convention they were trained with. `HeatmapCodec` holds these and calls the ops 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from darkpose.geometry import (
     Crop,
     Matrix,
     box_to_crop,
+    check_aspect,
     flip_shift,
     heatmap_to_image,
     image_to_heatmap,
@@ -25,11 +26,13 @@ from darkpose.geometry import (
 )
 from darkpose_ext import decode, encode, gaussian_taps, heatmap_mse
 
+Encoding = Literal["unbiased", "biased"]
+Decoder = Literal["argmax", "standard", "dark_unmodulated", "dark"]
 ENCODINGS: dict[str, dict[str, Any]] = {
     "unbiased": {"rounding": "none", "truncate": False},  # DarkPose
     "biased": {"rounding": "round", "truncate": True},  # HRNet, SimpleBaseline
 }
-DECODERS = ("argmax", "standard", "dark_unmodulated", "dark")
+DECODERS: tuple[Decoder, ...] = get_args(Decoder)
 
 
 def released_sigma(input_size: tuple[int, int]) -> float:
@@ -48,10 +51,12 @@ class HeatmapCodec:
         sigma: of the Gaussians in heatmap pixels; `released_sigma(input_size)` if None.
         convention: how image, input and heatmap correspond (`darkpose.geometry`).
         encoding: "unbiased" (Gaussians at sub-pixel positions) or "biased" (rounded and cut off).
+        padding: factor by which a person's box is enlarged on both sides.
         flip_index: for the flip test, the joint that each joint becomes in the mirror.
 
     Raises:
-        ValueError: for a size that is not positive, or an unknown encoding or convention.
+        ValueError: for a size that is not positive, sizes of different aspect ratio, or an unknown
+            encoding or convention.
 
     >>> codec = HeatmapCodec((192, 256))
     >>> codec.heatmap_size, codec.sigma
@@ -62,7 +67,8 @@ class HeatmapCodec:
     heatmap_size: tuple[int, int] | None = None
     sigma: float | None = None
     convention: Convention = Convention.darkpose
-    encoding: str = "unbiased"
+    encoding: Encoding = "unbiased"
+    padding: float = 1.25
     flip_index: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +79,9 @@ class HeatmapCodec:
                 "input_size and heatmap_size must be positive, "
                 f"got {self.input_size} and {self.heatmap_size}"
             )
+        check_aspect((width, height), (heatmap_width, heatmap_height))
+        if not self.padding > 0:
+            raise ValueError(f"padding must be positive, got {self.padding}")
         if self.encoding not in ENCODINGS:
             raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding}")
         sigma = released_sigma(self.input_size) if self.sigma is None else self.sigma
@@ -87,9 +96,9 @@ class HeatmapCodec:
 
     # ---- geometry: where a crop's pixels lie -----------------------------------------------------
 
-    def crop(self, box: ArrayLike, padding: float = 1.25) -> Crop:
+    def crop(self, box: ArrayLike) -> Crop:
         """Return the region that the network sees of a person's box (x, y, w, h), image pixels."""
-        return box_to_crop(box, self.input_size, self.convention, padding)
+        return box_to_crop(box, self.input_size, self.convention, self.padding)
 
     def image_to_input(self, crop: Crop) -> Matrix:
         """Return the matrix [2, 3] from image to input pixels: `cv2.warpAffine` takes it."""
@@ -162,6 +171,11 @@ class HeatmapCodec:
         self._check_size(heatmaps)
         if decoder not in DECODERS:
             raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder}")
+        if flipped is not None and self.flip_index is None:
+            raise ValueError(
+                "flipped needs a codec with flip_index, "
+                "the joint that each joint becomes in the mirror; got none"
+            )
         return decode(
             heatmaps,
             gaussian_taps(self._sigma) if decoder == "dark" else [],
@@ -181,8 +195,7 @@ class HeatmapCodec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HeatmapCodec":
         """Return the codec that `to_dict` described."""
-        pairs = {name: tuple(values[name]) for name in ("input_size", "heatmap_size")}
-        return cls(**{**values, **pairs})
+        return cls(**values)
 
     # ---- what __post_init__ has filled in --------------------------------------------------------
 

@@ -6,49 +6,43 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning import Trainer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from darkpose import plots
-from darkpose.ablation import Build, Run, ablation, markdown_table
+from darkpose.ablation import Run, ablation, markdown_table
 from darkpose.data.module import PoseData
 from darkpose.data.synthetic import write_dataset
 from darkpose.geometry import apply
-from darkpose.task import PoseTask, load_task
-from darkpose.training import CONFIGS, build, training_parser
+from darkpose.task import load_task
+from darkpose.training import CONFIGS, Recipe, training_parser
 
 _DECODERS = ("argmax", "standard", "dark")
 _COLUMNS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
 
 
-def synthetic_build(people: Path, epochs: int, seed: int = 0) -> Build:
+def synthetic_build(people: Path, epochs: int) -> Recipe:
     """Return how a network is trained on the synthetic set in the folder `people`."""
     parser = training_parser()
     options = ["--config", str(CONFIGS / "demo.yaml")]
     for split in ("train", "val"):
         options += [f"--data.{split}={people}/annotations/person_keypoints_{split}.json"]
         options += [f"--data.{split}_images={people}/images/{split}"]
-    options += [f"--trainer.max_epochs={epochs}", f"--data.seed={seed}"]
+    options += [f"--trainer.max_epochs={epochs}"]
     options += [f"--model.milestones=[{round(0.7 * epochs)},{round(0.9 * epochs)}]"]
     options += [f"--trainer.check_val_every_n_epoch={max(1, epochs // 3)}"]
     if torch.cpu._is_avx512_bf16_supported():  # elsewhere bfloat16 is slower, not faster
         options += ["--trainer.precision=bf16-mixed"]
-    base = parser.parse_args(options)
-
-    def build_run(encoding: str, run_seed: int, run: Path) -> tuple[PoseTask, PoseData, Trainer]:
-        config = base.clone()
-        config.codec.encoding, config.seed, config.out = encoding, run_seed, run
-        return build(parser, config)
-
-    return build_run
+    return Recipe(parser, parser.parse_args(options))
 
 
 def demo(
     out: Path = Path("runs/demo"),
     train_images: int = 2000,
     val_images: int = 200,
-    epochs: int = 9,
+    epochs: int = 11,
     seed: int = 0,
 ) -> None:
     """Train on synthetic people with both encodings, decode in three ways, write a table, draw.
@@ -68,8 +62,8 @@ def demo(
 
     console.print("[2/4] training, once with the biased encoding and once with the unbiased one")
     folder = out / f"runs-{train_images}-{val_images}-{epochs}"
-    build_run = synthetic_build(people, epochs, seed)
-    runs = ablation(build_run, folder, ("biased", "unbiased"), [seed])
+    recipe = synthetic_build(people, epochs)
+    runs = ablation(recipe, folder, ("biased", "unbiased"), [seed])
 
     console.print("[3/4] evaluated: AP in percent")
     _print_table(console, runs)
@@ -77,7 +71,7 @@ def demo(
 
     console.print("[4/4] drawing")
     folders = {run.encoding: folder / f"{run.encoding}-{seed}" for run in runs}
-    _, data, _ = build_run("unbiased", seed, folders["unbiased"])
+    _, data, _ = recipe("unbiased", seed, folders["unbiased"])
     _draw(out, folders, data)
     trained = sum(run.seconds for run in runs)
     console.print(
@@ -85,8 +79,10 @@ def demo(
         f"Table and pictures are in {out}."
     )
     console.print(
-        "Next: [bold]darkpose fit --config lspet.yaml[/] trains on real people; README.md says "
-        "how to train on your own and how to call torch.ops.dark.decode in your own model."
+        "Next: [bold]darkpose fit --config lspet.yaml[/] trains on real people (the environment "
+        "variable DARKPOSE_DATA names the folder that holds lspet/). After make, the command lives "
+        "in the virtual environment: [bold]. .venv/bin/activate[/]. README.md says how to train on "
+        "your own people and how to call torch.ops.dark.decode in your own model."
     )
 
 
@@ -102,47 +98,53 @@ def _print_table(console: Console, runs: list[Run]) -> None:
 
 def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:
     task = load_task(folders["unbiased"] / "checkpoints" / "last.ckpt")
-    data.setup("validate")
-    dataset = data.val_set
+    dataset, codec = data.val_set, task.codec
     shown = np.linspace(0, len(dataset) - 1, 24).astype(int)
     samples = [dataset[int(i)] for i in shown]
     crops = torch.stack([sample["image"] for sample in samples])
     with torch.inference_mode():
         heatmaps, flipped = task.heatmaps(crops)
-        points, scores = task.codec.decode(heatmaps, flipped=flipped)
+        points, scores = codec.decode(heatmaps, flipped=flipped)
 
-    width, height = task.codec.input_size
-    heatmap_width, heatmap_height = heatmaps.shape[-1], heatmaps.shape[-2]
     # From heatmap to crop pixels, as the convention has it, by way of any crop at all.
-    crop = task.codec.crop((0, 0, width, height))
-    to_image, to_input = task.codec.heatmap_to_image(crop), task.codec.image_to_input(crop)
-    on_crop = apply(to_input, apply(to_image, points.numpy().astype(np.float64)))
-    figure = plots.skeletons(
-        [sample.numpy() for sample in crops], on_crop, scores.numpy(), task.spec
-    )
+    crop = codec.crop((0, 0, *codec.input_size))
+    to_image, to_input = codec.heatmap_to_image(crop), codec.image_to_input(crop)
+    on_crop = apply(to_input, apply(to_image, points.numpy()))
+    pictures = [sample.numpy() for sample in crops]
+    figure = plots.skeletons(pictures, on_crop, scores.numpy(), task.spec)
     plots.save(figure, out / "skeletons.png")
 
-    joints = [apply(sample["to_heatmap"].numpy(), sample["joints"].numpy()) for sample in samples]
-    # The most blurred of the confident maps shows best what the modulation is for.
-    spread = (heatmaps > 0.5 * heatmaps.amax((-2, -1), keepdim=True)).sum((-2, -1))
-    fit = (scores > 0.4) & (scores < 0.8) & (points[..., 0] > 5) & (points[..., 1] > 5)
-    fit &= (points[..., 0] < heatmap_width - 6) & (points[..., 1] < heatmap_height - 6)
-    fit &= torch.stack([sample["weights"] for sample in samples]) > 0
-    person, joint = divmod(int(torch.where(fit, spread, 0).argmax()), task.spec.num_joints)
-    truth = tuple(joints[person][joint].tolist())
-    sigma = task.codec.sigma or 1.0
+    joints = np.stack([apply(sample["to_heatmap"], sample["joints"]) for sample in samples])
+    labeled = torch.stack([sample["weights"] for sample in samples]) > 0
+    alone, _ = codec.decode(heatmaps)  # of the map that is drawn, not of the flip test
+    person, joint = _example(heatmaps, alone, joints, labeled)
+    truth = (float(joints[person, joint, 0]), float(joints[person, joint, 1]))
     title = task.spec.names[joint].replace("_", " ")
-    figure = plots.modulation(heatmaps[person, joint], sigma, title, (truth[0], truth[1]))
+    figure = plots.modulation(heatmaps[person, joint], codec.sigma or 1.0, title, truth)
     plots.save(figure, out / "modulation.png")
+    plots.save(plots.quantization(joints[labeled.numpy()], truth, codec), out / "quantization.png")
 
-    labeled = np.concatenate(
-        [xy[sample["weights"].numpy() > 0] for xy, sample in zip(joints, samples, strict=True)]
-    )
-    figure = plots.quantization(labeled, (truth[0], truth[1]), task.codec)
-    plots.save(figure, out / "quantization.png")
-
-    logs = {
-        encoding: folder / "logs" / "version_0" / "metrics.csv"
-        for encoding, folder in folders.items()
-    }
+    logs = {encoding: plots.newest_log(folder) for encoding, folder in folders.items()}
     plots.save(plots.training_curves(logs), out / "training.png")
+
+
+def _example(
+    heatmaps: Tensor,  # [N, K, H, W]
+    points: Tensor,  # [N, K, 2] heatmap pixels
+    joints: NDArray[np.float64],  # [N, K, 2] heatmap pixels
+    labeled: Tensor,  # [N, K]
+) -> tuple[int, int]:
+    """Return the person and joint of the most blurred map that is right to half a pixel.
+
+    A blurred map shows best what the modulation is for, and a wrong one shows other things.
+    """
+    height, width = heatmaps.shape[-2:]
+    peaks = heatmaps.amax((-2, -1), keepdim=True)
+    spread = (heatmaps > 0.5 * peaks).sum((-2, -1)).float()
+    distance = (points - torch.from_numpy(joints)).norm(dim=-1)
+    inside = ((points > 6) & (points < torch.tensor([width - 7, height - 7]))).all(-1)
+    fit = labeled & inside & (distance < 0.5) & (peaks[..., 0, 0] > 0.3)
+    # Where nothing is fit, as after hardly any training, the nearest will do.
+    best = (spread + 1) * fit - 1e-3 * distance
+    person, joint = divmod(int(best.argmax()), best.shape[1])
+    return person, joint

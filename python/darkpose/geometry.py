@@ -37,6 +37,11 @@ class Convention(str, Enum):
     darkpose = "darkpose"
     udp = "udp"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Convention":
+        names = ", ".join(cls.__members__)
+        raise ValueError(f"convention must be one of {names}, got {value}")
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -148,12 +153,17 @@ def image_to_heatmap(
         ValueError: the heatmap does not have the input's aspect ratio. The conventions then no
             longer agree with their own input, each in a different way.
     """
+    check_aspect(input_size, heatmap_size)
+    return _image_to(crop, heatmap_size, convention)
+
+
+def check_aspect(input_size: tuple[int, int], heatmap_size: tuple[int, int]) -> None:
+    """Raise ValueError if the heatmap does not have the input's aspect ratio."""
     if input_size[0] * heatmap_size[1] != input_size[1] * heatmap_size[0]:
         raise ValueError(
             f"heatmap_size must have the aspect ratio of input_size {tuple(input_size)}, "
             f"got {tuple(heatmap_size)}"
         )
-    return _image_to(crop, heatmap_size, convention)
 
 
 def heatmap_to_image(

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def modulation(
     maps = heatmap[None]
     taps = gaussian_taps(sigma)
     after = modulate(maps, taps)[0]
-    figure = Figure(figsize=(9, 4.2))
+    figure = Figure(figsize=(9, 5), layout=ConstrainedLayoutEngine(h_pad=0.06))
     peak = decode(maps, [], method="argmax")[0][0].tolist()
     for i, (name, shown) in enumerate({"predicted": heatmap, "modulated": after}.items()):
         axes = figure.add_subplot(1, 2, i + 1)
@@ -108,10 +109,10 @@ def modulation(
         axes.set(
             title=name, xlim=(peak[0] - 7.5, peak[0] + 7.5), ylim=(peak[1] + 7.5, peak[1] - 7.5)
         )
-    figure.axes[1].legend(
-        loc="center left", bbox_to_anchor=(1.02, 0.5), labelcolor="black", facecolor="#dddddd"
-    )
-    figure.suptitle(title)
+        axes.locator_params(integer=True)
+    marks = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*marks, loc="outside lower center", ncols=4, facecolor="#dddddd")
+    figure.suptitle(f"{title}: heatmap and where each decoder finds it")
     return figure
 
 
@@ -122,13 +123,13 @@ def quantization(
     enlarge: int = 9,
 ) -> Figure:
     """Draw what the biased encoding does to a joint, and to many (the paper's Fig 4)."""
-    figure = Figure(figsize=(12, 4))
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
     local = torch.tensor([[example[0] % 1 + enlarge // 2, example[1] % 1 + enlarge // 2]])
     for i, rounding in enumerate(("none", "round")):
         sigma = codec.sigma or 1.0
         target, _ = encode(local, torch.ones(1), enlarge, enlarge, sigma, rounding=rounding)
         axes = figure.add_subplot(1, 3, i + 1)
-        axes.imshow(target[0].numpy(), cmap="viridis")
+        axes.imshow(target[0].numpy(), cmap="viridis", vmin=0, vmax=1)
         x, y = local[0].tolist()
         axes.plot(x, y, "+", color="#e15759", ms=16, mew=2.5, label=f"joint ({x:.2f}, {y:.2f})")
         if rounding == "round":
@@ -136,7 +137,7 @@ def quantization(
             label = f"encoded ({center[0]:.0f}, {center[1]:.0f})"
             axes.plot(*center, "o", mfc="none", mec="white", ms=12, mew=2, label=label)
         axes.set_title("unbiased: at the joint" if rounding == "none" else "biased: at a pixel")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="lower right", fontsize=8, facecolor="#dddddd")
     errors = np.linalg.norm(joints - np.floor(joints + 0.5), axis=1)
     axes = figure.add_subplot(1, 3, 3)
     axes.hist(errors, bins=40, color="#4e79a7")
@@ -146,19 +147,30 @@ def quantization(
     return figure
 
 
+def newest_log(folder: Path) -> Path:
+    """Return the `metrics.csv` of the newest run in a folder that `make_trainer` was given."""
+    versions = (folder / "logs").glob("version_*/metrics.csv")
+    return max(versions, key=lambda path: int(path.parent.name.removeprefix("version_")))
+
+
 def training_curves(logs: Mapping[str, Path]) -> Figure:
-    """Draw training loss and validation AP by epoch from each label's `metrics.csv`."""
-    figure = Figure(figsize=(10, 3.8))
+    """Draw training loss and validation AP by epoch from each label's `metrics.csv`.
+
+    An evaluation after training, which is logged as one epoch more, belongs to the last one.
+    """
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     loss, precision = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
     for label, path in logs.items():
+        trained = max(_column(path, "train/loss_epoch")[0], default=0)
         for axes, column in ((loss, "train/loss_epoch"), (precision, "val/AP")):
             epochs, values = _column(path, column)
-            axes.plot(epochs, values, ".-", label=label)
-    loss.set(title="training loss", xlabel="epoch", yscale="log")
+            axes.plot([min(epoch, trained) for epoch in epochs], values, ".-", label=label)
+    loss.set(title="training loss", xlabel="epoch", ylim=(0, None))
     precision.set(title="AP on validation, dark", xlabel="epoch", ylim=(0, None))
     for axes in (loss, precision):
         axes.grid(alpha=0.3)
         axes.legend()
+        axes.locator_params(axis="x", integer=True)
     return figure
 
 

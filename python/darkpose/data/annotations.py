@@ -58,6 +58,7 @@ def load_annotations(
     *,
     spec: KeypointSpec | str | Path | None = None,
     min_joints: int = 1,
+    content: Mapping[str, Any] | None = None,
 ) -> Annotations:
     """Read the people of a COCO-style keypoint file, without opening any image.
 
@@ -70,14 +71,17 @@ def load_annotations(
         spec: what the joints are. None: read from the file's category; a path: a YAML file that
             completes it (see `darkpose.data.spec`); a `KeypointSpec`: used as it is.
         min_joints: at least 1, as a person without labels teaches and measures nothing.
+        content: of the file, if `read_annotation_file` has read it already.
 
     Raises:
-        ValueError: the file is not complete JSON or has no keypoints; an annotation has the wrong
-            number of joints, a box without positive size, or an image that is not in the file.
+        ValueError: the file is not complete JSON or has no keypoints; an annotation or image has no
+            id; an annotation has the wrong number of joints, a box without positive size, or an
+            image that is not in the file.
     """
     if min_joints < 1:
         raise ValueError(f"min_joints must be at least 1, got {min_joints}")
-    content = read_annotation_file(json_path)
+    if content is None:
+        content = read_annotation_file(json_path)
     category = _keypoint_category(content, json_path)
     if not isinstance(spec, KeypointSpec):
         spec = KeypointSpec.from_category(category, None if spec is None else read_spec_yaml(spec))
@@ -105,10 +109,10 @@ def load_annotations(
 
 
 def read_annotation_file(json_path: str | Path) -> dict[str, Any]:
-    """Read a COCO-style file and check that its three lists are there.
+    """Read a COCO-style file and check that its three lists are there and their entries have ids.
 
     Raises:
-        ValueError: it is not complete JSON, or a list is missing.
+        ValueError: it is not complete JSON, or a list or an id is missing.
     """
     content: dict[str, Any]
     try:
@@ -118,6 +122,12 @@ def read_annotation_file(json_path: str | Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{json_path} must be COCO-style JSON with a list {key!r}, got none")
+        for position, entry in enumerate(content[key]):
+            if not isinstance(entry, dict) or "id" not in entry:
+                raise ValueError(
+                    f"{json_path} must give an 'id' to each of its {key}, "
+                    f"got none for the one at position {position}"
+                )
     return content
 
 

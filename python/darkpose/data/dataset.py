@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ from darkpose.geometry import (
     mirror,
 )
 
-_ON_BAD_IMAGE = ("raise", "skip")
+OnBadImage = Literal["raise", "skip"]
 _logger = logging.getLogger(__name__)
 
 
@@ -93,11 +93,12 @@ class KeypointDataset(Dataset[Sample]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         clip_boxes: bool = True,
-        on_bad_image: str = "raise",
+        on_bad_image: OnBadImage = "raise",
         cache_images: bool = False,
     ) -> None:
-        if on_bad_image not in _ON_BAD_IMAGE:
-            raise ValueError(f"on_bad_image must be one of {_ON_BAD_IMAGE}, got {on_bad_image!r}")
+        if on_bad_image not in get_args(OnBadImage):
+            choices = ", ".join(get_args(OnBadImage))
+            raise ValueError(f"on_bad_image must be one of {choices}, got {on_bad_image}")
         width, height = input_size
         self.input_size = (width, height)
         self.heatmap_size = heatmap_size or (width // 4, height // 4)

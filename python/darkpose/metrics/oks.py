@@ -22,6 +22,8 @@ from darkpose.data.annotations import AREA_PER_BOX, PersonRecord, read_annotatio
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
 
+_NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's "all" of sizes
+
 
 def oks(
     pred: ArrayLike,  # [..., K, 2+] x, y
@@ -100,20 +102,26 @@ def coco_results(
     box_scores: ArrayLike = 1.0,  # [N]
     category_id: int = 1,
 ) -> list[dict[str, Any]]:
-    """Return people in COCO's result format, which `json.dump` writes and `evaluate_oks` reads."""
+    """Return people in COCO's result format, which `json.dump` writes and `evaluate_oks` reads.
+
+    NaN, which a diverged network says, becomes a point far from any person and a score of 0:
+    pycocotools would take a similarity of NaN for a match, and JSON has no NaN.
+    """
     points, scores = np.asarray(points, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if not len(records) == len(points) == len(scores):
         raise ValueError(
             f"records, points and scores must be equally many, "
             f"got {len(records)}, {len(points)}, {len(scores)}"
         )
+    points = np.where(np.isfinite(points), points, _NOWHERE)
+    scores = np.where(np.isfinite(scores), scores, 0)
     ranks = np.broadcast_to(person_scores(scores, box_scores), len(records))
-    rows = np.concatenate([points[..., :2], scores[..., None]], axis=-1).reshape(len(records), -1)
+    rows = np.concatenate([points[..., :2], scores[..., None]], axis=-1)  # [N, K, 3]
     return [
         {
             "image_id": record.image_id,
             "category_id": category_id,
-            "keypoints": row.tolist(),
+            "keypoints": row.ravel().tolist(),
             "score": float(rank),
         }
         for record, row, rank in zip(records, rows, ranks, strict=True)
@@ -159,7 +167,10 @@ def evaluate_oks(
             )
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = {**content, "annotations": [_complete(a) for a in content["annotations"]]}
+        # Numbered anew, as pycocotools takes annotation 0 for no match at all.
+        numbered = enumerate(content["annotations"], start=1)
+        people_there = [{**_complete(annotation), "id": i} for i, annotation in numbered]
+        truth.dataset = {**content, "annotations": people_there}
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(people), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)

@@ -7,6 +7,7 @@ how much a network learns from what is inside the outline.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from darkpose.data.synthetic.outfit import sample_outfit
 from darkpose.data.synthetic.pose import sample_pose
 from darkpose.data.synthetic.render import Part, Stencil, cut, lay, paint
 
-APPEARANCES = ("people", "silhouettes")
+Appearance = Literal["people", "silhouettes"]
 SIZES = ((320, 240), (320, 240), (240, 320), (320, 256), (288, 288), (256, 320))
 SILHOUETTE, SURROUNDINGS = 215, 40  # gray levels
 
@@ -57,7 +58,7 @@ class _Thing:
     stencil: Stencil
 
 
-def draw_scene(seed: int, split: str, index: int, appearance: str = "people") -> Scene:
+def draw_scene(seed: int, split: str, index: int, appearance: Appearance = "people") -> Scene:
     """Draw image ``index`` of a split, alone: the result depends on nothing but the arguments.
 
     Args:
@@ -69,7 +70,7 @@ def draw_scene(seed: int, split: str, index: int, appearance: str = "people") ->
     Raises:
         ValueError: for another appearance or a negative number.
     """
-    if appearance not in APPEARANCES:
+    if appearance not in get_args(Appearance):
         raise ValueError(f'appearance must be "people" or "silhouettes", got {appearance!r}')
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must not be negative, got {seed} and {index}")

@@ -16,11 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 
-from darkpose.data.synthetic.scene import APPEARANCES, Scene, draw_scene
+from darkpose.data.synthetic.scene import Appearance, Scene, draw_scene
 
 VERSION = 1  # of the pictures: raise it whenever the same settings would draw other bytes
 JPEG_QUALITY = 92
@@ -38,13 +38,14 @@ def write_dataset(
     folder: Path,
     images: dict[str, int],
     seed: int = 0,
-    appearance: str = "people",
+    appearance: Appearance = "people",
     workers: int = 0,
 ) -> None:
-    """Draw a data set into ``folder``, or return at once if it already holds this very set.
+    """Write a synthetic COCO-style data set of people.
 
-    The folder appears only when it is complete: everything is written next to it and renamed.
-    Image ids are the indices passed to `draw_scene`; annotation ids start at 1.
+    Returns at once if the folder already holds this very set. The folder appears only when it is
+    complete: everything is written next to it and renamed. Image ids are the indices passed to
+    `draw_scene`; annotation ids start at 1.
 
     Args:
         folder: to create; its parents are created as needed.
@@ -58,7 +59,7 @@ def write_dataset(
         ValueError: for settings that cannot be drawn.
         FileExistsError: if the folder exists and holds anything else.
     """
-    if appearance not in APPEARANCES:
+    if appearance not in get_args(Appearance):
         raise ValueError(f'appearance must be "people" or "silhouettes", got {appearance!r}')
     if not images or not all(name.isidentifier() and count > 0 for name, count in images.items()):
         raise ValueError(f"images must map names of splits to positive numbers, got {images!r}")
@@ -87,7 +88,7 @@ def write_dataset(
 
 
 def _write_image(
-    folder: Path, seed: int, split: str, appearance: str, index: int
+    folder: Path, seed: int, split: str, appearance: Appearance, index: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Write one picture; return its COCO image record and its annotations, still without ids."""
     scene = draw_scene(seed, split, index, appearance)

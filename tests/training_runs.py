@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Short training runs on a few synthetic people, for the tests of training."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from darkpose.cli import main
+from darkpose.data.synthetic import write_dataset
+from darkpose.plots import newest_log
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few synthetic people."""
+    folder = tmp_path_factory.mktemp("people") / "set"
+    write_dataset(folder, {"train": 24, "val": 10}, seed=3)
+    return folder
+
+
+@pytest.fixture
+def config(people: Path, tmp_path: Path) -> Path:
+    """A configuration that trains on them for two short epochs."""
+    path = tmp_path / "config.yaml"
+    content = {
+        "codec": {"input_size": [64, 64]},
+        "data": {
+            "train": f"{people}/annotations/person_keypoints_train.json",
+            "train_images": f"{people}/images/train",
+            "val": f"{people}/annotations/person_keypoints_val.json",
+            "val_images": f"{people}/images/val",
+            "batch_size": 16,
+            "workers": 0,
+            "augmentation": {"rotation": 30},
+        },
+        "model": {"milestones": [1]},
+        "trainer": {
+            "max_epochs": 2,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "log_every_n_steps": 1,
+        },
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def fit(config: Path, out: Path, *options: str) -> Path:
+    main(["fit", "--config", str(config), "--out", str(out), *options])
+    return out / "checkpoints" / "last.ckpt"
+
+
+def logged(out: Path) -> list[dict[str, str]]:
+    """Return the rows of the newest run's log."""
+    with newest_log(out).open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
