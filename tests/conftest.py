@@ -20,7 +20,6 @@ import torch
 
 import darkpose_ext  # noqa: F401  (loads torch.ops.dark)
 from darkpose_ext import reference
-from training_runs import config, people  # noqa: F401  (fixtures)
 
 
 def _require_cuda() -> None:
@@ -105,3 +104,22 @@ def fresh_compiler(request: pytest.FixtureRequest) -> None:
     """Start without what other tests compiled, where a test counts compilations."""
     if "compil" in request.node.name:
         torch._dynamo.reset()
+
+
+# Imported only where they are asked for: the ops' tests need none of the training's packages.
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few synthetic people, in COCO layout."""
+    from training_runs import draw_people
+
+    return draw_people(tmp_path_factory.mktemp("people") / "set")
+
+
+@pytest.fixture
+def config(people: Path, tmp_path: Path) -> Path:
+    """A configuration that trains on them for two short epochs."""
+    from training_runs import write_config
+
+    return write_config(people, tmp_path / "config.yaml")

@@ -4,7 +4,6 @@
 import csv
 from pathlib import Path
 
-import pytest
 import torch
 import yaml
 
@@ -13,18 +12,14 @@ from darkpose.data.synthetic import write_dataset
 from darkpose.plots import newest_log
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few synthetic people."""
-    folder = tmp_path_factory.mktemp("people") / "set"
+def draw_people(folder: Path) -> Path:
+    """Draw a few synthetic people into a new folder."""
     write_dataset(folder, {"train": 24, "val": 10}, seed=3)
     return folder
 
 
-@pytest.fixture
-def config(people: Path, tmp_path: Path) -> Path:
-    """A configuration that trains on them for two short epochs."""
-    path = tmp_path / "config.yaml"
+def write_config(people: Path, path: Path) -> Path:
+    """Write a configuration that trains on them for two short epochs."""
     content = {
         "codec": {"input_size": [64, 64]},
         "data": {
