@@ -31,6 +31,20 @@ struct Targets {
              parse_rounding(rounding),        truncate} {}
 
   int64_t count() const { return weights.numel(); }
+  ScalarType type() const { return joints.scalar_type(); }
+};
+
+// A prediction and its targets: what heatmap_mse and its backward read.
+struct Residual {
+  Maps maps;  // first: heatmaps is initialized through it
+  Tensor heatmaps;
+  Targets targets;
+
+  Residual(const Tensor& heatmaps_, const Tensor& joints, const Tensor& weights, double sigma,
+           const std::optional<Tensor>& transform, const std::string& rounding, bool truncate)
+      : heatmaps(strided_maps(heatmaps_, maps)),
+        targets(joints, weights, transform, arithmetic_type(heatmaps_.scalar_type()), maps.height,
+                maps.width, sigma, rounding, truncate) {}
 };
 
 // What a kernel is given: the same as plain pointers.

@@ -58,17 +58,15 @@ Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& w
                    double sigma, std::optional<Tensor> transform, std::string rounding,
                    bool truncate) {
   check_heatmap_mse("heatmap_mse", heatmaps, joints, weights, sigma, transform, rounding);
-  Maps maps;
-  const Tensor view = strided_maps(heatmaps, maps);
-  const ScalarType arithmetic = arithmetic_type(heatmaps.scalar_type());
-  const Targets targets(joints, weights, transform, arithmetic, maps.height, maps.width, sigma,
-                        rounding, truncate);
-  const Tensor loss = empty(leading_sizes(heatmaps, 2), arithmetic, heatmaps);
+  const Residual residual(heatmaps, joints, weights, sigma, transform, rounding, truncate);
+  const Maps& maps = residual.maps;
+  const Tensor loss = empty(leading_sizes(heatmaps, 2), residual.targets.type(), heatmaps);
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     using T = decltype(t);
     using A = Arithmetic<T>;
-    launch("heatmap_mse", view, maps.count, heatmap_mse_kernel<T, A>, maps,
-           view.const_data_ptr<T>(), TargetReader<A>(targets), loss.mutable_data_ptr<A>());
+    launch("heatmap_mse", heatmaps, maps.count, heatmap_mse_kernel<T, A>, maps,
+           residual.heatmaps.const_data_ptr<T>(), TargetReader<A>(residual.targets),
+           loss.mutable_data_ptr<A>());
   });
   return loss;
 }
@@ -78,19 +76,16 @@ Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Te
                             const Tensor& weights, double sigma, std::optional<Tensor> transform,
                             std::string rounding, bool truncate) {
   check_heatmap_mse_backward(grad, heatmaps, joints, weights, sigma, transform, rounding);
-  Maps maps;
-  const Tensor view = strided_maps(heatmaps, maps);
-  const ScalarType arithmetic = arithmetic_type(heatmaps.scalar_type());
-  const Targets targets(joints, weights, transform, arithmetic, maps.height, maps.width, sigma,
-                        rounding, truncate);
-  const Tensor scale = contiguous_as(grad, arithmetic);
+  const Residual residual(heatmaps, joints, weights, sigma, transform, rounding, truncate);
+  const Maps& maps = residual.maps;
+  const Tensor scale = contiguous_as(grad, residual.targets.type());
   const Tensor out = empty(sizes_of(heatmaps), heatmaps.scalar_type(), heatmaps);
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     using T = decltype(t);
     using A = Arithmetic<T>;
-    launch("heatmap_mse_backward", view, maps.count, heatmap_mse_backward_kernel<T, A>, maps,
-           view.const_data_ptr<T>(), TargetReader<A>(targets), scale.const_data_ptr<A>(),
-           out.mutable_data_ptr<T>());
+    launch("heatmap_mse_backward", heatmaps, maps.count, heatmap_mse_backward_kernel<T, A>, maps,
+           residual.heatmaps.const_data_ptr<T>(), TargetReader<A>(residual.targets),
+           scale.const_data_ptr<A>(), out.mutable_data_ptr<T>());
   });
   return out;
 }

@@ -42,7 +42,7 @@ def demo(
     out: Path = Path("runs/demo"),
     train_images: int = 2000,
     val_images: int = 200,
-    epochs: int = 11,
+    epochs: int = 14,
     seed: int = 0,
 ) -> None:
     """Train on synthetic people with both encodings, decode in three ways, write a table, draw.

@@ -11,7 +11,7 @@ def draw_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarr
     """Return a background uint8 [h, w, 3] for an image of ``size`` (w, h)."""
     base = (_gradient, _clouds, _tiles, _room)[rng.integers(4)]
     canvas = np.ascontiguousarray(base(rng, size))
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 2)):
         clutter = (_skyline, _blobs, _sticks, _frames)[rng.integers(4)]
         clutter(canvas, rng)
     return canvas
@@ -54,7 +54,7 @@ def _room(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _color(rng: np.random.Generator) -> tuple[float, ...]:
-    color = skin_color(rng) if rng.random() < 0.35 else cloth_color(rng)
+    color = skin_color(rng) if rng.random() < 0.2 else cloth_color(rng)
     return tuple(map(float, color))
 
 

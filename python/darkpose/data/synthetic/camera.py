@@ -15,11 +15,11 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
     """Return ``scene``, uint8 [h, w, 3], as a camera would record it."""
     image = _light(rng, scene)
     image = _expose(rng, image)
-    sigma = rng.uniform(0, 0.9)
+    sigma = rng.uniform(0, 0.6)
     if sigma > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     if rng.random() < 0.7:
-        image = _add_noise(rng, image, rng.uniform(1, 7))
+        image = _add_noise(rng, image, rng.uniform(1, 4))
     if rng.random() < 0.25:
         quality = int(rng.integers(35, 85))
         _, encoded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))

@@ -121,7 +121,7 @@ def _place(rng: np.random.Generator, size: tuple[int, int]) -> list[_Thing]:
     for _ in range(count):
         figure = _sample_person(rng, size, rng.uniform(110, tallest), boxes)
         things.append(_Thing(figure.parts, figure, cut(figure.parts, size)))
-    for _ in range((0, 0, 0, 1, 1, 2)[rng.integers(6)]):
+    for _ in range((0, 0, 0, 0, 1, 1)[rng.integers(6)]):
         parts = sample_occluder(rng, boxes[rng.integers(count)])
         depth = int(rng.integers(0, len(things) + 1))
         things.insert(depth, _Thing(parts, None, cut(parts, size)))
