@@ -12,12 +12,15 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkpose.ablation import Run, ablation
 from darkpose.data.module import PoseData
+from darkpose.data.spec import KeypointSpec
 from darkpose.data.synthetic import write_dataset
 from darkpose.demo import synthetic_build
 from darkpose.evaluation import Predictions
+from darkpose.metrics import bootstrap_difference, oks
 
 
 def mean_pose_ap(data: PoseData) -> float:
@@ -32,6 +35,13 @@ def mean_pose_ap(data: PoseData) -> float:
     points = targets[..., :2] + mean * targets[..., 2:]
     found = Predictions(val, points, np.ones(points.shape[:2]))
     return found.average_precision(data.val_annotations, data.spec.oks_sigmas)["AP"]
+
+
+def similarity(run: Run, spec: KeypointSpec) -> NDArray[np.float64]:
+    """Return the OKS [N] of a run's people."""
+    found = run.predictions["dark"]
+    areas = [record.area for record in found.records]
+    return oks(found.points, found.joints, areas, spec.oks_sigmas)
 
 
 def main() -> None:
@@ -54,16 +64,22 @@ def main() -> None:
             data = build("unbiased", 0, out / "unbiased-0")[1]
             data.setup("fit")
             figures["the mean pose in every box"] = mean_pose_ap(data)
-            names = data.spec.names
-        figures[f"the small network on {appearance}"] = runs[appearance].figures["dark"]["AP"]
+            spec = data.spec
+        where = "the images" if appearance == "people" else "silhouettes"
+        name = f"the small network, trained and evaluated on {where}"
+        figures[name] = runs[appearance].figures["dark"]["AP"]
 
     print("| predictor | AP |\n| --- | --- |")
     for name, value in figures.items():
         print(f"| {name} | {value:.4f} |")
+    images, outlines = (similarity(runs[name], spec) for name in ("people", "silhouettes"))
+    d = bootstrap_difference(images, outlines)
+    print(f"\nmean OKS {images.mean():.3f} on the images, {outlines.mean():.3f} on silhouettes, ")
+    print(f"difference {d.mean:+.3f} ({d.low:+.3f} to {d.high:+.3f}), p = {d.p:.2f}")
     print("\n| joint | visible | median error | PCK@0.1 | occluded | median error | PCK@0.1 |")
     print("| --- " * 7 + "|")
     table = {}
-    for row in runs["people"].predictions["dark"].errors(names):
+    for row in runs["people"].predictions["dark"].errors(spec.names):
         table[row.name, row.visibility] = row
     for name in dict.fromkeys(name for name, _ in table):
         cells = [

@@ -83,7 +83,7 @@ class PoseTask(LightningModule):
     def forward(self, image: Tensor) -> Tensor:
         """Return heatmaps [B, K, H/4, W/4] for uint8 RGB crops [B, H, W, 3]."""
         x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return self.network(x.to(self.dtype))  # bf16-true turns the network to bfloat16
+        return self.network(x.to(self.dtype))  # float64 with precision 64-true
 
     # ---- training --------------------------------------------------------------------------------
 
