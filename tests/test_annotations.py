@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from darkpose.data.annotations import AREA_PER_BOX, KeypointSpec, load_annotations
+from darkpose.data.published import missing
 
 PETS: dict[str, Any] = {
     "images": [{"id": 7, "file_name": "pet.png", "width": 60, "height": 40}],
@@ -59,6 +60,13 @@ def test_record_carries_what_the_file_says(write: Writer) -> None:
     assert person.box == (1, 2, 30, 20)
     assert person.area == 300
     np.testing.assert_array_equal(person.joints, [[5, 6, 2], [7, 8, 1], [0, 0, 0]])
+    assert (person.crop, person.score, person.head_size) == (None, 1, None)
+    assert person.name == "annotation 11"
+
+
+def test_joints_outside_the_image_are_read_as_they_are(write: Writer) -> None:
+    (person,) = load_annotations(write(keypoints=[-5, 6.5, 2, 61, 8, 1, 3, 400, 2]), ".").records
+    np.testing.assert_array_equal(person.joints, [[-5, 6.5, 2], [61, 8, 1], [3, 400, 2]])
 
 
 @pytest.mark.parametrize("key", ["images", "annotations"])
@@ -95,6 +103,8 @@ def test_crowds_and_unlabeled_people_are_skipped(write: Writer) -> None:
         ({"keypoints": [1, float("nan"), 2] * 3}, "annotation 11 must have finite joints"),
         ({"bbox": [1, 2, 30, 0]}, "annotation 11 must have a box of positive width and height"),
         ({"bbox": None}, "annotation 11 must have a box of positive width and height, got None"),
+        ({"bbox": [1, None, 30, 20]}, "annotation 11 must have a box of positive width and height"),
+        ({"bbox": [1, 2, float("nan"), 20]}, "annotation 11 must have a box of positive width"),
         ({"image_id": 8}, "annotation 11 must name an image of .* got image_id 8"),
         ({"keypoints": [0] * 9}, "must hold people with at least 1 labeled"),
     ],
@@ -129,6 +139,48 @@ def test_truncated_json_is_named(write: Writer) -> None:
 def test_json_without_keypoints_is_named(write: Writer, content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_annotations(write.save(content), ".")
+
+
+# ---- absent files -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("coco/person_keypoints_val2017.json", "COCO's keypoint annotations.*cocodataset.org"),
+        ("coco/image_info_test-dev2017.json", "COCO's image information.*cocodataset.org"),
+        ("COCO_val2017_detections_AP_H_56_person.json", "HRNet's authors.*Data preparation"),
+        ("MPII/annot/valid.json", "MPII's annotations.*Data preparation"),
+        ("mpii/annot/gt_valid.mat", "MPII's annotations.*Data preparation"),
+        ("keypoint_train_annotations_20170909.json", "AI Challenger's.*AI_Challenger_2017"),
+        ("lspet_train.json", "Leeds.*sam.johnson.io"),
+    ],
+)
+def test_who_publishes_an_absent_file_is_said(path: str, says: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{path} must be .*{says}"):
+        load_annotations(path, ".")
+
+
+def test_of_an_unknown_absent_file_only_the_name_is_said() -> None:
+    for path in ("pets.json", "pets/valid.json"):
+        assert missing(path) == f"{path} must be the data set's file, got no such file"
+
+
+@pytest.mark.parametrize(
+    ("file", "data_format", "source"),
+    [
+        ("person_keypoints_train2017.json", "coco", "cocodataset.org"),
+        ("mine.json", "mpii", "human-pose.mpi-inf.mpg.de"),
+        ("mine.json", "aic", "AI_Challenger_2017"),
+        ("lspet_val.json", "coco", "sam.johnson.io"),
+    ],
+)
+def test_who_publishes_absent_images_is_said(file: str, data_format: Any, source: str) -> None:
+    sentence = missing("photos", images_of=file, data_format=data_format)
+    assert sentence.startswith(f"photos must be the folder of the images of {file}, got no such")
+    assert source in sentence
+    plain = missing("photos", images_of="pets.json")
+    assert plain == "photos must be the folder of the images of pets.json, got no such folder"
 
 
 # ---- keypoint sets ------------------------------------------------------------------------------

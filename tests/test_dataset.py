@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples: where their pixels come from, that they repeat exactly, and what bad images do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, load_annotations
+from darkpose.data.annotations import (
+    DETECTED,
+    Annotations,
+    KeypointSpec,
+    PersonRecord,
+    load_annotations,
+)
 from darkpose.data.augment import Augmentation
-from darkpose.data.dataset import KeypointDataset, Sample, SeededSampler, worker_init
+from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.data.images import read_image
 from darkpose.data.module import PoseData
-from darkpose.geometry import Convention, apply
+from darkpose.geometry import Convention, Crop, apply
 
 INPUT_SIZE = (96, 128)
 SPEC = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
@@ -72,6 +76,7 @@ def test_sample_has_the_documented_types_and_shapes(people: Annotations) -> None
     assert sample["weights"].tolist() == [1, 1, 0]
     assert sample["to_heatmap"].shape == sample["to_image"].shape == (2, 3)
     assert sample["index"] == 0
+    assert sample["image_read"] is True
 
 
 @pytest.mark.parametrize("convention", list(Convention))
@@ -145,6 +150,45 @@ def test_boxes_outside_the_image_are_dropped_with_a_warning(
     assert len(KeypointDataset(both, INPUT_SIZE, clip_boxes=False)) == 2
 
 
+def changed(people: Annotations, **changes: object) -> Annotations:
+    """The same people with some fields changed."""
+    records = tuple(replace(person, **changes) for person in people.records)  # type: ignore[arg-type]
+    return Annotations(records, people.spec, people.category_id)
+
+
+@pytest.mark.parametrize("convention", list(Convention))
+def test_a_data_sets_own_crop_is_only_enlarged_to_the_aspect_ratio(
+    people: Annotations, convention: Convention
+) -> None:
+    """Neither padded nor clipped, and its center is the same in all conventions."""
+    own = changed(people, crop=Crop((-20.0, 30.0), (500.0, 500.0)))
+    dataset = KeypointDataset(own, INPUT_SIZE, convention=convention)
+    assert dataset.crops == [Crop((-20.0, 30.0), (500.0, 500.0 * 128 / 96))]
+
+
+def test_detected_boxes_are_not_clipped(people: Annotations) -> None:
+    box = (-30.0, -20.0, 300.0, 400.0)
+    detected = changed(people, box=box, annotation_id=DETECTED)
+    annotated = changed(people, box=box)
+    (whole,) = KeypointDataset(annotated, INPUT_SIZE, clip_boxes=False).crops
+    assert KeypointDataset(detected, INPUT_SIZE).crops == [whole]
+    assert KeypointDataset(annotated, INPUT_SIZE).crops != [whole]
+
+
+def test_an_image_of_unknown_size_gives_the_same_samples(people: Annotations) -> None:
+    """Mirrored too, which needs the width; only clipping does without."""
+    settings = Augmentation(flip_probability=0.5, half_body_probability=0)
+    known, unknown = (
+        KeypointDataset(some, INPUT_SIZE, augmentation=settings, clip_boxes=False)
+        for some in (people, changed(people, image_size=None))
+    )
+    mirrored = []
+    for epoch in range(6):
+        assert_same(known[epoch, 0], unknown[epoch, 0])
+        mirrored.append(bool(torch.det(unknown[epoch, 0]["to_heatmap"][:, :2]) < 0))
+    assert True in mirrored and False in mirrored
+
+
 # ---- repeatability ------------------------------------------------------------------------------
 
 
@@ -165,78 +209,6 @@ def test_cached_images_give_the_same_samples(coco: Annotations) -> None:
     cached = KeypointDataset(subset, INPUT_SIZE, cache_images=True)
     for index in range(len(plain)):
         assert_same(plain[index], cached[index])
-
-
-def test_workers_give_the_same_samples_in_the_same_order(coco: Annotations) -> None:
-    """Persistent workers too, over two epochs: the epoch reaches them with the index."""
-    subset = Annotations(coco.records[:20], coco.spec, coco.category_id)
-    dataset = KeypointDataset(subset, INPUT_SIZE, augmentation=Augmentation(), seed=1)
-    batches: list[list[Sample]] = []
-    for workers in (0, 2):
-        sampler = SeededSampler(len(dataset), seed=1)
-        loader = DataLoader(
-            dataset,
-            batch_size=8,
-            sampler=sampler,
-            num_workers=workers,
-            worker_init_fn=worker_init,
-            persistent_workers=workers > 0,
-        )
-        batches.append([])
-        for epoch in range(2):
-            sampler.set_epoch(epoch)
-            batches[-1] += list(loader)
-    for alone, with_workers in zip(*batches, strict=True):
-        assert_same(alone, with_workers)
-    assert not np.array_equal(batches[0][0]["index"], batches[0][3]["index"])
-
-
-# ---- sampler ------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 9), st.booleans(), st.booleans())
-def test_ranks_share_out_every_sample(
-    size: int, world_size: int, epoch: int, shuffle: bool, even: bool
-) -> None:
-    shares = []
-    for rank in range(world_size):
-        sampler = SeededSampler(
-            size, seed=2, shuffle=shuffle, rank=rank, world_size=world_size, even=even
-        )
-        sampler.set_epoch(epoch)
-        pairs = list(sampler)
-        assert len(pairs) == len(sampler)
-        assert all(pair[0] == epoch for pair in pairs)
-        shares.append([index for _, index in pairs])
-    together = sorted(index for share in shares for index in share)
-    assert set(together) == set(range(size))
-    if even:
-        assert len({len(share) for share in shares}) == 1
-    else:
-        assert together == list(range(size))
-
-
-def test_order_is_a_function_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        sampler = SeededSampler(100, seed=seed)
-        sampler.set_epoch(epoch)
-        return [index for _, index in sampler]
-
-    assert order(0, 1) == order(0, 1)
-    assert len({tuple(order(*key)) for key in [(0, 0), (0, 1), (1, 0)]}) == 3
-
-
-def test_more_ranks_do_not_change_the_order() -> None:
-    whole = [index for _, index in SeededSampler(12, seed=5)]
-    ranks = [[i for _, i in SeededSampler(12, seed=5, rank=r, world_size=3)] for r in range(3)]
-    assert [index for step in zip(*ranks, strict=True) for index in step] == whole
-
-
-@pytest.mark.parametrize("wrong", [(0, 0, 1), (3, 2, 2), (3, -1, 2)])
-def test_a_bad_sampler_is_named(wrong: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match="positive size and a rank below world_size"):
-        size, rank, world_size = wrong
-        SeededSampler(size, rank=rank, world_size=world_size)
 
 
 # ---- bad images ---------------------------------------------------------------------------------
@@ -279,7 +251,7 @@ def test_skipped_bad_image_is_black_and_weightless_and_warned_of_once(
     for _ in range(2):
         sample = dataset[0]
         assert not sample["image"].any() and not sample["weights"].any()
-        assert sample["image"].shape == (128, 96, 3)
+        assert sample["image"].shape == (128, 96, 3) and sample["image_read"] is False
     assert caplog.text.count("annotation 77: image") == 1
 
 

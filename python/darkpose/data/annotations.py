@@ -14,35 +14,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.published import DataFormat, missing
 from darkpose.data.spec import KeypointSpec, read_spec_yaml
-from darkpose.geometry import Box
+from darkpose.geometry import Box, Crop
 
 __all__ = ["AREA_PER_BOX", "Annotations", "KeypointSpec", "PersonRecord", "load_annotations"]
 
 AREA_PER_BOX = 0.53
 """The area of a person without a segmentation, as a share of the box: the customary estimate."""
 
+DETECTED = -1
+"""The `annotation_id` of people that a detector found and nobody annotated."""
+
 
 @dataclass(frozen=True, eq=False)
 class PersonRecord:
-    """One annotated person."""
+    """One annotated or detected person."""
 
     image_path: Path
     image_id: int
     annotation_id: int
-    image_size: tuple[int, int]
-    """(width, height) in pixels, as the annotation file gives it."""
+    """`DETECTED` where there is none."""
+    image_size: tuple[int, int] | None
+    """(width, height) in pixels, as the annotation file gives it; None where it does not."""
     box: Box
     """(x, y, width, height) in image pixels, as annotated: not clipped, not padded."""
     area: float
     """Of the person's segmentation, in square image pixels: what OKS divides by."""
     joints: NDArray[np.float64]
     """[K, 3]: x, y in image pixels, and v: 0 not labeled, 1 labeled but occluded, 2 visible."""
+    crop: Crop | None = None
+    """Already padded, where the data set itself gives it; it is then used in place of the box."""
+    score: float = 1.0
+    """Of a detected box."""
+    head_size: float | None = None
+    """In image pixels, the unit of PCKh: 0.6 times the diagonal of MPII's head box."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the person."""
+        if self.annotation_id == DETECTED:
+            return f"a person detected in image {self.image_id}"
+        return f"annotation {self.annotation_id}"
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """The people of an annotation file that have labeled joints, in the file's order."""
+    """The people of a file, in the file's order, and what their joints are."""
 
     records: tuple[PersonRecord, ...]
     spec: KeypointSpec
@@ -74,6 +92,7 @@ def load_annotations(
         content: of the file, if `read_annotation_file` has read it already.
 
     Raises:
+        FileNotFoundError: there is no such file; the message says who publishes it.
         ValueError: the file is not complete JSON or has no keypoints; an annotation or image has no
             id; an annotation has the wrong number of joints, a box without positive size, or an
             image that is not in the file.
@@ -82,7 +101,7 @@ def load_annotations(
         raise ValueError(f"min_joints must be at least 1, got {min_joints}")
     if content is None:
         content = read_annotation_file(json_path)
-    category = _keypoint_category(content, json_path)
+    category = keypoint_category(content, json_path)
     if not isinstance(spec, KeypointSpec):
         spec = KeypointSpec.from_category(category, None if spec is None else read_spec_yaml(spec))
     images = {image["id"]: image for image in content["images"]}
@@ -108,18 +127,19 @@ def load_annotations(
     return Annotations(tuple(records), spec, category["id"])
 
 
-def read_annotation_file(json_path: str | Path) -> dict[str, Any]:
+def read_annotation_file(json_path: str | Path, *, annotated: bool = True) -> dict[str, Any]:
     """Read a COCO-style file and check that its three lists are there and their entries have ids.
 
+    With `annotated=False` there may be no annotations, as in the image information of a test set.
+
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: it is not complete JSON, or a list or an id is missing.
     """
-    content: dict[str, Any]
-    try:
-        content = json.loads(Path(json_path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{json_path} must be complete JSON, got an error at {error}") from error
+    content: dict[str, Any] = read_json(json_path)
     for key in ("images", "annotations", "categories"):
+        if key == "annotations" and not annotated and key not in content:
+            continue
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{json_path} must be COCO-style JSON with a list {key!r}, got none")
         for position, entry in enumerate(content[key]):
@@ -131,11 +151,26 @@ def read_annotation_file(json_path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _keypoint_category(content: Mapping[str, Any], json_path: str | Path) -> Mapping[str, Any]:
+def read_json(path: str | Path, data_format: DataFormat = "coco") -> Any:
+    """Read a data set's JSON file.
+
+    Raises:
+        FileNotFoundError: there is none; the message says who publishes a file of that name.
+        ValueError: it is not complete JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(missing(path, data_format=data_format)) from None
+    except ValueError as error:
+        raise ValueError(f"{path} must be complete JSON, got an error at {error}") from error
+
+
+def keypoint_category(content: Mapping[str, Any], json_path: str | Path) -> Mapping[str, Any]:
     """Return the one category with keypoints, be they named there or only in its annotations."""
     used = {
         annotation.get("category_id")
-        for annotation in content["annotations"]
+        for annotation in content.get("annotations", [])
         if annotation.get("keypoints")
     }
     found: list[Mapping[str, Any]] = [
@@ -175,21 +210,38 @@ def _record(
     image_root: Path,
 ) -> PersonRecord:
     name = f"annotation {annotation.get('id')}"
-    box = annotation.get("bbox")
-    if not (
-        isinstance(box, list) and len(box) == 4 and np.isfinite(box).all() and min(box[2:]) > 0
-    ):
-        raise ValueError(f"{name} must have a box of positive width and height, got {box}")
-    for key in ("file_name", "width", "height"):
-        if key not in image:
-            raise ValueError(f"image {image['id']} of {name} must have {key!r}, got none")
-    x, y, width, height = (float(value) for value in box)
+    box = finite_numbers(annotation.get("bbox"), 4)
+    if box is None or min(box[2:]) <= 0:
+        raise ValueError(
+            f"{name} must have a box of positive width and height, got {annotation.get('bbox')}"
+        )
+    path, size = image_file(image, image_root, name)
+    x, y, width, height = box.tolist()
     return PersonRecord(
-        image_path=image_root / image["file_name"],
+        image_path=path,
         image_id=image["id"],
         annotation_id=annotation["id"],
-        image_size=(int(image["width"]), int(image["height"])),
+        image_size=size,
         box=(x, y, width, height),
         area=float(annotation.get("area") or AREA_PER_BOX * width * height),
         joints=joints,
     )
+
+
+def finite_numbers(value: Any, *shape: int) -> NDArray[np.float64] | None:
+    """Return what JSON gave as an array of that shape; None if it is not, or not all finite."""
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return numbers if numbers.shape == shape and np.isfinite(numbers).all() else None
+
+
+def image_file(
+    image: Mapping[str, Any], image_root: Path, person: str
+) -> tuple[Path, tuple[int, int]]:
+    """Return the path of a file's image and its (width, height); `person` is who needs it."""
+    for key in ("file_name", "width", "height"):
+        if key not in image:
+            raise ValueError(f"image {image['id']} of {person} must have {key!r}, got none")
+    return image_root / image["file_name"], (int(image["width"]), int(image["height"]))

@@ -8,18 +8,16 @@ heatmap goes back to the image by `to_image` alone.
 """
 
 import logging
-import math
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from darkpose.data.annotations import Annotations, PersonRecord
+from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
 from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
 from darkpose.data.images import Image, crop_image, read_image
 from darkpose.geometry import (
@@ -30,6 +28,7 @@ from darkpose.geometry import (
     box_to_crop,
     clip_box,
     compose,
+    fix_aspect,
     image_to_heatmap,
     image_to_input,
     invert,
@@ -55,10 +54,12 @@ class Sample(TypedDict):
     """float32 [2, 3]: heatmap to image pixels, of the unmirrored image."""
     index: int
     """Position of the person in `KeypointDataset.records`."""
+    image_read: bool
+    """False: the image is bad and was skipped, the crop is black, nothing can be seen in it."""
 
 
 class KeypointDataset(Dataset[Sample]):
-    """Annotated people, cropped for a network.
+    """People, cropped for a network: each at the data set's own crop if it has one, else the box.
 
     Items are asked for by index, or by (epoch, index) as `SeededSampler` gives them; with
     augmentation, a sample is a function of (seed, epoch, index) alone.
@@ -71,8 +72,9 @@ class KeypointDataset(Dataset[Sample]):
         padding: see `box_to_crop`.
         augmentation: None leaves the crops as they are, for evaluation.
         seed: of the augmentation.
-        clip_boxes: clean boxes as the convention's training code does (`clip_box`). People of
-            whom nothing is left are dropped from `records`, with a warning.
+        clip_boxes: clean annotated boxes as the convention's training code does (`clip_box`), where
+            the image size is known. People of whom nothing is left are dropped from `records`, with
+            a warning. Detected boxes and a data set's own crops stay as they are.
         on_bad_image: "raise", or "skip": a person whose image cannot be read becomes a black crop
             with all weights 0, and a logged warning.
         cache_images: decode every image once, now, and keep it in memory; forked workers share it.
@@ -111,19 +113,17 @@ class KeypointDataset(Dataset[Sample]):
         self.crops: list[Crop] = []
         """The crop of each of `records`, before augmentation."""
         for record in annotations.records:
-            box: Box | None = record.box
-            if clip_boxes:
-                box = clip_box(record.box, record.image_size, self.convention)
-            if box is None:
+            crop = self._crop(record, padding, clip_boxes)
+            if crop is None:
                 _logger.warning(
-                    "annotation %d is dropped: its box %s lies outside its image %s",
-                    record.annotation_id,
+                    "%s is dropped: the box %s lies outside its image %s",
+                    record.name,
                     record.box,
                     record.image_path,
                 )
                 continue
             self.records.append(record)
-            self.crops.append(box_to_crop(box, self.input_size, self.convention, padding))
+            self.crops.append(crop)
         self._epoch = 0
         self._skip_bad = on_bad_image == "skip"
         self._warned: set[Path] = set()
@@ -131,6 +131,16 @@ class KeypointDataset(Dataset[Sample]):
         for record in self.records if cache_images else []:
             if record.image_path not in self._cache:
                 self._cache[record.image_path] = self._read(record)
+
+    def _crop(self, record: PersonRecord, padding: float, clip: bool) -> Crop | None:
+        """Return the person's crop, or None where clipping leaves nothing of the box."""
+        if record.crop is not None:
+            aspect = self.input_size[0] / self.input_size[1]
+            return replace(record.crop, size=fix_aspect(*record.crop.size, aspect))
+        box: Box | None = record.box
+        if clip and record.image_size is not None and record.annotation_id != DETECTED:
+            box = clip_box(record.box, record.image_size, self.convention)
+        return None if box is None else box_to_crop(box, self.input_size, self.convention, padding)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -150,10 +160,11 @@ class KeypointDataset(Dataset[Sample]):
         rng = sample_rng(self.seed, epoch, index)
         if self.augmentation:
             crop, mirrored = augment(record, crop, self.spec, self.augmentation, rng)
-        to_input, to_heatmap = self.matrices(crop, record.image_size[0] if mirrored else None)
-
         image = self._cache[record.image_path] if self._cache else self._read(record)
-        joints = record.joints[list(self.spec.flip_index)] if mirrored else record.joints
+        width = image.shape[1] if mirrored and image is not None else None
+        to_input, to_heatmap = self.matrices(crop, width)
+
+        joints = record.joints if width is None else record.joints[list(self.spec.flip_index)]
         weights = joints[:, 2] > 0
         if image is None:
             pixels = np.zeros((self.input_size[1], self.input_size[0], 3), np.uint8)
@@ -169,6 +180,7 @@ class KeypointDataset(Dataset[Sample]):
             "to_heatmap": torch.from_numpy(to_heatmap.astype(np.float32)),
             "to_image": torch.from_numpy(invert(to_heatmap).astype(np.float32)),
             "index": index,
+            "image_read": image is not None,
         }
 
     def matrices(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
@@ -191,13 +203,13 @@ class KeypointDataset(Dataset[Sample]):
         try:
             image = read_image(record.image_path)
             size = (image.shape[1], image.shape[0])
-            if size != record.image_size:
+            if record.image_size is not None and size != record.image_size:
                 raise ValueError(
                     f"image {record.image_path} must be of the annotated size {record.image_size}, "
                     f"got {size}"
                 )
         except ValueError as error:
-            message = f"annotation {record.annotation_id}: {error}"
+            message = f"{record.name}: {error}"
             if not self._skip_bad:
                 raise ValueError(message) from error
             if record.image_path not in self._warned:
@@ -205,65 +217,3 @@ class KeypointDataset(Dataset[Sample]):
                 _logger.warning("%s; its people carry no weight", message)
             return None
         return image
-
-
-class SeededSampler(Sampler[tuple[int, int]]):
-    """Yield (epoch, index) pairs, in an order that (seed, epoch) alone decides.
-
-    The epoch travels with the index, so that it reaches workers that outlive an epoch.
-    Call `set_epoch` before each epoch, as Lightning does.
-
-    Args:
-        size: of the data set.
-        seed: of the order.
-        shuffle: False keeps the data set's order.
-        rank, world_size: this process takes every `world_size`-th sample from the `rank`-th.
-        even: give every rank the same number of samples, repeating the first ones, without which
-            distributed training would wait for ever; False: each sample exactly once.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-        even: bool = True,
-    ) -> None:
-        if size < 1 or not 0 <= rank < world_size:
-            raise ValueError(
-                "a sampler needs a positive size and a rank below world_size, "
-                f"got size {size}, rank {rank}, world_size {world_size}"
-            )
-        self.size, self.seed, self.shuffle = size, seed, shuffle
-        self.rank, self.world_size, self.even = rank, world_size, even
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that the next iteration yields."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        total = self._padded_size()
-        return (total - self.rank + self.world_size - 1) // self.world_size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.size)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self._epoch)).permutation(self.size)
-        order = np.resize(order, self._padded_size())  # repeats from the start
-        for index in order[self.rank :: self.world_size]:
-            yield self._epoch, int(index)
-
-    def _padded_size(self) -> int:
-        return math.ceil(self.size / self.world_size) * self.world_size if self.even else self.size
-
-
-def worker_init(_worker: int) -> None:
-    """Keep OpenCV to one thread in a data loader's worker; nothing here needs a seed.
-
-    Pass as `worker_init_fn`: as many OpenCV threads as cores in each worker slow one another down.
-    """
-    cv2.setNumThreads(0)

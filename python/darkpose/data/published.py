@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of published data sets without opening them: COCO's joints, and who has the files.
+
+No data set comes with this package or is fetched by it. Whoever starts a run without one is told
+what is missing, where it is looked for and where its owners publish it, in one sentence.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from darkpose.data.spec import KeypointSpec
+
+DataFormat = Literal["coco", "mpii", "aic"]
+
+COCO = KeypointSpec.from_names(
+    [
+        "nose",
+        *("left_eye", "right_eye", "left_ear", "right_ear"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
+        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
+        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+    ],
+    skeleton=[
+        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
+        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
+        *(("left_hip", "right_hip"), ("left_shoulder", "left_hip")),
+        *(("right_shoulder", "right_hip"), ("left_shoulder", "right_shoulder")),
+        *(("left_shoulder", "left_elbow"), ("right_shoulder", "right_elbow")),
+        *(("left_elbow", "left_wrist"), ("right_elbow", "right_wrist")),
+        *(("left_eye", "right_eye"), ("nose", "left_eye"), ("nose", "right_eye")),
+        *(("left_eye", "left_ear"), ("right_eye", "right_ear")),
+        *(("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
+    ],
+)
+"""COCO's 17 joints and 19 limbs, for its test sets, whose files do not say."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the owners of a data set publish it."""
+
+    contents: str
+    """What its files are."""
+    files: str
+    images: str | None = None
+    """Default: with the files."""
+
+
+_HRNET = "https://github.com/leoxiaobin/deep-high-resolution-net.pytorch (section Data preparation)"
+_COCO = "https://cocodataset.org/#download"
+_MPII = _Source("MPII's annotations as JSON", _HRNET, "http://human-pose.mpi-inf.mpg.de")
+_AIC = _Source(
+    "AI Challenger's keypoint annotations", "https://github.com/AIChallenger/AI_Challenger_2017"
+)
+_MPII_NAMES = ("train.json", "valid.json", "trainval.json", "test.json", "gt_valid.mat")
+_BY_NAME = {
+    "person_keypoints_*2017.json": _Source("COCO's keypoint annotations", _COCO),
+    "image_info_test*.json": _Source("COCO's image information", _COCO),
+    "COCO_*detections*.json": _Source("person detections by HRNet's authors", _HRNET),
+    "keypoint_*_annotations*.json": _AIC,
+    "lspet_*": _Source(
+        "annotations of Leeds Sports Pose Extended", "https://sam.johnson.io/research/lspet.html"
+    ),
+}
+
+
+def missing(
+    path: str | Path, *, images_of: str | Path | None = None, data_format: DataFormat = "coco"
+) -> str:
+    """Return one sentence on a file or folder that is not there.
+
+    Args:
+        path: where it was looked for.
+        images_of: the annotation file whose images were to be in the folder `path`; None: `path` is
+            a file.
+        data_format: of that annotation file.
+    """
+    source = _source(Path(images_of or path), data_format)
+    if images_of is not None:
+        sentence = f"{path} must be the folder of the images of {images_of}, got no such folder"
+        return f"{sentence}: get them from {source.images or source.files}" if source else sentence
+    contents = source.contents if source else "the data set's file"
+    sentence = f"{path} must be {contents}, got no such file"
+    return f"{sentence}: get it from {source.files}" if source else sentence
+
+
+def _source(file: Path, data_format: DataFormat) -> _Source | None:
+    if data_format == "aic":
+        return _AIC
+    in_mpii = any("mpii" in part.lower() for part in file.parts) and file.name in _MPII_NAMES
+    if data_format == "mpii" or in_mpii:
+        return _MPII
+    for pattern, source in _BY_NAME.items():
+        if fnmatch(file.name, pattern):
+            return source
+    return None
