@@ -2,6 +2,7 @@
 """Figures: COCO's published ones, closed forms, and what each does at its edges."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from darkpose.data.annotations import PersonRecord, load_annotations
-from darkpose.metrics.oks import STATS, coco_results, evaluate_oks, oks, oks_nms, person_scores
+from darkpose.files import replacing
+from darkpose.metrics.coco import STATS, coco_results, evaluate_oks, person_scores, write_results
+from darkpose.metrics.nme import box_normalizers, joint_normalizers, nme
+from darkpose.metrics.oks import oks
 from darkpose.metrics.pck import (
     bootstrap_difference,
     error_table,
@@ -121,12 +125,77 @@ def test_person_score_is_the_mean_of_scores_above_the_threshold() -> None:
     np.testing.assert_allclose(person_scores(scores, [0.5, 1]), [0.35, 0])
 
 
-def test_oks_nms_keeps_the_better_of_two_alike() -> None:
-    joints, _, areas = people([[0, 0, 2], [30, 30, 2]], [[1, 0, 2], [30, 31, 2]],
-                              [[50, 0, 2], [80, 30, 2]])  # fmt: skip
-    kept = oks_nms(joints[..., :2], [0.5, 0.8, 0.6], areas, [0.1, 0.1])
-    assert kept == [1, 2]
-    assert oks_nms(np.zeros((0, 2, 2)), [], [], [0.1, 0.1]) == []
+def same_person_twice() -> tuple[list[PersonRecord], Any, Any]:
+    """Return four records of two images, points [4, 3, 2] and scores [4, 3].
+
+    In image 1 the second is the first one moved by a pixel and surer of itself, and the third is
+    somebody else; in image 2 is the first one's pose.
+    """
+    joints = np.array([[10.0, 10, 2], [30, 40, 2], [20, 80, 2]])
+    record = PersonRecord(Path("x"), 1, 1, (99, 99), (0, 0, 50, 100), 2500.0, joints)
+    records = [record, record, record, replace(record, image_id=2)]
+    points = joints[None, :, :2] + np.array([0, 1, 25, 0.0])[:, None, None]
+    return records, points, np.array([[0.5] * 3, [0.9, 0.9, 0.1], [0.7] * 3, [0.4] * 3])
+
+
+def test_results_are_rescored_and_suppressed_within_their_image() -> None:
+    records, points, scores = same_person_twice()
+    records[2] = replace(records[2], score=0.5)
+    every = coco_results(records, points, scores)
+    assert [person["score"] for person in every] == pytest.approx([0.5, 0.9, 0.35, 0.4])
+    crops: dict[str, Any] = {"areas": np.full(4, 5000.0), "sigmas": [0.1] * 3}
+    hard = coco_results(records, points, scores, nms="hard", **crops)
+    assert hard == every[1:]
+    # The released soft variant drops only what is beyond 20 people of an image.
+    assert coco_results(records, points, scores, nms="soft", **crops) == every
+    assert coco_results(records, points, scores, nms="hard", nms_threshold=1, **crops) == every
+
+
+def test_soft_suppression_keeps_twenty_people_of_an_image() -> None:
+    records, points, scores = same_person_twice()
+    points = np.repeat(points, [10, 10, 10, 1], axis=0) + np.arange(31)[:, None, None]
+    records = [records[0]] * 30 + [records[3]]
+    results = coco_results(
+        records,
+        points,
+        np.repeat(scores, [10, 10, 10, 1], axis=0),
+        nms="soft",
+        areas=np.full(31, 5000.0),
+        sigmas=[0.1] * 3,
+    )
+    assert [person["image_id"] for person in results] == [1] * 20 + [2]
+
+
+def test_suppression_names_what_it_lacks() -> None:
+    records, points, scores = same_person_twice()
+    with pytest.raises(ValueError, match="'hard' needs the areas"):
+        coco_results(records, points, scores, nms="hard", sigmas=[0.1] * 3)
+    with pytest.raises(ValueError, match="areas must be 4, one per person"):
+        coco_results(records, points, scores, nms="hard", areas=[1.0], sigmas=[0.1] * 3)
+    with pytest.raises(ValueError, match="one of none, hard, soft, got harsh"):
+        coco_results(records, points, scores, nms="harsh")  # type: ignore[arg-type]
+
+
+def test_written_results_are_read_back(data: Path, tmp_path: Path) -> None:
+    folder = data / "eval_refs" / "coco_fake100"
+    results = json.loads((folder / "results.json").read_text())
+    path = tmp_path / "made" / "results.json"
+    write_results(path, results)
+    assert json.loads(path.read_text()) == results
+    truth = folder / "person_keypoints.json"
+    assert evaluate_oks(truth, path, COCO_SIGMAS) == evaluate_oks(truth, results, COCO_SIGMAS)
+
+
+def test_failed_writing_leaves_the_older_results(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, [{"score": 1.0}])
+    with pytest.raises(ValueError, match="results must be finite"):
+        write_results(path, [{"score": float("nan")}])
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"[{")
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+    assert json.loads(path.read_text()) == [{"score": 1.0}]
 
 
 def test_missing_sizes_give_nan() -> None:
@@ -210,6 +279,39 @@ def test_error_table_tells_visible_from_occluded() -> None:
     assert rows["all", "visible"].mean == pytest.approx(0.08 / 3)
     with pytest.raises(ValueError, match="names must be 2"):
         error_table(pred, joints, boxes, ["nose"])
+
+
+# ---- NME ----------------------------------------------------------------------------------------
+
+
+def test_nme_is_the_mean_of_labeled_joints_in_units_of_their_person() -> None:
+    joints, boxes, _ = people([[0, 0, 2], [30, 40, 1]], [[5, 5, 0], [0, 0, 2]])
+    pred = joints[..., :2] + [[3, 4], [0, 10]]
+    boxes[1] = [0, 0, 40, 10]
+    assert nme(pred, joints, [50, 20]) == pytest.approx((5 / 50 + 10 / 50 + 10 / 20) / 3)
+    np.testing.assert_allclose(box_normalizers(boxes), [np.sqrt(5000), 20])
+
+
+def test_nme_leaves_out_people_without_a_unit_and_shows_nan_predictions() -> None:
+    joints, _, _ = people([[0, 0, 2], [30, 40, 1]], [[5, 5, 2], [5, 5, 2]], [[0, 0, 0], [9, 9, 2]])
+    units = joint_normalizers(joints, ["left_eye", "right_eye"], "left_eye", "right_eye")
+    np.testing.assert_array_equal(units, [50, np.nan, np.nan])
+    pred = joints[..., :2] + [0.0, 5]
+    pred[1:] = np.nan
+    assert nme(pred, joints, units) == pytest.approx(0.1)
+    pred[0, 0] = np.nan
+    assert np.isnan(nme(pred, joints, units))
+    assert np.isnan(nme(pred, joints, [np.nan] * 3))
+
+
+def test_nme_names_bad_units() -> None:
+    joints, _, _ = people([[0, 0, 2]])
+    with pytest.raises(ValueError, match="normalizers must be 1, one per person"):
+        nme(joints[..., :2], joints, [1.0, 2])
+    with pytest.raises(ValueError, match="positive or NaN, got 0"):
+        nme(joints[..., :2], joints, [0.0])
+    with pytest.raises(ValueError, match="among .*got 'muzzle'"):
+        joint_normalizers(joints, ["nose"], "nose", "muzzle")
 
 
 # ---- differences --------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good keypoints are: COCO's average precision, and errors by joint."""
+"""How good keypoints are: COCO's average precision, MPII's PCKh, and errors by joint."""
 
-from darkpose.metrics.oks import coco_results, evaluate_oks, oks, oks_nms, person_scores
+from darkpose.metrics.coco import STATS, coco_results, evaluate_oks, person_scores, write_results
+from darkpose.metrics.nme import box_normalizers, joint_normalizers, nme
+from darkpose.metrics.nms import oks_nms, soft_oks_nms
+from darkpose.metrics.oks import oks
 from darkpose.metrics.pck import (
     Difference,
     JointErrors,
@@ -11,18 +14,29 @@ from darkpose.metrics.pck import (
     pck_per_joint,
     pck_per_person,
 )
+from darkpose.metrics.pckh import PCKH_THRESHOLDS, PCKh, pckh, write_pred_mat
 
 __all__ = [
+    "PCKH_THRESHOLDS",
+    "STATS",
     "Difference",
     "JointErrors",
+    "PCKh",
     "bootstrap_difference",
+    "box_normalizers",
     "coco_results",
     "error_table",
     "evaluate_oks",
+    "joint_normalizers",
+    "nme",
     "oks",
     "oks_nms",
     "pck",
     "pck_per_joint",
     "pck_per_person",
+    "pckh",
     "person_scores",
+    "soft_oks_nms",
+    "write_pred_mat",
+    "write_results",
 ]
