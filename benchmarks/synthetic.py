@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.ablation import Run, ablation
+from darkpose.ablation import ablation
 from darkpose.data.module import PoseData
 from darkpose.data.spec import KeypointSpec
 from darkpose.data.synthetic import write_dataset
 from darkpose.demo import synthetic_build
-from darkpose.evaluation import Predictions
-from darkpose.metrics import bootstrap_difference, oks
+from darkpose.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
+from darkpose.runs import Run
 
 
 def mean_pose_ap(data: PoseData) -> float:
@@ -33,8 +33,9 @@ def mean_pose_ap(data: PoseData) -> float:
     mean = (weights * relative).sum(0) / weights.sum(0)
     targets = np.array([record.box for record in val])[:, None]
     points = targets[..., :2] + mean * targets[..., 2:]
-    found = Predictions(val, points, np.ones(points.shape[:2]))
-    return found.average_precision(data.val_annotations, data.spec.oks_sigmas)["AP"]
+    results = coco_results(val, points, np.ones(points.shape[:2]))
+    assert data.val_annotations is not None
+    return evaluate_oks(data.val_annotations, results, data.spec.oks_sigmas)["AP"]
 
 
 def similarity(run: Run, spec: KeypointSpec) -> NDArray[np.float64]:
@@ -61,7 +62,7 @@ def main() -> None:
         out = options.out / f"{appearance}-runs"
         runs[appearance] = ablation(build, out, ["unbiased"], [0])[0]
         if not figures:
-            data = build("unbiased", 0, out / "unbiased-0")[1]
+            data = build({}, 0, out / "unbiased-0")[1]
             data.setup("fit")
             figures["the mean pose in every box"] = mean_pose_ap(data)
             spec = data.spec

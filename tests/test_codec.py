@@ -118,7 +118,7 @@ def test_a_flip_test_without_flip_index_is_refused() -> None:
     ("arguments", "words"),
     [
         ({"input_size": (0, 128)}, "input_size and heatmap_size must be positive"),
-        ({"encoding": "soft"}, "encoding must be one of unbiased, biased, got soft"),
+        ({"encoding": "soft"}, "encoding must be one of unbiased, biased, dsnt, ipr, got soft"),
         ({"sigma": -1.0}, "sigma must be positive and finite, got -1"),
         ({"convention": "openpose"}, "must be one of hrnet, darkpose, udp, got openpose"),
         ({"heatmap_size": (24, 24)}, "heatmap_size must have the aspect ratio of input_size"),

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of a whole data set: whoever saw which part of it, and whatever the network says."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.annotations import load_annotations, read_annotation_file
+from darkpose.data.annotations import Annotations, load_annotations, read_annotation_file
 from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.data.synthetic import write_dataset
 from darkpose.evaluation import Evaluation
@@ -35,10 +35,10 @@ def answer(sample: Sample, wrong: float = 0.0) -> Tensor:
     return CODEC.encode(joints, weights, to_heatmap)[0]
 
 
-def add(evaluation: Evaluation, index: int, heatmaps: Tensor, weight: float = 1.0) -> None:
+def add(evaluation: Evaluation, index: int, heatmaps: Tensor, read: bool = True) -> None:
     sample = evaluation.dataset[index]
-    weights = weight * sample["weights"][None]
-    evaluation.add(heatmaps, None, sample["to_image"][None], weights, torch.tensor([index]))
+    to_image = sample["to_image"][None]
+    evaluation.add(heatmaps, None, to_image, torch.tensor([read]), torch.tensor([index]))
 
 
 def test_the_shares_of_processes_give_the_figures_of_the_whole(
@@ -71,7 +71,7 @@ def test_people_of_skipped_images_are_not_scored(
     skipped = dataset.records[0].image_id
     evaluation = Evaluation(CODEC, dataset, content, DECODERS)
     for index, record in enumerate(dataset.records):
-        add(evaluation, index, answer(dataset[index]), float(record.image_id != skipped))
+        add(evaluation, index, answer(dataset[index]), record.image_id != skipped)
     evaluation.gather()
     left_out = sum(record.image_id == skipped for record in dataset.records)
     assert len(evaluation.rows) == len(dataset) - left_out
@@ -96,16 +96,44 @@ def test_nobody_seen_is_said(people: tuple[KeypointDataset, dict]) -> None:
         Evaluation(CODEC, dataset, content, DECODERS).figures("dark")
 
 
-def test_the_annotations_may_be_a_file(
-    people: tuple[KeypointDataset, dict], tmp_path: Path
+def test_an_image_without_a_detection_counts_as_missed(
+    people: tuple[KeypointDataset, dict],
 ) -> None:
+    """Whoever is annotated there is not found: a subset of boxes must not look like all."""
     dataset, content = people
-    path = tmp_path / "val.json"
-    path.write_text(json.dumps(content))
-    evaluation = Evaluation(CODEC, dataset, content, DECODERS)
+    first = dataset.records[0].image_id
+    others = [record for record in dataset.records if record.image_id != first]
+    spec, category = dataset.spec, dataset.category_id
+    fewer = KeypointDataset(Annotations(tuple(others), spec, category), CODEC.input_size)
+    evaluation = Evaluation(CODEC, fewer, content, DECODERS)
+    for index in range(len(fewer)):
+        add(evaluation, index, answer(fewer[index]))
+    assert evaluation.figures("dark")["AR"] == pytest.approx(len(others) / len(dataset.records))
+
+
+def test_people_found_twice_count_once(people: tuple[KeypointDataset, dict]) -> None:
+    dataset, content = people
+    twice = Annotations(tuple(dataset.records) * 2, dataset.spec, dataset.category_id)
+    double = KeypointDataset(twice, CODEC.input_size)
+    figures = {}
+    for nms in ("hard", "none"):
+        evaluation = Evaluation(CODEC, double, content, DECODERS, nms)
+        for index in range(len(double)):
+            add(evaluation, index, answer(double[index]))
+        assert len(evaluation.results("dark")) == len(dataset) * (1 if nms == "hard" else 2)
+        figures[nms] = evaluation.figures("dark")["AP"]
+    assert figures["hard"] == pytest.approx(1) and figures["none"] < 1
+
+
+def test_people_without_any_truth_have_results_but_no_figures(
+    people: tuple[KeypointDataset, dict],
+) -> None:
+    dataset, _ = people
+    unknown = [replace(one, joints=np.zeros_like(one.joints)) for one in dataset.records]
+    spec, category = dataset.spec, dataset.category_id
+    test_set = KeypointDataset(Annotations(tuple(unknown), spec, category), CODEC.input_size)
+    evaluation = Evaluation(CODEC, test_set, None, DECODERS)
     for index in range(len(dataset)):
         add(evaluation, index, answer(dataset[index]))
-    found = evaluation.predictions("dark")
-    figures = found.average_precision(path, dataset.spec.oks_sigmas, dataset.category_id)
-    expected = {name: evaluation.figures("dark")[name] for name in figures}
-    assert figures == pytest.approx(expected, nan_ok=True)
+    assert evaluation.figures("dark") == {}
+    assert len(evaluation.results("dark")) == len(dataset)

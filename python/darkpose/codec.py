@@ -2,7 +2,8 @@
 """Coordinates to heatmaps and back, with everything that must agree between training and inference.
 
 A network's heatmaps mean something only together with the input size, the sigma and the pixel
-convention they were trained with. `HeatmapCodec` holds these and calls the ops with them.
+convention they were trained with. `HeatmapCodec` holds these and calls the ops with them, or, for
+the coordinate regression that the paper compares with, the functions of `darkpose.regression`.
 """
 
 from collections.abc import Mapping
@@ -23,16 +24,20 @@ from darkpose.geometry import (
     heatmap_to_image,
     image_to_heatmap,
     image_to_input,
+    transform_points,
 )
-from darkpose_ext import decode, encode, gaussian_taps, heatmap_mse
+from darkpose.regression import REGRESSION_LOSSES, decode_expectation
+from darkpose_ext import decode, encode, gaussian_taps, heatmap_mse, opencv_taps
 
-Encoding = Literal["unbiased", "biased"]
-Decoder = Literal["argmax", "standard", "dark_unmodulated", "dark"]
+Encoding = Literal["unbiased", "biased", "dsnt", "ipr"]
+Decoder = Literal["argmax", "standard", "dark_unmodulated", "dark", "expectation"]
 ENCODINGS: dict[str, dict[str, Any]] = {
     "unbiased": {"rounding": "none", "truncate": False},  # DarkPose
     "biased": {"rounding": "round", "truncate": True},  # HRNet, SimpleBaseline
 }
-DECODERS: tuple[Decoder, ...] = get_args(Decoder)
+"""How joints become target heatmaps; the other encodings regress coordinates and have none."""
+DECODERS: tuple[Decoder, ...] = ("argmax", "standard", "dark_unmodulated", "dark")
+"""Of heatmaps, in the order of the paper's Tables 1 and 2."""
 
 
 def released_sigma(input_size: tuple[int, int]) -> float:
@@ -50,13 +55,16 @@ class HeatmapCodec:
         heatmap_size: (width, height) of its heatmaps; a quarter of the input if None.
         sigma: of the Gaussians in heatmap pixels; `released_sigma(input_size)` if None.
         convention: how image, input and heatmap correspond (`darkpose.geometry`).
-        encoding: "unbiased" (Gaussians at sub-pixel positions) or "biased" (rounded and cut off).
+        encoding: "unbiased" (Gaussians at sub-pixel positions), "biased" (rounded and cut off),
+            or coordinate regression: "dsnt" or "ipr" (`darkpose.regression`).
         padding: factor by which a person's box is enlarged on both sides.
+        modulation: size of the OpenCV kernel that "dark" smooths with, as the released
+            configurations name it; a Gaussian of `sigma` if None.
         flip_index: for the flip test, the joint that each joint becomes in the mirror.
 
     Raises:
         ValueError: for a size that is not positive, sizes of different aspect ratio, or an unknown
-            encoding or convention.
+            encoding, convention or kernel size.
 
     >>> codec = HeatmapCodec((192, 256))
     >>> codec.heatmap_size, codec.sigma
@@ -69,6 +77,7 @@ class HeatmapCodec:
     convention: Convention = Convention.darkpose
     encoding: Encoding = "unbiased"
     padding: float = 1.25
+    modulation: int | None = None
     flip_index: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -82,8 +91,11 @@ class HeatmapCodec:
         check_aspect((width, height), (heatmap_width, heatmap_height))
         if not self.padding > 0:
             raise ValueError(f"padding must be positive, got {self.padding}")
-        if self.encoding not in ENCODINGS:
-            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding}")
+        if self.encoding not in get_args(Encoding):
+            names = ", ".join(get_args(Encoding))
+            raise ValueError(f"encoding must be one of {names}, got {self.encoding}")
+        if self.modulation is not None:
+            opencv_taps(self.modulation)  # raises for an impossible size
         sigma = released_sigma(self.input_size) if self.sigma is None else self.sigma
         gaussian_taps(sigma)  # raises for an impossible sigma
         set_ = object.__setattr__  # the customary way to normalize a frozen dataclass
@@ -124,7 +136,12 @@ class HeatmapCodec:
         """Return target heatmaps and the weights that count, see `darkpose_ext.encode`.
 
         joints are (x, y) in the pixels that `to_heatmap` maps from, in heatmap pixels without it.
+
+        Raises:
+            ValueError: coordinate regression has no target heatmaps.
         """
+        if self.regresses:
+            raise ValueError(f"encoding {self.encoding} regresses coordinates: it has no heatmaps")
         width, height = self._heatmap_size
         options = ENCODINGS[self.encoding]
         return encode(
@@ -145,8 +162,15 @@ class HeatmapCodec:
         weights: Tensor,  # [B..., K]
         to_heatmap: Tensor | None = None,  # [B..., 2, 3]
     ) -> Tensor:  # [B..., K]
-        """Return each joint's loss against the target `encode` would give, never storing it."""
+        """Return each joint's loss, whose mean is the loss of the method's authors.
+
+        For heatmaps it is that against the target `encode` would give, never stored.
+        """
         self._check_size(heatmaps)
+        if self.regresses:
+            loss = REGRESSION_LOSSES[self.encoding]
+            points = joints if to_heatmap is None else transform_points(to_heatmap, joints)
+            return loss(heatmaps, points, weights, self._sigma)
         options = ENCODINGS[self.encoding]
         return heatmap_mse(heatmaps, joints, weights, self._sigma, transform=to_heatmap, **options)
 
@@ -157,7 +181,7 @@ class HeatmapCodec:
         heatmaps: Tensor,  # [B..., K, H, W]
         to_image: Tensor | None = None,  # [B..., 2, 3]
         *,
-        decoder: str = "dark",
+        decoder: str | None = None,
         flipped: Tensor | None = None,  # [B..., K, H, W]
     ) -> tuple[Tensor, Tensor]:  # [B..., K, 2], [B..., K]
         """Return coordinates and scores, see `darkpose_ext.decode`.
@@ -165,26 +189,53 @@ class HeatmapCodec:
         Args:
             heatmaps: the network's output.
             to_image: from heatmap to image pixels (Eq 2); None leaves coordinates in the heatmap's.
-            decoder: "argmax", "standard", "dark_unmodulated" or "dark", the rows of Tables 1 and 2.
+            decoder: one of `decoders`; the last of them if None. Heatmaps have "argmax",
+                "standard", "dark_unmodulated" and "dark", the rows of Tables 1 and 2.
             flipped: the output for the mirrored input: the flip test.
         """
         self._check_size(heatmaps)
-        if decoder not in DECODERS:
-            raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder}")
+        decoder = decoder or self.decoders[-1]
+        if decoder not in self.decoders:
+            raise ValueError(
+                f"decoder of encoding {self.encoding} must be one of {', '.join(self.decoders)}, "
+                f"got {decoder}"
+            )
         if flipped is not None and self.flip_index is None:
             raise ValueError(
                 "flipped needs a codec with flip_index, "
                 "the joint that each joint becomes in the mirror; got none"
             )
+        shift = flip_shift(self.convention) if flipped is not None else 0
+        if self.regresses:
+            points, scores = decode_expectation(
+                heatmaps, self._sigma, flipped, self.flip_index, shift
+            )
+            return points if to_image is None else transform_points(to_image, points), scores
         return decode(
             heatmaps,
-            gaussian_taps(self._sigma) if decoder == "dark" else [],
+            self.taps if decoder == "dark" else [],
             method="dark" if decoder == "dark_unmodulated" else decoder,
             flipped=flipped,
             flip_index=self.flip_index if flipped is not None else None,
-            flip_shift=flip_shift(self.convention) if flipped is not None else 0,
+            flip_shift=shift,
             transform=to_image,
         )
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the network's maps stand for coordinates, not for Gaussians."""
+        return self.encoding not in ENCODINGS
+
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """The ways to read this network's maps, the best one last."""
+        return ("expectation",) if self.regresses else DECODERS
+
+    @property
+    def taps(self) -> list[float]:
+        """What "dark" smooths with."""
+        size = self.modulation
+        return gaussian_taps(self._sigma) if size is None else opencv_taps(size)
 
     # ---- as a part of a checkpoint ---------------------------------------------------------------
 

@@ -4,7 +4,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import PersonRecord
 from darkpose.data.dataset import KeypointDataset
-from darkpose.metrics import coco_results, error_table, evaluate_oks, pck
+from darkpose.geometry import Crop
+from darkpose.metrics import coco_results, error_table, evaluate_oks, pck, pckh
+from darkpose.metrics.coco import Nms
 from darkpose.metrics.pck import THRESHOLDS, JointErrors, pck_per_person
 
 _logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Predictions:
     """Coordinates in image pixels and scores of people, by one decoder."""
 
     records: Sequence[PersonRecord]  # N
+    crops: Sequence[Crop]  # N
     points: NDArray[np.float64]  # [N, K, 2] (x, y)
     scores: NDArray[np.float64]  # [N, K]
 
@@ -39,19 +41,25 @@ class Predictions:
         """The annotated boxes [N, 4]."""
         return np.array([record.box for record in self.records], np.float64)
 
-    def average_precision(
-        self,
-        annotations: str | Path | Mapping[str, Any],
-        sigmas: Sequence[float],
-        category_id: int = 1,
-    ) -> dict[str, float]:
-        """COCO's ten figures over the images of these people, by pycocotools.
+    @property
+    def annotated(self) -> bool:
+        """Whether anybody's joints are known; those of detected people are not."""
+        return bool(self.joints[..., 2].any())
 
-        `annotations` is the file they come from, or its content.
-        """
-        results = coco_results(self.records, self.points, self.scores, category_id=category_id)
-        images = sorted({record.image_id for record in self.records})
-        return evaluate_oks(annotations, results, sigmas, image_ids=images)
+    def results(
+        self, sigmas: Sequence[float], category_id: int = 1, nms: Nms = "hard"
+    ) -> list[dict[str, Any]]:
+        """Return people in COCO's result format, rescored and without duplicates, as HRNet does."""
+        areas = [crop.size[0] * crop.size[1] for crop in self.crops]
+        return coco_results(
+            self.records,
+            self.points,
+            self.scores,
+            category_id=category_id,
+            nms=nms,
+            areas=areas,
+            sigmas=sigmas,
+        )
 
     def pck(self) -> dict[str, float]:
         """The share of labeled joints nearer than each of `THRESHOLDS`."""
@@ -60,6 +68,18 @@ class Predictions:
     def pck_per_person(self, threshold: float) -> NDArray[np.float64]:
         """The same share for each person: what a paired bootstrap compares."""
         return pck_per_person(self.points, self.joints, self.boxes, threshold)
+
+    def pckh(self) -> dict[str, float]:
+        """MPII's figures, as `PCKh@0.5` for the mean and `PCKh@0.5/Head` for a group of joints."""
+        heads = np.array([record.head_size for record in self.records], np.float64)
+        found = pckh(self.points, self.joints, self.joints[..., 2], heads)
+        means = {name: at.mean for name, at in found.items()}
+        groups = {
+            f"{name}/{group}": share
+            for name, at in found.items()
+            for group, share in at.groups.items()
+        }
+        return {**means, **groups}
 
     def errors(self, names: Sequence[str]) -> list[JointErrors]:
         """Errors by joint, visible and occluded ones apart."""
@@ -76,21 +96,26 @@ class Evaluation:
     Args:
         codec: reads the heatmaps.
         dataset: whose samples are added.
-        annotations: content of the annotation file that the data set comes from.
+        annotations: content of the COCO-style file to compare with; None where there is none, as
+            for MPII and for a test set.
         decoders: names for `HeatmapCodec.decode`.
+        nms: what becomes of people alike in one image, see `coco_results`.
     """
 
     def __init__(
         self,
         codec: HeatmapCodec,
         dataset: KeypointDataset,
-        annotations: Mapping[str, Any],
+        annotations: Mapping[str, Any] | None,
         decoders: Sequence[str],
+        nms: Nms = "hard",
     ) -> None:
         self.codec, self.dataset, self.annotations = codec, dataset, annotations
+        self.nms: Nms = nms
+        self.decoders = tuple(decoders)
         shape = (len(dataset), dataset.spec.num_joints)
         self._seen = np.zeros(len(dataset), bool)
-        self._labeled = np.zeros(len(dataset), bool)
+        self._readable = np.zeros(len(dataset), bool)
         self._points = {name: np.full((*shape, 2), np.nan) for name in decoders}
         self._scores = {name: np.full(shape, np.nan) for name in decoders}
 
@@ -99,13 +124,13 @@ class Evaluation:
         heatmaps: Tensor,  # [B, K, H, W]
         flipped: Tensor | None,  # [B, K, H, W]
         to_image: Tensor,  # [B, 2, 3]
-        weights: Tensor,  # [B, K]
+        read: Tensor,  # [B], whether the image could be read
         index: Tensor,  # [B]
     ) -> None:
-        """Decode one batch; people whose weights are all 0 (a skipped image) will not be scored."""
+        """Decode one batch; people whose image was skipped will not be scored."""
         rows = index.cpu().numpy()
         self._seen[rows] = True
-        self._labeled[rows] = (weights > 0).any(-1).cpu().numpy()
+        self._readable[rows] = read.cpu().numpy()
         for name in self._points:
             points, scores = self.codec.decode(heatmaps, to_image, decoder=name, flipped=flipped)
             self._points[name][rows] = points.float().cpu().numpy()
@@ -117,8 +142,8 @@ class Evaluation:
             shares: list[Any] = [None] * dist.get_world_size()
             dist.all_gather_object(shares, self._share())
             for share in shares:
-                self._merge(*share)
-        if left_out := int((self._seen & ~self._labeled).sum()):
+                self.put(*share)
+        if left_out := int((self._seen & ~self._readable).sum()):
             _logger.warning("%d people whose image was skipped are not scored", left_out)
 
     def _share(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], dict[str, Any], dict[str, Any]]:
@@ -127,37 +152,75 @@ class Evaluation:
             {name: values[rows] for name, values in kind.items()}
             for kind in (self._points, self._scores)
         )
-        return rows, self._labeled[rows], points, scores
+        return rows, self._readable[rows], points, scores
 
-    def _merge(
+    def put(
         self,
-        rows: NDArray[np.int64],
-        labeled: NDArray[np.bool_],
-        points: Mapping[str, NDArray[np.float64]],
-        scores: Mapping[str, NDArray[np.float64]],
+        rows: NDArray[np.int64],  # N
+        readable: NDArray[np.bool_],  # [N]
+        points: Mapping[str, NDArray[np.float64]],  # [N, K, 2] by decoder
+        scores: Mapping[str, NDArray[np.float64]],  # [N, K] by decoder
     ) -> None:
+        """Add what has been decoded already, for people at positions of `dataset.records`."""
         self._seen[rows] = True
-        self._labeled[rows] = labeled
-        for name in self._points:
+        self._readable[rows] = readable
+        for name in self.decoders:
             self._points[name][rows], self._scores[name][rows] = points[name], scores[name]
 
     @property
     def rows(self) -> NDArray[np.int64]:
         """Positions in `dataset.records` of the people to score."""
-        return np.flatnonzero(self._seen & self._labeled)
+        return np.flatnonzero(self._seen & self._readable)
 
     def predictions(self, decoder: str) -> Predictions:
         """What one decoder says of the people of `rows`."""
-        rows = self.rows
-        records = [self.dataset.records[i] for i in rows]
-        return Predictions(records, self._points[decoder][rows], self._scores[decoder][rows])
+        return predictions(
+            self.dataset,
+            self.rows,
+            self._points[decoder][self.rows],
+            self._scores[decoder][self.rows],
+        )
+
+    def results(self, decoder: str) -> list[dict[str, Any]]:
+        """What one decoder says, in COCO's result format, as the test server takes it."""
+        spec, category = self.dataset.spec, self.dataset.category_id
+        return self.predictions(decoder).results(spec.oks_sigmas, category, self.nms)
 
     def figures(self, decoder: str) -> dict[str, float]:
-        """Return AP and its kin, and PCK, of one decoder.
+        """Return what one decoder scores; nothing if no truth is known, as of a test set.
+
+        With COCO-style annotations AP and its kin, over all their images but those of people who
+        were skipped or not added; with MPII's heads PCKh; of annotated people PCK.
 
         Raises:
-            ValueError: nobody has been added, or nobody with labeled joints.
+            ValueError: nobody has been added, or nobody whose image could be read.
         """
-        found, sigmas = self.predictions(decoder), self.dataset.spec.oks_sigmas
-        category = self.dataset.category_id
-        return {**found.average_precision(self.annotations, sigmas, category), **found.pck()}
+        found, figures = self.predictions(decoder), dict[str, float]()
+        if self.annotations is not None and self.annotations.get("annotations"):
+            sigmas = self.dataset.spec.oks_sigmas
+            figures |= evaluate_oks(
+                self.annotations, self.results(decoder), sigmas, image_ids=self._images()
+            )
+        if all(record.head_size is not None for record in found.records):
+            figures |= found.pckh()
+        return {**figures, **(found.pck() if found.annotated else {})}
+
+    def _images(self) -> list[int]:
+        """Return the ids of the images to score; one in which a detector saw nobody counts too."""
+        assert self.annotations is not None
+        kept = set(self.rows.tolist())
+        left_out = {
+            record.image_id for i, record in enumerate(self.dataset.records) if i not in kept
+        }
+        return [image["id"] for image in self.annotations["images"] if image["id"] not in left_out]
+
+
+def predictions(
+    dataset: KeypointDataset,
+    rows: NDArray[np.int64],  # N
+    points: NDArray[np.float64],  # [N, K, 2]
+    scores: NDArray[np.float64],  # [N, K]
+) -> Predictions:
+    """Return what was predicted for the people of some rows of a data set."""
+    records, crops = ([values[i] for i in rows] for values in (dataset.records, dataset.crops))
+    return Predictions(records, crops, points, scores)

@@ -25,6 +25,7 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 Matrix = NDArray[np.float64]  # [2, 3], acts on (x, y, 1)
 Box = tuple[float, float, float, float]  # x, y, width, height in image pixels
@@ -233,6 +234,16 @@ def apply(matrix: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
     matrix = np.asarray(matrix, dtype=np.float64)
     mapped: NDArray[np.float64] = np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
     return mapped
+
+
+def transform_points(
+    matrix: Tensor,  # [B..., 2, 3]
+    points: Tensor,  # [B..., K, 2]
+) -> Tensor:  # [B..., K, 2]
+    """Map each person's points by the person's affine map: `apply` for batches of tensors."""
+    linear, offset = matrix[..., None, :, :2], matrix[..., None, :, 2]
+    # No matrix product: autocast would round the coordinates to half precision for it.
+    return (linear * points.unsqueeze(-2)).sum(-1) + offset
 
 
 def flip_shift(convention: Convention | str) -> int:

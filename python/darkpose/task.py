@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from darkpose import models
 from darkpose.checkpoints import FORMAT, METADATA, AtomicCheckpoints, check_metadata
@@ -16,13 +16,27 @@ from darkpose.codec import Decoder, HeatmapCodec
 from darkpose.data.dataset import Sample
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluation import Evaluation
+from darkpose.files import expanded
 
 # ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-Network = Literal["small", "simple_r18", "simple_r50"]  # names of `darkpose.models.MODELS`
-_STRIDE = 32  # of the deepest layer: other input sizes do not come back up to a quarter
+Network = Literal[  # names of `darkpose.models.MODELS`
+    "small",
+    "simple_r18",
+    "simple_r50",
+    "simple_r101",
+    "simple_r152",
+    "hrnet_w32",
+    "hrnet_w48",
+    "hourglass_4",
+    "hourglass_8",
+    "simple_small",
+    "hrnet_small",
+    "hourglass_small",
+]
+Color = Literal["rgb", "bgr"]
 
 
 class PoseTask(LightningModule):
@@ -32,14 +46,20 @@ class PoseTask(LightningModule):
         codec: sizes, sigma, convention and encoding.
         spec: the joints.
         network: a name of `darkpose.models.create`.
+        init: checkpoint that training starts from: a backbone trained on ImageNet, or a whole pose
+            network, in any format that `darkpose convert` reads.
         learning_rate: of Adam.
         milestones: numbers of epochs after which the learning rate is multiplied by `gamma`.
         gamma: see `milestones`.
         warmup: steps over which the learning rate rises from 0.
         flip_test: evaluate on the average over the input and its mirror image.
-        decoders: how to read the heatmaps in evaluation; the last one's AP is what is logged.
+        decoders: how to read the heatmaps in evaluation; the last one's AP is what is logged. The
+            codec's best if None.
         channels_last: memory layout of the network.
-        mean: of the red, green and blue values from 0 to 1 that the network is given as 0.
+        color: order of the channels that the network is given. SimpleBaseline and Hourglass were
+            released with "bgr", and the mean and std of red for blue.
+        mean: of the values from 0 to 1 that the network is given as 0, for its first, second and
+            third channel.
         std: of these values, which the network is given as 1.
 
     Raises:
@@ -54,24 +74,27 @@ class PoseTask(LightningModule):
         codec: HeatmapCodec,
         spec: KeypointSpec,
         network: Network = "small",
+        init: Path | None = None,
         learning_rate: float = 1e-3,
         milestones: tuple[int, ...] = (170, 200),
         gamma: float = 0.1,
         warmup: int = 0,
         flip_test: bool = True,
-        decoders: tuple[Decoder, ...] = ("dark",),
+        decoders: tuple[Decoder, ...] | None = None,
         channels_last: bool = True,
+        color: Color = "rgb",
         mean: tuple[float, float, float] = MEAN,
         std: tuple[float, float, float] = STD,
     ) -> None:
         super().__init__()
-        _check_sizes(codec)
         self.codec = replace(codec, flip_index=spec.flip_index)
         self.spec, self.network_name = spec, network
         self.network = models.create(network, spec.num_joints)
+        _check_sizes(codec, self.network)
+        self.init, self.color = init, color
         self.learning_rate, self.warmup = learning_rate, warmup
         self.milestones, self.gamma = milestones, gamma
-        self.flip_test, self.decoders = flip_test, decoders
+        self.flip_test, self.decoders = flip_test, decoders or codec.decoders[-1:]
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normalization = {"mean": tuple(mean), "std": tuple(std)}
@@ -81,20 +104,36 @@ class PoseTask(LightningModule):
         self._batch_began: float | None = None
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return heatmaps [B, K, H/4, W/4] for uint8 RGB crops [B, H, W, 3]."""
+        """Return heatmaps [B, K, H/4, W/4] for uint8 RGB crops [B, H, W, 3].
+
+        In training, a network of several stacks returns all of theirs, [S, B, K, H/4, W/4].
+        """
+        if self.color == "bgr":
+            image = image.flip(-1)
         x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         return self.network(x.to(self.dtype))  # float64 with precision 64-true
 
     # ---- training --------------------------------------------------------------------------------
 
     def training_step(self, batch: Sample, _index: int) -> Tensor:
-        heatmaps = self(batch["image"])
-        loss = self.codec.loss(
-            heatmaps, batch["joints"], batch["weights"], batch["to_heatmap"]
-        ).mean()
-        people = len(heatmaps)
+        loss = self._loss(self(batch["image"]), batch)
+        people = len(batch["image"])
         self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=people)
         return loss
+
+    def _loss(self, heatmaps: Tensor, batch: Sample) -> Tensor:
+        """Return the mean over people and joints, summed over stacks (Newell et al.)."""
+        targets = (batch[name] for name in ("joints", "weights", "to_heatmap"))  # type: ignore[literal-required]
+        stacks = heatmaps.shape[:-4]
+        joints, weights, to_heatmap = (value.expand(*stacks, *value.shape) for value in targets)
+        loss = self.codec.loss(heatmaps, joints, weights, to_heatmap)
+        return loss.mean((-2, -1)).sum()
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.init is not None and self.trainer.ckpt_path is None:
+            from darkpose.foreign import load_backbone
+
+            load_backbone(self.network, expanded(self.init))
 
     def on_train_batch_start(self, batch: Sample, _index: int) -> None:
         # From one batch's start to the next one's: reading, forward, backward and step.
@@ -140,11 +179,13 @@ class PoseTask(LightningModule):
     def validation_step(self, batch: Sample, _index: int) -> None:
         assert self.evaluation is not None
         heatmaps, flipped = self.heatmaps(batch["image"])
-        loss = self.codec.loss(heatmaps, batch["joints"], batch["weights"], batch["to_heatmap"])
         name, people = f"{self._stage}/loss", len(heatmaps)
-        self.log(name, loss.mean(), on_epoch=True, batch_size=people, sync_dist=True)
+        self.log(
+            name, self._loss(heatmaps, batch), on_epoch=True, batch_size=people, sync_dist=True
+        )
         index = torch.as_tensor(batch["index"])
-        self.evaluation.add(heatmaps, flipped, batch["to_image"], batch["weights"], index)
+        read = torch.as_tensor(batch["image_read"])
+        self.evaluation.add(heatmaps, flipped, batch["to_image"], read, index)
 
     def on_validation_epoch_end(self) -> None:
         assert self.evaluation is not None
@@ -152,8 +193,11 @@ class PoseTask(LightningModule):
         for decoder in self.decoders:
             last = decoder == self.decoders[-1]
             prefix = self._stage if last else f"{self._stage}/{decoder}"
-            for name, value in self.evaluation.figures(decoder).items():
-                self.log(f"{prefix}/{name}", value, prog_bar=last and name == "AP")
+            figures = self.evaluation.figures(decoder)
+            for i, (name, value) in enumerate(figures.items()):
+                if i == 0 and last:  # AP or PCKh, what the best checkpoint is chosen by
+                    self.log(f"{prefix}/score", value)
+                self.log(f"{prefix}/{name}", value, prog_bar=i == 0 and last)
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
@@ -172,7 +216,7 @@ class PoseTask(LightningModule):
             "network": self.network_name,
             "codec": self.codec.to_dict(),
             "joints": asdict(self.spec),
-            "color": "rgb",
+            "color": self.color,
             **self.normalization,
         }
 
@@ -184,11 +228,14 @@ class PoseTask(LightningModule):
         check_metadata(checkpoint[METADATA], self.metadata(), resuming=resuming)
 
 
-def _check_sizes(codec: HeatmapCodec) -> None:
+def _check_sizes(codec: HeatmapCodec, network: nn.Module) -> None:
     width, height = codec.input_size
-    if width % _STRIDE or height % _STRIDE:
+    stride: int = network.stride  # type: ignore[assignment]
+    smallest: int = network.smallest  # type: ignore[assignment]
+    if width % stride or height % stride or min(width, height) < smallest:
         raise ValueError(
-            f"input_size must be divisible by {_STRIDE} for these networks, got {width} x {height}"
+            f"input_size must be divisible by {stride} and at least {smallest} for this network, "
+            f"got {width} x {height}"
         )
     if codec.heatmap_size != (width // 4, height // 4):
         raise ValueError(
@@ -211,8 +258,8 @@ def load_task(path: str | Path, **options: Any) -> PoseTask:
     checkpoint = AtomicCheckpoints().load_checkpoint(path)
     found = checkpoint[METADATA]
     codec, spec = HeatmapCodec.from_dict(found["codec"]), KeypointSpec(**found["joints"])
-    normalization = {"mean": found["mean"], "std": found["std"]}
-    task = PoseTask(codec, spec, found["network"], **normalization, **options)
+    given = {name: found[name] for name in ("network", "color", "mean", "std")}
+    task = PoseTask(codec, spec, **given, **options)
     check_metadata(found, task.metadata())
     task.load_state_dict(checkpoint["state_dict"])
     return task.eval()

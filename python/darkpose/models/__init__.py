@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks from a normalized image to heatmaps, plain `nn.Module`s found by name."""
+"""Networks from a normalized image to heatmaps, plain `nn.Module`s found by name.
+
+Each has `stride`, which divides width and height of its input, and `smallest`, the least of them.
+"""
 
 from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
+from darkpose.models.hourglass import StackedHourglass
+from darkpose.models.hrnet import HRNet
 from darkpose.models.simple_baseline import SimpleBaseline
 from darkpose.models.small import SmallNet
 
@@ -13,11 +18,24 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "small": SmallNet,
     "simple_r18": partial(SimpleBaseline, 18),
     "simple_r50": partial(SimpleBaseline, 50),
+    "simple_r101": partial(SimpleBaseline, 101),
+    "simple_r152": partial(SimpleBaseline, 152),
+    "hrnet_w32": partial(HRNet, width=32),
+    "hrnet_w48": partial(HRNet, width=48),
+    "hourglass_4": partial(StackedHourglass, stacks=4),
+    "hourglass_8": partial(StackedHourglass, stacks=8),
+    # Narrow ones of the same families, for a CPU.
+    "simple_small": partial(SimpleBaseline, 18, width=20),
+    "hrnet_small": partial(HRNet, width=16, stem=16, modules=(1, 1, 1), blocks=2),
+    "hourglass_small": partial(StackedHourglass, stacks=2, features=96),
 }
 
 
 def create(name: str, num_joints: int = 17) -> nn.Module:
-    """Return a new network: [B, 3, H, W] normalized RGB to heatmaps [B, num_joints, H/4, W/4].
+    """Return a new network: [B, 3, H, W] normalized image to heatmaps [B, num_joints, H/4, W/4].
+
+    A network of several stacks returns all of theirs in training, [S, B, num_joints, H/4, W/4], and
+    those of the last one otherwise.
 
     Raises ValueError for an unknown name or a number of joints below 1.
     """

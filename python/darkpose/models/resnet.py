@@ -61,19 +61,21 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
 
 
 class ResNet(nn.Module):
-    """Image [B, 3, H, W] -> features [B, 512 * expansion, H/32, W/32]."""
+    """Image [B, 3, H, W] -> features [B, 8 * width * expansion, H/32, W/32]."""
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], depths: list[int]) -> None:
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], depths: list[int], width: int = 64
+    ) -> None:
         super().__init__()
-        self.channels = 64
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.channels = width
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        self.layer1 = self._layer(block, 64, depths[0], 1)
-        self.layer2 = self._layer(block, 128, depths[1], 2)
-        self.layer3 = self._layer(block, 256, depths[2], 2)
-        self.layer4 = self._layer(block, 512, depths[3], 2)
+        self.layer1 = self._layer(block, width, depths[0], 1)
+        self.layer2 = self._layer(block, 2 * width, depths[1], 2)
+        self.layer3 = self._layer(block, 4 * width, depths[2], 2)
+        self.layer4 = self._layer(block, 8 * width, depths[3], 2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

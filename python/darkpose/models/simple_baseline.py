@@ -11,20 +11,31 @@ from darkpose.models.resnet import BasicBlock, Bottleneck, ResNet
 _DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
     18: (BasicBlock, [2, 2, 2, 2]),
     50: (Bottleneck, [3, 4, 6, 3]),
+    101: (Bottleneck, [3, 4, 23, 3]),
+    152: (Bottleneck, [3, 8, 36, 3]),
 }
 
 
 class SimpleBaseline(ResNet):
-    """Image [B, 3, H, W] -> heatmaps [B, K, H/4, W/4]; H and W divisible by 32."""
+    """Image [B, 3, H, W] -> heatmaps [B, K, H/4, W/4]; H and W divisible by 32.
 
-    def __init__(self, depth: int, num_joints: int) -> None:
-        super().__init__(*_DEPTHS[depth])
+    Args:
+        depth: of the ResNet: 18, 50, 101 or 152.
+        num_joints: number of heatmaps.
+        width: channels of the first convolution; the deconvolutions have four times as many.
+    """
+
+    stride = 32
+    smallest = 32
+
+    def __init__(self, depth: int, num_joints: int, width: int = 64) -> None:
+        super().__init__(*_DEPTHS[depth], width)
         layers: list[nn.Module] = []
-        channels = self.channels
+        channels, outputs = self.channels, 4 * width
         for _ in range(3):
-            deconvolution = nn.ConvTranspose2d(channels, 256, 4, 2, padding=1, bias=False)
-            layers += [deconvolution, nn.BatchNorm2d(256), nn.ReLU(inplace=True)]
-            channels = 256
+            deconvolution = nn.ConvTranspose2d(channels, outputs, 4, 2, padding=1, bias=False)
+            layers += [deconvolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            channels = outputs
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(channels, num_joints, 1)
         for module in (*layers, self.final_layer):

@@ -22,6 +22,9 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class SmallNet(nn.Module):
     """Image [B, 3, H, W] -> heatmaps [B, K, H/4, W/4]; H and W divisible by 32."""
 
+    stride = 32
+    smallest = 32
+
     def __init__(self, num_joints: int) -> None:
         super().__init__()
         c4, c8, c16, c32 = _CHANNELS
