@@ -17,6 +17,7 @@ from darkpose.data.dataset import Sample
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluation import Evaluation
 from darkpose.files import expanded
+from darkpose.foreign import load_backbone
 
 # ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
 MEAN = (0.485, 0.456, 0.406)
@@ -32,6 +33,8 @@ Network = Literal[  # names of `darkpose.models.MODELS`
     "hrnet_w48",
     "hourglass_4",
     "hourglass_8",
+    "hourglass_2_princeton",
+    "hourglass_8_princeton",
     "simple_small",
     "hrnet_small",
     "hourglass_small",
@@ -48,6 +51,7 @@ class PoseTask(LightningModule):
         network: a name of `darkpose.models.create`.
         init: checkpoint that training starts from: a backbone trained on ImageNet, or a whole pose
             network, in any format that `darkpose convert` reads.
+        init_joints: take over a pose network's last layer too; not if its joints are others.
         learning_rate: of Adam.
         milestones: numbers of epochs after which the learning rate is multiplied by `gamma`.
         gamma: see `milestones`.
@@ -75,6 +79,7 @@ class PoseTask(LightningModule):
         spec: KeypointSpec,
         network: Network = "small",
         init: Path | None = None,
+        init_joints: bool = True,
         learning_rate: float = 1e-3,
         milestones: tuple[int, ...] = (170, 200),
         gamma: float = 0.1,
@@ -91,7 +96,7 @@ class PoseTask(LightningModule):
         self.spec, self.network_name = spec, network
         self.network = models.create(network, spec.num_joints)
         _check_sizes(codec, self.network)
-        self.init, self.color = init, color
+        self.init, self.init_joints, self.color = init, init_joints, color
         self.learning_rate, self.warmup = learning_rate, warmup
         self.milestones, self.gamma = milestones, gamma
         self.flip_test, self.decoders = flip_test, decoders or codec.decoders[-1:]
@@ -131,9 +136,7 @@ class PoseTask(LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.init is not None and self.trainer.ckpt_path is None:
-            from darkpose.foreign import load_backbone
-
-            load_backbone(self.network, expanded(self.init))
+            load_backbone(self.network, expanded(self.init), backbone_only=not self.init_joints)
 
     def on_train_batch_start(self, batch: Sample, _index: int) -> None:
         # From one batch's start to the next one's: reading, forward, backward and step.

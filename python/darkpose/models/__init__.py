@@ -24,6 +24,9 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "hrnet_w48": partial(HRNet, width=48),
     "hourglass_4": partial(StackedHourglass, stacks=4),
     "hourglass_8": partial(StackedHourglass, stacks=8),
+    # Those that the hourglass's authors released.
+    "hourglass_2_princeton": partial(StackedHourglass, stacks=2, late=True),
+    "hourglass_8_princeton": partial(StackedHourglass, stacks=8, late=True),
     # Narrow ones of the same families, for a CPU.
     "simple_small": partial(SimpleBaseline, 18, width=20),
     "hrnet_small": partial(HRNet, width=16, stem=16, modules=(1, 1, 1), blocks=2),

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`darkpose convert`: what a code base trained with comes along, and nothing is guessed."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import published
+from darkpose import models
+from darkpose.checkpoints import METADATA
+from darkpose.cli import main
+from darkpose.data.mpii import MPII
+from darkpose.data.published import COCO
+from darkpose.foreign.convert import convert
+from darkpose.geometry import Convention
+from darkpose.models.hourglass import Residual, StackedHourglass
+from darkpose.task import MEAN, STD, load_task
+from published import State, trained
+
+# Heatmaps of order one in float32, convolved in another memory layout and order.
+HEATMAPS = 1e-4
+
+
+def save(content: object, path: Path) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def crops(width: int, height: int) -> Tensor:
+    return torch.randint(256, (2, height, width, 3), dtype=torch.uint8)
+
+
+def normalized(image: Tensor, color: str) -> Tensor:
+    """Return what a released network is given, [B, 3, H, W], of RGB crops [B, H, W, 3]."""
+    channels = [image[..., i] for i in ((0, 1, 2) if color == "rgb" else (2, 1, 0))]
+    return torch.stack(
+        [(x / 255 - mean) / std for x, mean, std in zip(channels, MEAN, STD, strict=True)], 1
+    )
+
+
+def refused(reason: str, out: Path, **arguments: Any) -> None:
+    """Check that conversion ends with one sentence and leaves nothing beside or in its place."""
+    before = sorted(out.parent.iterdir())
+    with pytest.raises((ValueError, OSError), match=reason) as caught:
+        convert(out=out, **arguments)
+    assert "\n" not in str(caught.value)
+    assert sorted(out.parent.iterdir()) == before
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "converted.ckpt"
+
+
+# ---- what comes along ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "convention", "encoding", "color"),
+    [
+        ("hrnet", "hrnet_small", "hrnet", "biased", "rgb"),
+        ("hrnet", "simple_small", "hrnet", "biased", "bgr"),
+        ("simplebaseline", "simple_small", "hrnet", "biased", "bgr"),
+        ("darkpose", "hrnet_small", "darkpose", "unbiased", "rgb"),
+        ("darkpose", "simple_small", "darkpose", "unbiased", "bgr"),
+        ("darkpose", "hourglass_small", "darkpose", "unbiased", "bgr"),
+        ("mmpose", "hrnet_small", "hrnet", "biased", "rgb"),
+        ("mmpose", "simple_small", "hrnet", "biased", "rgb"),
+    ],
+)
+def test_a_converted_network_makes_the_same_heatmaps_of_the_same_crops(
+    tmp_path: Path,
+    out: Path,
+    source: Any,
+    network: str,
+    convention: str,
+    encoding: str,
+    color: str,
+) -> None:
+    original = trained(network, 17)
+    state = original.state_dict()
+    content = published.mmpose_0(state) if source == "mmpose" else published.hrnet_checkpoint(state)
+    convert(save(content, tmp_path / "pose_128x96.pth"), out, source)
+    task = load_task(out)
+    assert task.codec.convention is Convention(convention) and task.codec.encoding == encoding
+    assert (task.color, task.codec.sigma, task.codec.input_size) == (color, 1.0, (96, 128))
+    assert task.spec == COCO and task.codec.flip_index == COCO.flip_index
+    image = crops(96, 128)
+    with torch.inference_mode():
+        heatmaps, expected = task(image), original(normalized(image, color))
+    assert expected.std() > 0.01
+    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=HEATMAPS * float(expected.std()))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sigma"),
+    [
+        ("pose_resnet_50_256x192.pth.tar", (192, 256), 2.0),
+        ("384x288_d256x3_adam_lr1e-3.pth", (288, 384), 3.0),
+        ("td-hm_res50_8xb64-210e_mpii-256x256-6c4f923f.pth", (256, 256), 2.0),
+    ],
+)
+def test_the_files_name_says_the_input_size_and_that_the_sigma(
+    tmp_path: Path, out: Path, name: str, size: tuple[int, int], sigma: float
+) -> None:
+    convert(save(trained("simple_small", 16).state_dict(), tmp_path / name), out, "darkpose")
+    task = load_task(out)
+    assert (task.codec.input_size, task.codec.sigma, task.spec) == (size, sigma, MPII)
+
+
+def test_eight_stacks_at_the_smallest_size_were_released_with_twice_the_sigma(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(models.MODELS, "hourglass_8", lambda k: StackedHourglass(k, 2, 8))
+    monkeypatch.setitem(models.MODELS, "hourglass_4", lambda k: StackedHourglass(k, 1, 8))
+    for name, sigma in (("hourglass_8", 2.0), ("hourglass_4", 1.0)):
+        path = save(trained(name, 17).state_dict(), tmp_path / f"{name}_128x96.pth")
+        convert(path, out)
+        assert load_task(out).codec.sigma == sigma
+        out.unlink()
+
+
+def test_what_the_user_says_replaces_what_the_code_base_has(tmp_path: Path, out: Path) -> None:
+    joints = tmp_path / "joints.yaml"
+    joints.write_text("names: [left_ear, right_ear, nose]\n")
+    path = save(trained("simple_small", 3).state_dict(), tmp_path / "mine.pth")
+    convert(
+        path,
+        out,
+        "simplebaseline",
+        (64, 96),
+        convention=Convention.udp,
+        encoding="unbiased",
+        sigma=1.5,
+        color="rgb",
+        joints=joints,
+    )
+    task = load_task(out)
+    assert (task.codec.input_size, task.codec.sigma) == ((64, 96), 1.5)
+    assert (task.codec.convention, task.codec.encoding) == (Convention.udp, "unbiased")
+    assert task.color == "rgb" and task.spec.names == ("left_ear", "right_ear", "nose")
+    content = torch.load(out, weights_only=True)
+    assert content["converted_from"] == {"file": "mine.pth", "source": "simplebaseline"}
+
+
+def test_half_precision_weights_become_single_ones(tmp_path: Path, out: Path) -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        original = trained("simple_small", 17).to(dtype)
+        convert(save(original.state_dict(), tmp_path / "x_128x96.pth"), out, "darkpose")
+        for key, value in load_task(out).network.state_dict().items():
+            assert torch.equal(value, original.float().state_dict()[key]), key
+        out.unlink()
+
+
+def test_princetons_network_comes_with_its_own_normalization_and_sigma(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def network(num_joints: int) -> nn.Module:
+        hourglass = StackedHourglass(num_joints, 2, 16)
+        hourglass.layer2 = nn.Sequential(Residual(8, 4))
+        hourglass.layer3 = nn.Sequential(Residual(8, 8))
+        return hourglass
+
+    monkeypatch.setattr(models, "MODELS", {"hourglass_2": network})
+    state: State = published.princeton_state(2, 16, 16)
+    path = save({"state_dict": published.prefixed(state, "model.module.")}, tmp_path / "p.pt")
+    refused("convention must be given .* udp is the nearest", out, checkpoint=path,
+            input_size=(256, 256))  # fmt: skip
+    convert(path, out, input_size=(256, 256), convention=Convention.udp)
+    task = load_task(out)
+    assert (task.codec.sigma, task.color, task.spec) == (1.0, "rgb", MPII)
+    image = crops(256, 256)
+    given = image.permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        heatmaps, expected = task(image), published.princeton_heatmaps(state, given, 2)
+    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=HEATMAPS * float(expected.std()))
+
+
+def test_a_converted_checkpoint_is_evaluated_like_one_of_ours(
+    config: Path, tmp_path: Path, out: Path
+) -> None:
+    path = save(trained("simple_small", 17).state_dict(), tmp_path / "p.pth")
+    convert(path, out, "simplebaseline", (64, 64))
+    options = ["--config", str(config), "--ckpt_path", str(out), "--out", str(tmp_path / "run")]
+    options += ["--model.network=simple_small", "--model.color=bgr", "--codec.convention=hrnet"]
+    main(["validate", *options])
+    with pytest.raises(SystemExit, match="the checkpoint was trained with color bgr"):
+        main(["validate", *options, "--model.color=rgb"])
+
+
+def test_convert_is_a_command_with_typed_options(
+    tmp_path: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(trained("simple_small", 17).state_dict(), tmp_path / "p.pth")
+    options = ["--source=hrnet", "--input_size=[96,128]", "--convention=udp"]
+    with caplog.at_level(logging.INFO):
+        main(["convert", str(path), str(out), *options])
+    assert load_task(out).codec.convention is Convention.udp
+    assert re.search(r"simple_small of hrnet, 17 joints beginning with nose, .* udp", caplog.text)
+
+
+# ---- nothing is guessed, and nothing written on failure ------------------------------------------
+
+
+def test_what_cannot_be_told_must_be_given(tmp_path: Path, out: Path) -> None:
+    state = trained("simple_small", 17).state_dict()
+    unnamed, sized = save(state, tmp_path / "p.pth"), save(state, tmp_path / "p_256x192.pth")
+    both = save(state, tmp_path / "256x192_to_384x288.pth")
+    five = save(trained("simple_small", 5).state_dict(), tmp_path / "five_256x192.pth")
+    sources = "source must be hrnet or simplebaseline or darkpose for .*, got "
+    refused(f"{sources}none", out, checkpoint=sized)
+    refused(f"{sources}mmpose", out, checkpoint=sized, source="mmpose")
+    for path in (unnamed, both):
+        refused("input_size .* must be given for", out, checkpoint=path, source="hrnet")
+    refused(
+        "input_size must be 192 wide and 256 high as .* got 256 wide and 192 high",
+        out,
+        checkpoint=sized,
+        source="hrnet",
+        input_size=(256, 192),
+    )
+    refused("must name the 5 joints of", out, checkpoint=five, source="hrnet")
+    joints = tmp_path / "joints.yaml"
+    joints.write_text("names: [left_ear, right_ear]\n")
+    refused(
+        "joints.yaml must name the 17 joints of .*, got 2",
+        out,
+        checkpoint=sized,
+        source="hrnet",
+        joints=joints,
+    )
+
+
+def test_mmposes_udp_must_be_named_where_its_configuration_says_udp(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = trained("simple_small", 17).state_dict()
+    zero = published.mmpose_0(state, "dict(type='TopDownAffine', use_udp=True)")
+    one = published.mmpose_1(state, monkeypatch, "codec = dict(type='UDPHeatmap', sigma=2)")
+    for content in (zero, one):
+        path = save(content, tmp_path / "udp_256x192.pth")
+        refused("convention must be udp for .*, got hrnet", out, checkpoint=path)
+        convert(path, out, convention=Convention.udp)
+        assert load_task(out).codec.convention is Convention.udp
+        out.unlink()
+
+
+def test_no_file_is_written_over_and_none_of_ours_is_converted(tmp_path: Path, out: Path) -> None:
+    path = save(trained("simple_small", 17).state_dict(), tmp_path / "p_256x192.pth")
+    convert(path, out, "hrnet")
+    content = out.read_bytes()
+    refused("must not exist yet", out, checkpoint=path, source="darkpose")
+    assert out.read_bytes() == content and METADATA.encode() in content
+    refused("got one that darkpose wrote", tmp_path / "again.ckpt", checkpoint=out)
+
+
+def test_bad_files_and_sizes_end_in_a_sentence(tmp_path: Path, out: Path) -> None:
+    state = trained("simple_small", 17).state_dict()
+    path = save(state, tmp_path / "p.pth")
+    refused(
+        "input_size must be divisible by 32",
+        out,
+        checkpoint=path,
+        source="hrnet",
+        input_size=(48, 64),
+    )
+    refused("No such file", out, checkpoint=tmp_path / "none.pth")
+    del state["layer3.0.conv1.weight"]
+    path = save(state, tmp_path / "p.pth")
+    refused("1 missing: layer3.0.conv1.weight", out, checkpoint=path, source="hrnet")
+    path.write_text("<html>")
+    refused("got text that begins with '<html>'", out, checkpoint=path)

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other projects' files: nothing is executed, formats are told apart, everything must match."""
+
+import io
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import published
+from darkpose import models
+from darkpose.foreign import load_backbone
+from darkpose.foreign.formats import complete, read_weights, recognize
+from darkpose.foreign.reading import Discarded, read_state_dict
+from darkpose.models.hourglass import Residual, StackedHourglass
+from published import State, trained
+
+# Heatmaps of order one through some twenty layers in float32, added up in another order.
+HEATMAPS = 1e-4
+
+LEGACY = {"_use_new_zipfile_serialization": False}
+SERIALIZATIONS = pytest.mark.parametrize("options", [{}, LEGACY], ids=["zip", "legacy"])
+
+
+def save(content: object, path: Path, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "pose.pth"
+
+
+# ---- nothing is executed -------------------------------------------------------------------------
+
+
+class Call:
+    """Pickles as a call, which unpickling makes."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+@SERIALIZATIONS
+@pytest.mark.parametrize("place", ["state_dict", "optimizer"])
+def test_a_function_in_a_file_is_refused_by_name_and_not_called(
+    file: Path, tmp_path: Path, place: str, options: dict[str, bool]
+) -> None:
+    marker = tmp_path / "called"
+    content: dict[str, Any] = {"state_dict": {"conv1.weight": torch.zeros(1)}, "optimizer": {}}
+    for function, argument, name in [
+        (os.system, f"touch {marker}", r"(posix|nt)\.system"),
+        (eval, f"open({str(marker)!r}, 'w')", "eval"),
+        (Path.touch, marker, r"pathlib\.\S+|getattr"),
+    ]:
+        content[place]["x"] = Call(function, argument)
+        save(content, file, **options)
+        with pytest.raises(ValueError, match=rf"holds ({name}), which is refused: [^\n]*$"):
+            read_state_dict(file)
+        assert not marker.exists()
+        torch.load(file, weights_only=False)  # the file does call it where calling is allowed
+        marker.unlink()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_bare_pickle_is_refused_and_not_executed(file: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "called"
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        content = pickle.dumps(Call(os.system, f"touch {marker}"), protocol)
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="torch cannot read|is refused|got text"):
+            read_state_dict(file)
+        assert not marker.exists()
+    pickle.loads(content)
+    assert marker.exists()
+
+
+def test_a_class_of_another_project_is_refused_by_name(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("mmengine.config")
+    module.ConfigDict = type("ConfigDict", (dict,), {"__module__": module.__name__})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mmengine", ModuleType("mmengine"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    save({"state_dict": {"conv1.weight": torch.zeros(1)}, "cfg": module.ConfigDict()}, file)
+    with pytest.raises(ValueError, match=r"holds mmengine\.config\.ConfigDict, which is refused"):
+        read_state_dict(file)
+
+
+# ---- what is harmless is read --------------------------------------------------------------------
+
+
+@SERIALIZATIONS
+def test_numpy_scalars_beside_the_weights_do_no_harm(file: Path, options: dict[str, bool]) -> None:
+    state = {"conv1.weight": torch.randn(2, 3)}
+    save(published.hrnet_checkpoint(state), file, **options)
+    found, others = read_state_dict(file)
+    torch.testing.assert_close(found["module.conv1.weight"], state["conv1.weight"], rtol=0, atol=0)
+    assert others["epoch"] == 210 and type(others["perf"]) is Discarded
+
+
+def test_numpy_scalars_written_before_numpy_2_do_no_harm(file: Path) -> None:
+    save(published.hrnet_checkpoint({"conv1.weight": torch.zeros(2)}), file, **LEGACY)
+    content = file.read_bytes()
+    assert content.count(b"numpy._core.multiarray\nscalar") == (np.__version__ >= "2")
+    file.write_bytes(content.replace(b"numpy._core.", b"numpy.core."))
+    assert type(read_state_dict(file)[1]["perf"]) is Discarded
+
+
+@SERIALIZATIONS
+def test_mmengine_histories_are_read_as_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, bool]
+) -> None:
+    state = {"conv1.weight": torch.randn(2, 3), "final_layer.bias": torch.zeros(17)}
+    save(published.mmpose_1(state, monkeypatch), file, **options)
+    monkeypatch.undo()
+    assert "mmengine" not in sys.modules
+    found, others = read_state_dict(file)
+    assert set(found) == {"backbone.conv1.weight", "head.final_layer.bias"}
+    history = others["message_hub"]["log_scalars"]["train/loss"]
+    sigmas = others["meta"]["dataset_meta"]["sigmas"]
+    for discarded in (history, sigmas):
+        assert type(discarded) is Discarded and vars(discarded) == {}
+    assert others["meta"]["cfg"] == "use_udp = False"
+
+
+@pytest.mark.parametrize("container", ["state_dict", "best_state_dict", "model", None])
+def test_a_state_dict_is_found_in_its_container(file: Path, container: str | None) -> None:
+    state = {"conv1.weight": nn.Parameter(torch.ones(2))}
+    save({container: state, "epoch": 3} if container else state, file)
+    found, others = read_state_dict(file)
+    assert set(found) == {"conv1.weight"} and others == ({"epoch": 3} if container else {})
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(file: Path) -> None:
+    whole = io.BytesIO()
+    torch.save({"conv1.weight": torch.zeros(1000)}, whole)
+    contents = {
+        b"": "torch cannot read",
+        whole.getvalue()[:-2000]: "torch cannot read",
+        bytes(range(256)): "torch cannot read",
+        b"<!DOCTYPE html>\n<html><head><title>Quota exceeded</title>": "begins with '<!DOC",
+        b"version https://git-lfs.github.com/spec/v1\noid": "begins with 'version https",
+    }
+    for content, reason in contents.items():
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{file} must be [^\n]*{reason}[^\n]*$"):
+            read_state_dict(file)
+    with pytest.raises(FileNotFoundError):
+        read_state_dict(file.with_name("none.pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (torch.zeros(2), "got Tensor"),
+        ({}, "with tensors, got an empty one"),
+        ({"epoch": 3, "arch": "resnet"}, "got int as epoch"),
+        ({"w": torch.zeros(2, dtype=torch.int8)}, "tensor of torch.int8 on cpu as w"),
+        ({"w": torch.zeros(2, 2).to_sparse()}, "a torch.sparse_coo tensor"),
+        ({"w": torch.zeros(2, device="meta")}, "on meta as w"),
+        ({"w": torch.zeros(2, dtype=torch.complex64)}, "tensor of torch.complex64"),
+        ({0: torch.zeros(2)}, "as 0"),
+    ],
+)
+def test_anything_but_floating_point_weights_is_refused(
+    file: Path, content: object, reason: str
+) -> None:
+    save(content, file)
+    with pytest.raises(ValueError, match=f"must hold a state dict[^\n]*{reason}"):
+        read_state_dict(file)
+
+
+# ---- formats -------------------------------------------------------------------------------------
+
+
+def wrapped(state: State, wrapper: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    if wrapper == "mmpose 1.x":
+        return published.mmpose_1(state, monkeypatch)
+    if wrapper == "mmpose 0.x, a list of layers":
+        listed = {k.replace("final_layer.", "final_layer.0."): v for k, v in state.items()}
+        return published.mmpose_0(listed)
+    return {
+        "plain": lambda: state,
+        "PyTorch 0.4.0": lambda: published.without_counts(state),
+        "DataParallel": lambda: published.prefixed(state, "module."),
+        "model.module.": lambda: {"state_dict": published.prefixed(state, "model.module.")},
+        "checkpoint.pth": lambda: published.hrnet_checkpoint(state),
+        "mmpose 0.x": lambda: published.mmpose_0(state),
+        "half": lambda: {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+    }[wrapper]()
+
+
+WRAPPERS = [
+    *("plain", "PyTorch 0.4.0", "DataParallel", "model.module.", "checkpoint.pth", "half"),
+    *("mmpose 0.x", "mmpose 0.x, a list of layers", "mmpose 1.x"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapper"),
+    [("simple_small", wrapper) for wrapper in WRAPPERS]
+    + [("hrnet_small", wrapper) for wrapper in ("PyTorch 0.4.0", "mmpose 1.x")],
+)
+def test_every_published_container_gives_the_same_network(
+    file: Path, name: str, wrapper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, other = trained(name, 17), models.create(name, 17)
+    save(wrapped(network.state_dict(), wrapper, monkeypatch), file)
+    monkeypatch.undo()
+    weights = read_weights(file)
+    assert recognize(weights) == name and weights.num_joints == 17
+    assert weights.code_base == ("mmpose" if "mmpose" in wrapper else "released")
+    other.load_state_dict(complete(weights.tensors, other.state_dict()))
+    for key, tensor in other.state_dict().items():
+        if "num_batches_tracked" in key:
+            assert int(tensor) == (0 if wrapper == "PyTorch 0.4.0" else 7)
+        else:
+            expected = network.state_dict()[key]
+            expected = expected.half().float() if wrapper == "half" else expected
+            assert torch.equal(tensor, expected), key
+
+
+@pytest.mark.parametrize("name", [name for name in models.MODELS if name != "small"])
+def test_every_network_is_recognized_by_keys_and_shapes(file: Path, name: str) -> None:
+    weights = read_weights(save(published.shapes_only(name, 17), file))
+    assert recognize(weights) == name and weights.num_joints == 17
+
+
+def test_the_released_hrnet_has_its_published_tensors(file: Path) -> None:
+    state = published.without_counts(published.shapes_only("hrnet_w32", 17))
+    assert len(state) == 1462  # as HRNet's own code has without counts of batches
+    shapes = {
+        "conv2.weight": (64, 64, 3, 3),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+        "transition1.1.0.0.weight": (64, 256, 3, 3),
+        "transition3.3.0.1.running_var": (256,),
+        "stage2.0.fuse_layers.1.0.0.0.weight": (64, 32, 3, 3),
+        "stage3.3.branches.2.3.bn2.bias": (128,),
+        "stage4.1.fuse_layers.3.0.2.0.weight": (256, 32, 3, 3),
+        "stage4.2.fuse_layers.0.3.0.weight": (32, 256, 1, 1),
+        "final_layer.weight": (17, 32, 1, 1),
+    }
+    assert {key: tuple(state[key].shape) for key in shapes} == shapes
+    assert recognize(read_weights(save(state, file))) == "hrnet_w32"
+
+
+def test_what_does_not_match_is_listed_and_counted(file: Path) -> None:
+    state = trained("hrnet_small", 17).state_dict()
+    for key in [key for key in state if key.startswith("layer1.2.")]:
+        del state[key]
+    state["neck.weight"] = torch.zeros(3)
+    state["conv1.weight"] = torch.zeros(16, 3, 7, 7)
+    with pytest.raises(ValueError) as caught:
+        recognize(read_weights(save(state, file)))
+    assert str(caught.value) == (
+        f"{file} must hold exactly the tensors of hrnet_small with 17 joints, got 15 missing: "
+        "layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias, "
+        "layer1.2.bn1.running_mean, layer1.2.bn1.running_var and 10 more; "
+        "1 unexpected: neck.weight; "
+        "1 of another shape: conv1.weight [16, 3, 7, 7] for [16, 3, 3, 3]"
+    )
+
+
+def without(state: State, prefix: str) -> State:
+    return {key: value for key, value in state.items() if not key.startswith(prefix)}
+
+
+def test_other_networks_are_refused(file: Path) -> None:
+    classifier = published.resnet_classifier(trained("simple_small", 1).state_dict())
+    hrnet = published.hrnet_classifier(trained("hrnet_small", 1).state_dict())
+    hourglass52 = {"backbone.stem.0.conv.weight": torch.zeros(1), "head.x": torch.zeros(1)}
+    for state, reason in (
+        (classifier, "must be a pose network, got a backbone without heatmaps"),
+        (hrnet, "must be a pose network, got a backbone without heatmaps"),
+        (
+            hourglass52,
+            "must be an HRNet, SimpleBaseline or Hourglass network, got tensors named st",
+        ),
+        ({"blocks.0.attn.qkv.weight": torch.zeros(1)}, "got tensors named blocks.0"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            recognize(read_weights(save(state, file)))
+
+
+def test_a_tensor_under_two_names_is_refused(file: Path) -> None:
+    value = torch.zeros(2)
+    for state in (
+        {"backbone.final_layer.bias": value, "head.final_layer.bias": value},
+        {**published.princeton_state(1, 2, 8), "score.0.bias": value},
+    ):
+        with pytest.raises(ValueError, match="must hold every tensor once, got one under two"):
+            read_weights(save(state, file))
+
+
+def test_a_caffe_style_resnet_is_refused_by_its_name(tmp_path: Path) -> None:
+    state = trained("simple_small", 2).state_dict()
+    path = save(state, tmp_path / "pose_resnet_50_caffe_256x192.pth.tar")
+    with pytest.raises(ValueError, match="got a Caffe-style one by its name"):
+        read_weights(path)
+    with pytest.raises(ValueError, match="got a Caffe-style one by its name"):
+        load_backbone(models.create("simple_small", 2), path)
+
+
+# ---- princeton's Hourglass -----------------------------------------------------------------------
+
+
+def princeton_network(stacks: int, num_joints: int, features: int) -> StackedHourglass:
+    """Return our network with princeton's channels before the first hourglass."""
+    network = StackedHourglass(num_joints, stacks, features)
+    network.layer2 = nn.Sequential(Residual(features // 2, features // 4))
+    network.layer3 = nn.Sequential(Residual(features // 2, features // 2))
+    return network.eval()
+
+
+def test_princetons_names_become_ours_and_heatmaps_stay_the_same(file: Path) -> None:
+    state = published.princeton_state(2, 5, 16)
+    content = {"state_dict": published.prefixed(state, "model.module."), "epoch": 4}
+    weights = read_weights(save(content, file))
+    assert weights.code_base == "princeton" and weights.num_joints == 5
+    assert not [key for key in weights.tensors if "skip_layer" in key]
+    network = princeton_network(2, 5, 16)
+    network.load_state_dict(dict(weights.tensors))  # strict: no name is missing or left over
+    image = torch.rand(2, 3, 64, 128)
+    with torch.inference_mode():
+        heatmaps, expected = network(image), published.princeton_heatmaps(state, image, 2)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=HEATMAPS * float(expected.std()))
+
+
+def test_princetons_network_is_loaded_into_one_of_the_same_function_only(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = read_weights(save(published.princeton_state(2, 16, 32), file))
+    monkeypatch.setattr(models, "MODELS", {"hourglass_x": lambda k: StackedHourglass(k, 2, 32)})
+    with pytest.raises(ValueError, match="16 joints, got .* layer2.* one block later"):
+        recognize(weights)
+    models.MODELS["hourglass_y"] = lambda k: princeton_network(2, k, 32)
+    assert recognize(weights) == "hourglass_y"
+
+
+def test_a_used_convolution_of_princetons_is_not_dropped(file: Path) -> None:
+    state = published.princeton_state(1, 3, 16)
+    del state["pre.1.skip_layer.conv.bias"]
+    state["pre.3.skip_layer.conv.surplus"] = state["pre.1.surplus.weight"] = torch.zeros(1)
+    kept = {
+        "layer1.0.downsample.0.weight",
+        "layer1.0.surplus.weight",
+        "layer2.0.downsample.0.surplus",
+    }
+    assert kept <= set(read_weights(save(state, file)).tensors)
+
+
+# ---- initialization ------------------------------------------------------------------------------
+
+
+def mmpretrain(state: State) -> dict[str, Any]:
+    backbone = published.prefixed(without(state, "fc."), "backbone.")
+    return {"state_dict": {**backbone, "head.fc.weight": state["fc.weight"]}, "meta": {}}
+
+
+resnet = published.resnet_classifier
+CLASSIFIERS: dict[str, tuple[str, Callable[[State], object]]] = {
+    "torchvision": ("simple_small", resnet),
+    "mmpretrain": ("simple_small", lambda s: mmpretrain(resnet(s))),
+    "hrnetv2 and timm": ("hrnet_small", published.hrnet_classifier),
+    "hrnet_w32": ("hrnet_small", lambda s: published.hrnet_classifier(s, "hrnet_w32")),
+    "DataParallel": ("simple_small", lambda s: published.prefixed(resnet(s), "module.")),
+    "no classifier": ("hrnet_small", lambda s: without(s, "final_layer.")),
+}
+
+
+def snapshot(network: nn.Module) -> State:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_a_classifiers_backbone_is_loaded_and_the_head_stays(file: Path, kind: str) -> None:
+    name, publish = CLASSIFIERS[kind]
+    source, network = trained(name, 1, seed=1).state_dict(), trained(name, 6, seed=2)
+    before = snapshot(network)
+    save(publish(source), file)
+    load_backbone(network, file)
+    head = ("deconv_layers.", "final_layer.")
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key] if key.startswith(head) else source[key]), key
+
+
+def test_a_classifier_must_be_of_the_same_backbone(file: Path) -> None:
+    network = trained("hrnet_small", 2)
+    before = snapshot(network)
+    classifier = published.resnet_classifier(trained("simple_small", 1).state_dict())
+    wide = published.hrnet_classifier(published.shapes_only("hrnet_w32", 1))
+    short = without(published.hrnet_classifier(before), "stage3.")
+    for state, reason in (
+        (classifier, r"this backbone, got \d+ missing: conv2.weight"),
+        (wide, r"of another shape: conv1.weight \[64, 3, 3, 3\] for \[16, 3, 3, 3\]"),
+        (short, r"got \d+ missing: stage3.0.branches.0.0.conv1.weight"),
+        ({**before, "final_layer.0.weight": torch.zeros(1)}, "network, got 1 unexpected"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            load_backbone(network, save(state, file))
+        assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_an_hourglass_has_no_classifiers_backbone(file: Path) -> None:
+    classifier = published.resnet_classifier(trained("simple_small", 1).state_dict())
+    with pytest.raises(ValueError, match=r"must hold exactly the tensors of this backbone"):
+        load_backbone(models.create("hourglass_small", 2), save(classifier, file))
+
+
+@pytest.mark.parametrize("name", ["simple_small", "hrnet_small", "hourglass_small", "small"])
+def test_a_pose_network_is_loaded_whole_or_without_its_joints(file: Path, name: str) -> None:
+    source = trained(name, 3, seed=1).state_dict()
+    save({"state_dict": published.prefixed(source, "network."), "darkpose": {}}, file)
+    same_joints = trained(name, 3, seed=2)
+    load_backbone(same_joints, file)
+    assert all(torch.equal(value, source[key]) for key, value in same_joints.state_dict().items())
+
+    network = trained(name, 4, seed=2)
+    before = snapshot(network)
+    with pytest.raises(ValueError, match="for the 4 joints of the network, got one for 3"):
+        load_backbone(network, file)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    load_backbone(network, file, backbone_only=True)
+    for key, value in network.state_dict().items():
+        kept = key.startswith(("final_layer.", "score"))
+        assert torch.equal(value, before[key] if kept else source[key]), key
