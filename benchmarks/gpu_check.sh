@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that needs a GPU, in one run of under nine minutes: builds the library in place, runs
-# the CUDA tests, watches the kernels with compute-sanitizer, times the ops. For a machine with torch
-# for CUDA, nvcc, cmake and ninja; needs no network.
+# the CUDA tests, watches the kernels with compute-sanitizer, times the ops and a training step. For a
+# machine with torch for CUDA, nvcc, cmake, ninja and the `train` extra; needs no network.
 #
 #   OUT=results-folder benchmarks/gpu_check.sh
 #
@@ -40,7 +40,7 @@ sanitizer() {
     return
   fi
   local before=${#failed[@]}
-  stage "$1" 70 15 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
+  stage "$1" 60 15 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
     compute-sanitizer --tool "$1" --error-exitcode 3 "$python" benchmarks/sanitize.py
   if grep -qi "device not supported" "$log"; then
     say "---- $1: not possible here, compute-sanitizer does not support this machine"
@@ -57,12 +57,13 @@ export -f build
 export python PYTHONPATH="$PWD:$PWD/python" FAIL_WITHOUT_CUDA=1
 
 stage machine 20 20 nvidia-smi
-stage build 120 5 bash -c build
+stage build 110 5 bash -c build
 # A test file whose packages are missing is an error, and no reason not to run the others.
-stage tests 200 40 "$python" -m pytest tests -q -k cuda --continue-on-collection-errors
+stage tests 190 40 "$python" -m pytest tests -q -k cuda --continue-on-collection-errors
 sanitizer memcheck
 sanitizer racecheck
-stage timing 55 40 "$python" benchmarks/ops.py --device cuda --json "$out/ops-cuda.json"
+stage timing 45 40 "$python" benchmarks/ops.py --device cuda --json "$out/ops-cuda.json"
+stage training 45 12 "$python" benchmarks/training.py
 
 if [ "${#failed[@]}" -gt 0 ]; then
   say "==== failed: ${failed[*]}"

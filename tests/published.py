@@ -10,6 +10,7 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +24,16 @@ from darkpose import models
 from darkpose.models.hrnet import Exchange
 
 State = dict[str, Tensor]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "pose.pth"
+
+
+def save(content: object, path: Path, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
 
 
 def trained(name: str, num_joints: int, seed: int = 0) -> nn.Module:

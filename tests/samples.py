@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs that more than one test file needs: maps that are hard to decode, and their layouts."""
+"""Inputs that more than one test file needs: maps that are hard to decode, layouts, people."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,3 +147,10 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 LEADING = ((), (3,), (2, 2), (2, 1, 3))
+
+
+def people(*people_joints: list[list[int]]) -> tuple[Any, Any, Any]:
+    """Return joints [N, K, 3], boxes of longer side 100 and areas of 5000."""
+    joints = np.array(people_joints, dtype=float)
+    boxes = np.tile([0.0, 0, 50, 100], (len(joints), 1))
+    return joints, boxes, np.full(len(joints), 5000.0)

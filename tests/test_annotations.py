@@ -163,7 +163,7 @@ def test_who_publishes_an_absent_file_is_said(path: str, says: str) -> None:
 
 def test_of_an_unknown_absent_file_only_the_name_is_said() -> None:
     for path in ("pets.json", "pets/valid.json"):
-        assert missing(path) == f"{path} must be the data set's file, got no such file"
+        assert missing(path) == f"{path} must be a file, got no such file"
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_bad_files_and_sizes_end_in_a_sentence(tmp_path: Path, out: Path) -> Non
         source="hrnet",
         input_size=(48, 64),
     )
-    refused("No such file", out, checkpoint=tmp_path / "none.pth")
+    refused("got no such file", out, checkpoint=tmp_path / "none.pth")
     del state["layer3.0.conv1.weight"]
     path = save(state, tmp_path / "p.pth")
     refused("1 missing: layer3.0.conv1.weight", out, checkpoint=path, source="hrnet")

@@ -92,7 +92,7 @@ def test_a_diverged_network_scores_zero(people: tuple[KeypointDataset, dict]) ->
 
 def test_nobody_seen_is_said(people: tuple[KeypointDataset, dict]) -> None:
     dataset, content = people
-    with pytest.raises(ValueError, match="needs at least one result, got none"):
+    with pytest.raises(ValueError, match="no person's image has been read"):
         Evaluation(CODEC, dataset, content, DECODERS).figures("dark")
 
 

@@ -4,12 +4,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import lightning
 import pytest
 import torch
 
+from darkpose.checkpoints import METADATA, AtomicCheckpoints, check_metadata
 from darkpose.cli import main
-from darkpose.task import load_task
+from darkpose.codec import HeatmapCodec
+from darkpose.data.published import COCO
+from darkpose.data.spec import KeypointSpec
+from darkpose.task import PoseTask, load_task
 from training_runs import fit
 
 
@@ -89,7 +95,7 @@ def test_a_damaged_checkpoint_is_named(config: Path, tmp_path: Path, content: by
         ("--codec.convention=openpose", "hrnet"),
         ("--codec.input_size=[72,96]", "input_size must be divisible by 32"),
         ("--codec.heatmap_size=[32,32]", "heatmap_size must be a quarter of the input"),
-        ("--config=nowhere.yaml", "must be a file or one of demo.yaml, lspet.yaml, got nowhere"),
+        ("--config=nowhere.yaml", "must be a file or one of coco/hourglass_4_128_baseline.yaml, "),
         ("--trainer.precision=7", "precision"),
         ("--trainer.precision=bf16-true", "use bf16-mixed or 16-mixed"),
         ("--trainer.default_root_dir=x", "unrecognized arguments"),
@@ -127,3 +133,27 @@ def test_a_missing_extra_is_named_with_what_installs_it() -> None:
     assert done.stderr.strip().splitlines()[-1] == (
         "ImportError: darkpose needs lightning: pip install 'darkpose[train]'"
     )
+
+
+def test_a_regression_checkpoint_is_not_read_as_heatmaps() -> None:
+    """Its maps are logits: DARK would give coordinates without a word."""
+    spec = KeypointSpec.from_names(["nose"])
+
+    def metadata(**changes: Any) -> dict[str, Any]:
+        return PoseTask(HeatmapCodec((64, 64), **changes), spec).metadata()
+
+    with pytest.raises(ValueError, match="trained with encoding ipr, the configuration says unb"):
+        check_metadata(metadata(encoding="ipr"), metadata())
+    check_metadata(metadata(encoding="biased", modulation=11), metadata(modulation=3))
+    with pytest.raises(ValueError, match="trained with modulation 11"):
+        check_metadata(metadata(modulation=11), metadata(modulation=3), resuming=True)
+
+
+def test_converted_weights_are_nothing_to_resume_from(config: Path, tmp_path: Path) -> None:
+    task = PoseTask(HeatmapCodec((64, 64)), COCO)
+    path = tmp_path / "converted.ckpt"
+    content = {"state_dict": task.state_dict(), METADATA: task.metadata(), "global_step": 0}
+    content["pytorch-lightning_version"] = lightning.__version__
+    AtomicCheckpoints().save_checkpoint(content, path)
+    with pytest.raises(SystemExit, match="model.init"):
+        main(["fit", "--config", str(config), "--out", str(tmp_path), "--ckpt_path", str(path)])

@@ -6,15 +6,14 @@ joint order give wrong coordinates without an error. A checkpoint therefore carr
 is refused where it disagrees with what it is loaded into.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from darkpose.codec import HeatmapCodec
+from darkpose.codec import ENCODINGS, HeatmapCodec
+from darkpose.files import replacing
 
 METADATA = "darkpose"  # its key in a checkpoint
 FORMAT = 1
@@ -27,17 +26,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write `checkpoint` to the local file `path`."""
-        final = Path(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        beside = final.with_name(f".{final.name}.{os.getpid()}")
-        try:
-            with beside.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(final)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
         """Read a checkpoint to the CPU. Nothing in it is ever executed.
@@ -67,12 +57,15 @@ def check_metadata(
 ) -> None:
     """Raise ValueError, naming the first difference, if a checkpoint is of another kind of network.
 
-    The encoding may differ unless training resumes: it shapes the training targets, not what
-    heatmaps mean. Skeleton and upper body change nothing that has been learned.
+    The encoding of heatmaps and how they are smoothed may differ unless training resumes: that is
+    what they are trained toward and how they are read, not what they mean. Skeleton and upper body
+    change nothing that has been learned.
     """
     was, wanted = _meaning(found), _meaning(expected)
     if not resuming:
-        was.pop("encoding")
+        was.pop("modulation")
+        if {was["encoding"], wanted["encoding"]} <= set(ENCODINGS):
+            was.pop("encoding")
     for name, value in was.items():
         if value != wanted[name]:
             raise ValueError(

@@ -8,18 +8,15 @@ may come from YAML, from the command line, or from both, and is checked before a
 import logging
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 try:
-    from jsonargparse import ArgumentParser, Namespace
+    from jsonargparse import ArgumentParser
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from darkpose import ablation, demo
-    from darkpose.codec import ENCODINGS
-    from darkpose.data.synthetic import write_dataset
-    from darkpose.training import CONFIGS, Recipe, build, training_parser
+    from darkpose.commands import commands
+    from darkpose.training import CONFIGS
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
     if missing in ("", "darkpose", "darkpose_ext"):
@@ -29,95 +26,9 @@ except ModuleNotFoundError as error:
 _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
 
 `darkpose demo` is a first look, in minutes on a CPU. `darkpose fit --config mine.yaml` trains on
-COCO-style annotations; `darkpose fit --help` lists what mine.yaml may say, and demo.yaml and
-lspet.yaml come with the package."""
-
-
-class Command(Protocol):
-    """What the command line needs of a command."""
-
-    summary: str
-    parser: ArgumentParser
-
-    def run(self, config: Namespace) -> None: ...
-
-
-class TrainerCommand:
-    """`fit`, `validate` and `test`, as Lightning's trainer has them."""
-
-    def __init__(self, verb: str, summary: str) -> None:
-        self.verb, self.summary = verb, summary
-        self.parser = training_parser()
-        self.parser.add_argument("--ckpt_path", type=Path | None, help="Checkpoint to start from.")
-
-    def run(self, config: Namespace) -> None:
-        last = config.out / "checkpoints" / "last.ckpt"
-        if self.verb != "fit":
-            if config.ckpt_path is None:
-                raise ValueError("needs --ckpt_path, the checkpoint to evaluate")
-        elif last.exists() and not _beside(last, config.ckpt_path):
-            raise FileExistsError(
-                f"{config.out} already holds a run: resume it with --ckpt_path {last}, "
-                "or name another --out"
-            )
-        task, data, trainer = build(self.parser, config)
-        if self.verb == "fit":
-            data.setup("fit")  # what is wrong with the data is found before anything is written
-        verb = getattr(trainer, self.verb)
-        verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
-
-
-def _beside(last: Path, checkpoint: Path | None) -> bool:
-    return checkpoint is not None and checkpoint.resolve().parent == last.resolve().parent
-
-
-class AblationCommand:
-    """Encoding x decoding over several seeds."""
-
-    summary = "Train both encodings with several seeds, decode each network in every way."
-
-    def __init__(self) -> None:
-        self.parser = training_parser()
-        seeds = (
-            "How many runs of each encoding, with the seeds from --seed on. "
-            "Encoding, data.seed and the run's folder are set by this command."
-        )
-        self.parser.add_argument("--seeds", type=int, default=5, help=seeds)
-
-    def run(self, config: Namespace) -> None:
-        seeds = range(config.seed, config.seed + config.seeds)
-        recipe = Recipe(self.parser, config)
-        runs = ablation.ablation(recipe, config.out, tuple(reversed(ENCODINGS)), seeds)
-        text = ablation.report(runs)
-        (config.out / "ablation.md").write_text(text + "\n")
-        print(text)
-
-
-class FunctionCommand:
-    """A plain function, its arguments as options."""
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        self.function = function
-        self.summary = (function.__doc__ or "").splitlines()[0]
-        self.parser = ArgumentParser(exit_on_error=False)
-        self.parser.add_function_arguments(function)
-
-    def run(self, config: Namespace) -> None:
-        self.function(**self.parser.instantiate(config))
-
-
-def commands() -> dict[str, Command]:
-    """Return every command by name; later ones join here."""
-    resume = "Train a network; with --ckpt_path, go on where a checkpoint stopped."
-    evaluate = "Evaluate the checkpoint --ckpt_path on the validation data."
-    return {
-        "fit": TrainerCommand("fit", resume),
-        "validate": TrainerCommand("validate", evaluate),
-        "test": TrainerCommand("test", f"{evaluate[:-1]}, logged as a test."),
-        "ablation": AblationCommand(),
-        "demo": FunctionCommand(demo.demo),
-        "synth": FunctionCommand(write_dataset),
-    }
+COCO-style annotations; `darkpose fit --help` lists what mine.yaml may say. The paper's recipes come
+with the package, `--config coco/hrnet_w32_128_dark.yaml`, and `darkpose table 5 --dataset coco
+--preset paper` trains and prints a table of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = parser.parse_args(find_configs(sys.argv[1:] if arguments is None else arguments))
         name = f"darkpose {config.subcommand}"
         known[config.subcommand].run(config[config.subcommand])
-    except (ValueError, OSError, ArgumentError, MisconfigurationException) as error:
+    except (ValueError, OSError, ImportError, ArgumentError, MisconfigurationException) as error:
         sys.exit(f"{name}: {_sentence(error)}")
 
 
@@ -160,7 +71,9 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
         named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
         if named and not Path(name).exists():
             if not (CONFIGS / name).is_file():
-                packaged = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
+                packaged = ", ".join(
+                    sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+                )
                 raise ValueError(f"--config must be a file or one of {packaged}, got {name}")
             found[i] = argument.replace(name, str(CONFIGS / name))
     return found

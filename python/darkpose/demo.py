@@ -12,10 +12,11 @@ from rich.table import Table
 from torch import Tensor
 
 from darkpose import plots
-from darkpose.ablation import Run, ablation, markdown_table
+from darkpose.ablation import ablation, markdown_table
 from darkpose.data.module import PoseData
 from darkpose.data.synthetic import write_dataset
 from darkpose.geometry import apply
+from darkpose.runs import Run
 from darkpose.task import load_task
 from darkpose.training import CONFIGS, Recipe, training_parser
 
@@ -70,8 +71,8 @@ def demo(
     (out / "table.md").write_text(markdown_table(runs, _COLUMNS, _DECODERS) + "\n")
 
     console.print("[4/4] drawing")
-    folders = {run.encoding: folder / f"{run.encoding}-{seed}" for run in runs}
-    _, data, _ = recipe("unbiased", seed, folders["unbiased"])
+    folders = {run.name: folder / f"{run.name}-{seed}" for run in runs}
+    _, data, _ = recipe({}, seed, folders["unbiased"])
     _draw(out, folders, data)
     trained = sum(run.seconds for run in runs)
     console.print(
@@ -92,7 +93,7 @@ def _print_table(console: Console, runs: list[Run]) -> None:
         for decoder in _DECODERS:
             figures = run.figures[decoder]
             values = [f"{100 * figures[name]:.1f}" for name in _COLUMNS]
-            table.add_row(run.encoding, decoder, *values, end_section=decoder == _DECODERS[-1])
+            table.add_row(run.name, decoder, *values, end_section=decoder == _DECODERS[-1])
     console.print(table)
 
 

@@ -4,7 +4,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch.distributed as dist
@@ -15,7 +15,15 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import PersonRecord
 from darkpose.data.dataset import KeypointDataset
 from darkpose.geometry import Crop
-from darkpose.metrics import coco_results, error_table, evaluate_oks, pck, pckh
+from darkpose.metrics import (
+    box_normalizers,
+    coco_results,
+    error_table,
+    evaluate_oks,
+    nme,
+    pck,
+    pckh,
+)
 from darkpose.metrics.coco import Nms
 from darkpose.metrics.pck import THRESHOLDS, JointErrors, pck_per_person
 
@@ -47,7 +55,11 @@ class Predictions:
         return bool(self.joints[..., 2].any())
 
     def results(
-        self, sigmas: Sequence[float], category_id: int = 1, nms: Nms = "hard"
+        self,
+        sigmas: Sequence[float],
+        category_id: int = 1,
+        nms: Nms = "hard",
+        score_threshold: float = 0.2,
     ) -> list[dict[str, Any]]:
         """Return people in COCO's result format, rescored and without duplicates, as HRNet does."""
         areas = [crop.size[0] * crop.size[1] for crop in self.crops]
@@ -59,11 +71,16 @@ class Predictions:
             nms=nms,
             areas=areas,
             sigmas=sigmas,
+            score_threshold=score_threshold,
         )
 
     def pck(self) -> dict[str, float]:
         """The share of labeled joints nearer than each of `THRESHOLDS`."""
         return pck(self.points, self.joints, self.boxes, THRESHOLDS)
+
+    def nme(self) -> float:
+        """The mean error of labeled joints, in roots of the box's area."""
+        return nme(self.points, self.joints, box_normalizers(self.boxes))
 
     def pck_per_person(self, threshold: float) -> NDArray[np.float64]:
         """The same share for each person: what a paired bootstrap compares."""
@@ -84,6 +101,18 @@ class Predictions:
     def errors(self, names: Sequence[str]) -> list[JointErrors]:
         """Errors by joint, visible and occluded ones apart."""
         return error_table(self.points, self.joints, self.boxes, names)
+
+
+class People(NamedTuple):
+    """Whom a data set holds, without their images."""
+
+    records: Sequence[PersonRecord]
+    crops: Sequence[Crop]
+
+    @classmethod
+    def of(cls, dataset: KeypointDataset) -> "People":
+        """Return the people of a data set."""
+        return cls(dataset.records, dataset.crops)
 
 
 class Evaluation:
@@ -175,7 +204,7 @@ class Evaluation:
     def predictions(self, decoder: str) -> Predictions:
         """What one decoder says of the people of `rows`."""
         return predictions(
-            self.dataset,
+            People.of(self.dataset),
             self.rows,
             self._points[decoder][self.rows],
             self._scores[decoder][self.rows],
@@ -184,17 +213,21 @@ class Evaluation:
     def results(self, decoder: str) -> list[dict[str, Any]]:
         """What one decoder says, in COCO's result format, as the test server takes it."""
         spec, category = self.dataset.spec, self.dataset.category_id
-        return self.predictions(decoder).results(spec.oks_sigmas, category, self.nms)
+        # HRNet's threshold is of a peak's height, which coordinate regression does not have.
+        threshold = 0.0 if self.codec.regresses else 0.2
+        return self.predictions(decoder).results(spec.oks_sigmas, category, self.nms, threshold)
 
     def figures(self, decoder: str) -> dict[str, float]:
         """Return what one decoder scores; nothing if no truth is known, as of a test set.
 
         With COCO-style annotations AP and its kin, over all their images but those of people who
-        were skipped or not added; with MPII's heads PCKh; of annotated people PCK.
+        were skipped or not added; with MPII's heads PCKh; of annotated people PCK and NME.
 
         Raises:
             ValueError: nobody has been added, or nobody whose image could be read.
         """
+        if not self.rows.size:
+            raise ValueError("nobody can be scored: no person's image has been read")
         found, figures = self.predictions(decoder), dict[str, float]()
         if self.annotations is not None and self.annotations.get("annotations"):
             sigmas = self.dataset.spec.oks_sigmas
@@ -203,7 +236,7 @@ class Evaluation:
             )
         if all(record.head_size is not None for record in found.records):
             figures |= found.pckh()
-        return {**figures, **(found.pck() if found.annotated else {})}
+        return {**figures, **found.pck(), "NME": found.nme()} if found.annotated else figures
 
     def _images(self) -> list[int]:
         """Return the ids of the images to score; one in which a detector saw nobody counts too."""
@@ -216,11 +249,11 @@ class Evaluation:
 
 
 def predictions(
-    dataset: KeypointDataset,
+    people: People,
     rows: NDArray[np.int64],  # N
     points: NDArray[np.float64],  # [N, K, 2]
     scores: NDArray[np.float64],  # [N, K]
 ) -> Predictions:
-    """Return what was predicted for the people of some rows of a data set."""
-    records, crops = ([values[i] for i in rows] for values in (dataset.records, dataset.crops))
+    """Return what was predicted for some of the people."""
+    records, crops = ([values[i] for i in rows] for values in people)
     return Predictions(records, crops, points, scores)

@@ -27,6 +27,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, complete or not at all, ending in a newline."""
+    with replacing(path) as file:
+        file.write(f"{text.rstrip()}\n".encode())
+
+
 def expanded(path: str | Path) -> Path:
     """Return a path with its environment variables and `~` replaced.
 

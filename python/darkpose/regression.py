@@ -39,15 +39,17 @@ def dsnt_loss(
 
     It is the distance to the expected position, in units of half a map, plus the Jensen-Shannon
     divergence of the map from a Gaussian of `sigma` heatmap pixels (DSNT: 1) at the joint. Joints
-    outside the map, where no expectation can lie, have no loss; without any joint it is 0.
+    outside the map, where no expectation can lie, have no loss; without any joint it is 0. In
+    distributed training each process divides by its own weighted joints.
     """
     with _full_precision(heatmaps):
         position, probability = expectation(heatmaps)
         points = points.to(position.dtype)
         weights = _inside(points, weights, probability)
         height, width = probability.shape[-2:]
-        half = position.new_tensor([width / 2, height / 2])
-        distance = torch.linalg.vector_norm((position - points) / half, dim=-1)
+        x, y = (position - points).unbind(-1)  # numbers made into tensors would stop the GPU
+        offset = torch.stack([x / (width / 2), y / (height / 2)], dim=-1)
+        distance = torch.linalg.vector_norm(offset, dim=-1)
         divergence = _jensen_shannon(probability, _gaussian(points, sigma, probability))
         loss = weights * (distance + _DSNT_REGULARIZATION * divergence)
         return loss * (weights.numel() / weights.sum().clamp(min=1))
@@ -71,8 +73,8 @@ def ipr_loss(
         points = points.to(position.dtype)
         weights = _inside(points, weights, probability)
         height, width = probability.shape[-2:]
-        size = position.new_tensor([width, height])
-        distance = ((position - points) / size).abs().sum(-1)
+        x, y = (position - points).unbind(-1)
+        distance = x.abs() / width + y.abs() / height
         return weights * distance * weights.shape[-1]
 
 
@@ -145,8 +147,9 @@ def _certainty(position: Tensor, probability: Tensor, sigma: float) -> Tensor:
 
 def _inside(points: Tensor, weights: Tensor, maps: Tensor) -> Tensor:
     height, width = maps.shape[-2:]
-    last = points.new_tensor([width - 0.5, height - 0.5])
-    return weights.to(points.dtype) * ((points >= -0.5) & (points < last)).all(-1)
+    x, y = points.unbind(-1)
+    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    return weights.to(points.dtype) * inside
 
 
 def _full_precision(maps: Tensor) -> torch.autocast:

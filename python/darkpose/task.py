@@ -18,6 +18,7 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.evaluation import Evaluation
 from darkpose.files import expanded
 from darkpose.foreign import load_backbone
+from darkpose.metrics.coco import Nms
 
 # ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
 MEAN = (0.485, 0.456, 0.406)
@@ -59,6 +60,8 @@ class PoseTask(LightningModule):
         flip_test: evaluate on the average over the input and its mirror image.
         decoders: how to read the heatmaps in evaluation; the last one's AP is what is logged. The
             codec's best if None.
+        nms: whom evaluation leaves out of an image: "hard", people alike a better one; "soft", all
+            but 20; "none". See `darkpose.metrics.coco_results`.
         channels_last: memory layout of the network.
         color: order of the channels that the network is given. SimpleBaseline and Hourglass were
             released with "bgr", and the mean and std of red for blue.
@@ -86,6 +89,7 @@ class PoseTask(LightningModule):
         warmup: int = 0,
         flip_test: bool = True,
         decoders: tuple[Decoder, ...] | None = None,
+        nms: Nms = "hard",
         channels_last: bool = True,
         color: Color = "rgb",
         mean: tuple[float, float, float] = MEAN,
@@ -97,6 +101,7 @@ class PoseTask(LightningModule):
         self.network = models.create(network, spec.num_joints)
         _check_sizes(codec, self.network)
         self.init, self.init_joints, self.color = init, init_joints, color
+        self.nms: Nms = nms
         self.learning_rate, self.warmup = learning_rate, warmup
         self.milestones, self.gamma = milestones, gamma
         self.flip_test, self.decoders = flip_test, decoders or codec.decoders[-1:]
@@ -123,7 +128,8 @@ class PoseTask(LightningModule):
     def training_step(self, batch: Sample, _index: int) -> Tensor:
         loss = self._loss(self(batch["image"]), batch)
         people = len(batch["image"])
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=people)
+        # Not on the progress bar, which would wait for the device after every step.
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=people)
         return loss
 
     def _loss(self, heatmaps: Tensor, batch: Sample) -> Tensor:
@@ -134,21 +140,30 @@ class PoseTask(LightningModule):
         loss = self.codec.loss(heatmaps, joints, weights, to_heatmap)
         return loss.mean((-2, -1)).sum()
 
-    def setup(self, stage: str) -> None:
-        if stage == "fit" and self.init is not None and self.trainer.ckpt_path is None:
-            load_backbone(self.network, expanded(self.init), backbone_only=not self.init_joints)
+    def initialize(self) -> None:
+        """Replace the new weights by those of `init`, if there are any.
+
+        Raises:
+            OSError, ValueError: as `darkpose.foreign.load_backbone`.
+        """
+        if self.init is not None:
+            path, joints = expanded(self.init), self.init_joints
+            load_backbone(self.network, path, backbone_only=not joints)
 
     def on_train_batch_start(self, batch: Sample, _index: int) -> None:
         # From one batch's start to the next one's: reading, forward, backward and step.
         now, began = time.perf_counter(), self._batch_began
-        if began is not None:
+        # A number that is logged is copied to the device, which waits for it.
+        logged = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if began is not None and logged:
             people = len(batch["image"]) * self.trainer.world_size
-            self.log("images/s", people / (now - began), prog_bar=True)
+            self.log("images/s", people / (now - began))
         self._batch_began = now
         rate = self.rate(self.current_epoch, self.global_step)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        self.log("lr", rate)
+        if logged:
+            self.log("lr", rate)
 
     def _forget_time(self) -> None:
         self._batch_began = None
@@ -177,7 +192,7 @@ class PoseTask(LightningModule):
     def on_validation_epoch_start(self) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         annotations = data.val_annotations
-        self.evaluation = Evaluation(self.codec, data.val_set, annotations, self.decoders)
+        self.evaluation = Evaluation(self.codec, data.val_set, annotations, self.decoders, self.nms)
 
     def validation_step(self, batch: Sample, _index: int) -> None:
         assert self.evaluation is not None
@@ -228,6 +243,11 @@ class PoseTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         resuming = self._trainer is not None and self._trainer.state.fn == "fit"
+        if resuming and "optimizer_states" not in checkpoint:
+            raise ValueError(
+                "the checkpoint has no state of an optimizer to go on with: "
+                "start from its weights with model.init"
+            )
         check_metadata(checkpoint[METADATA], self.metadata(), resuming=resuming)
 
 

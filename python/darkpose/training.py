@@ -6,7 +6,7 @@ The trainer is Lightning's with this project's habits: what is logged, what is k
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -21,6 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from darkpose.checkpoints import AtomicCheckpoints
 from darkpose.codec import HeatmapCodec
 from darkpose.data.module import PoseData
+from darkpose.files import write_text
 from darkpose.task import PoseTask
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -44,6 +46,8 @@ def training_parser() -> ArgumentParser:
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=skip)
     parser.add_argument("--seed", type=int, default=0, help="Of the network's initial weights.")
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="Folder to write.")
+    steps = "Optimizer steps from one checkpoint to the next, besides those at the ends of epochs."
+    parser.add_argument("--checkpoint_steps", type=PositiveInt | None, help=steps)
     parser.link_arguments("codec", "data.codec", apply_on="instantiate")
     parser.link_arguments("codec", "model.codec", apply_on="instantiate")
     parser.link_arguments("data.spec", "model.spec", apply_on="instantiate")
@@ -61,7 +65,9 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
     options = dict(made.trainer)
     file = _SettingsFile(made.out / "config.yaml", settings(parser, config))
     callbacks = [*_listed(options.pop("callbacks", None)), file]
-    return made.model, made.data, make_trainer(made.out, callbacks, **options)
+    trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
+    made.data.trainer = trainer  # who shares a batch is known before anything is written
+    return made.model, made.data, trainer
 
 
 def settings(parser: ArgumentParser, config: Namespace) -> str:
@@ -70,7 +76,7 @@ def settings(parser: ArgumentParser, config: Namespace) -> str:
     It is a configuration file itself, and equal for equal runs: folder and checkpoint are left out.
     """
     said = config.clone()
-    for name in ("config", "out", "ckpt_path", "seeds"):
+    for name in ("config", "out", "ckpt_path", "seeds", "checkpoint_steps"):
         said.pop(name, None)
     text: str = parser.dump(said, skip_validation=True)
     return text
@@ -84,36 +90,58 @@ class _SettingsFile(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(self.text)
+            write_text(self.path, self.text)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A configuration for runs that differ in encoding and seed."""
+    """A configuration for runs that differ in their seed and in some options, given by their names.
+
+    `{"codec.encoding": "biased"}` is such a change.
+    """
 
     parser: ArgumentParser
     config: Namespace
 
     def __call__(
-        self, encoding: str, seed: int, folder: Path
+        self, changes: Mapping[str, Any], seed: int, folder: Path
     ) -> tuple[PoseTask, PoseData, Trainer]:
         """Return what one run needs, the network newly initialized."""
-        config = self._varied(encoding, seed)
+        config = self._changed(changes, seed)
         config.out = folder
         return build(self.parser, config)
 
-    def settings(self, encoding: str, seed: int) -> str:
+    def settings(self, changes: Mapping[str, Any], seed: int) -> str:
         """Return what one run's `config.yaml` says."""
-        return settings(self.parser, self._varied(encoding, seed))
+        return settings(self.parser, self._changed(changes, seed))
 
-    def _varied(self, encoding: str, seed: int) -> Namespace:
-        config = self.config.clone()
-        config.codec.encoding, config.seed, config.data.seed = encoding, seed, seed
-        return config
+    def reread(self, path: Path) -> str:
+        """Return what a run's `config.yaml` says, with today's defaults for what it leaves out."""
+        return settings(self.parser, self.parser.parse_path(str(path)))
+
+    def _changed(self, changes: Mapping[str, Any], seed: int) -> Namespace:
+        said = {**changes, "seed": seed, "data.seed": seed}
+        return self.parser.parse_object(_nested(said), namespace=self.config.clone())
 
 
-def make_trainer(out: Path, callbacks: list[Callback] | None = None, **options: Any) -> Trainer:
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    nested: dict[str, Any] = {}
+    for name, value in options.items():
+        *parents, last = name.split(".")
+        inside = nested
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+        inside[last] = value
+    return nested
+
+
+def make_trainer(
+    out: Path,
+    callbacks: list[Callback] | None = None,
+    checkpoint_steps: int | None = None,
+    **options: Any,
+) -> Trainer:
     """Return a trainer that logs to TensorBoard and CSV and keeps the best and the last checkpoint.
 
     Args:
@@ -121,10 +149,20 @@ def make_trainer(out: Path, callbacks: list[Callback] | None = None, **options: 
             `tensorboard/version_N`; a later run in the same folder adds a version and deletes
             nothing.
         callbacks: in addition to the checkpoints'.
+        checkpoint_steps: optimizer steps after which `last.ckpt` is written, besides the ends of
+            epochs. A run that is killed repeats the steps since then, and ends with the weights of
+            one that was not.
         options: any other argument of `lightning.Trainer`.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")
+    # What every resumed or evaluated run would say of its checkpoints, all of it intended.
+    for message in (
+        "Checkpoint directory .* exists",
+        "The dirpath has changed",
+        "Be aware that when",
+    ):
+        warnings.filterwarnings("ignore", message=message)
     # Figures that `Evaluation.gather` has made equal in all processes need no averaging.
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(val|test)/")
     # An option left at None is one that was not given: Lightning's own default holds.
@@ -136,11 +174,13 @@ def make_trainer(out: Path, callbacks: list[Callback] | None = None, **options: 
         )
     loggers = [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")]
     folder: dict[str, Any] = {"dirpath": out / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/AP", mode="max", **folder)
-    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **folder)
+    best = ModelCheckpoint(filename="best", monitor="val/score", mode="max", **folder)
+    kept = [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **folder)]
+    if checkpoint_steps is not None:
+        kept += [ModelCheckpoint(filename="last", every_n_train_steps=checkpoint_steps, **folder)]
     return Trainer(
         logger=loggers,
-        callbacks=[best, last, *_listed(callbacks)],
+        callbacks=[*kept, *_listed(callbacks)],
         plugins=[*_listed(given.pop("plugins", None)), AtomicCheckpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from lightning import LightningDataModule
 
 from darkpose.codec import HeatmapCodec
@@ -234,6 +235,7 @@ class PoseData(LightningDataModule):
             num_workers=self.workers,
             worker_init_fn=worker_init,
             persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def _people_per_batch(self, exact: bool) -> int:

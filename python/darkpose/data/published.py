@@ -60,6 +60,13 @@ _BY_NAME = {
     "image_info_test*.json": _Source("COCO's image information", _COCO),
     "COCO_*detections*.json": _Source("person detections by HRNet's authors", _HRNET),
     "keypoint_*_annotations*.json": _AIC,
+    "hrnet_w*-*.pth": _Source("HRNet trained on ImageNet", _HRNET),
+    "hrnetv2_*": _Source(
+        "HRNet trained on ImageNet", "https://github.com/HRNet/HRNet-Image-Classification"
+    ),
+    "resnet*": _Source(
+        "ResNet trained on ImageNet", "https://docs.pytorch.org/vision/stable/models.html"
+    ),
     "lspet_*": _Source(
         "annotations of Leeds Sports Pose Extended", "https://sam.johnson.io/research/lspet.html"
     ),
@@ -81,7 +88,7 @@ def missing(
     if images_of is not None:
         sentence = f"{path} must be the folder of the images of {images_of}, got no such folder"
         return f"{sentence}: get them from {source.images or source.files}" if source else sentence
-    contents = source.contents if source else "the data set's file"
+    contents = source.contents if source else "a file"
     sentence = f"{path} must be {contents}, got no such file"
     return f"{sentence}: get it from {source.files}" if source else sentence
 

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkpose.data.published import missing
+
 # By the names pickles have them under: NumPy before and since version 2.
 DISCARDED = (
     "numpy.core.multiarray.scalar",  # HRNet's and SimpleBaseline's `perf`
@@ -71,6 +73,8 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _read(path: Path) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(missing(path))
     with path.open("rb") as file:
         beginning = file.read(40)
     if beginning and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in beginning):

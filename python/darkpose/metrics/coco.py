@@ -56,6 +56,7 @@ def coco_results(
     areas: ArrayLike | None = None,  # [N] square pixels
     sigmas: ArrayLike | None = None,  # [K]
     nms_threshold: float = 0.9,
+    score_threshold: float = 0.2,
 ) -> list[dict[str, Any]]:
     """Return people in COCO's result format, which `write_results` writes and `evaluate_oks` reads.
 
@@ -75,6 +76,7 @@ def coco_results(
         areas: of the padded crops, `Crop.size` multiplied; `nms` needs them.
         sigmas: one per joint, see `KeypointSpec.oks_sigmas`; `nms` needs them.
         nms_threshold: of `nms`.
+        score_threshold: of `person_scores`.
 
     Raises:
         ValueError: records, points and scores, or areas, are not equally many; `nms` is unknown or
@@ -88,7 +90,7 @@ def coco_results(
         )
     points = np.where(np.isfinite(points), points, _NOWHERE)[..., :2]
     scores = np.where(np.isfinite(scores), scores, 0)
-    ranks = person_scores(scores, [record.score for record in records])
+    ranks = person_scores(scores, [record.score for record in records], score_threshold)
     kept: Sequence[int] = range(len(records))
     if nms != "none":
         kept = _distinct(records, points, ranks, nms, areas, sigmas, nms_threshold)

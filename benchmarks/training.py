@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training costs besides the network, as Markdown.
+
+    DARKPOSE_DATA=... python benchmarks/training.py [--network hrnet_w32] [--height 256]
+
+Three figures: the loss against rendering targets and subtracting them; people per second that one
+process reads and crops, where there are real images; and the share of a training step that is
+neither the network nor the optimizer, with the images in memory. On a GPU if there is one, else on
+one thread of the CPU.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import torch
+from torch import Tensor
+
+from darkpose.codec import HeatmapCodec
+from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.augment import Augmentation
+from darkpose.data.dataset import KeypointDataset
+from darkpose.data.loading import ResumableLoader, SeededSampler
+from darkpose.task import PoseTask
+
+_DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def seconds(run: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a call, the first ones left out."""
+    times = []
+    for i in range(repeats + 2):
+        _wait()
+        began = time.perf_counter()
+        run()
+        _wait()
+        if i >= 2:
+            times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def _wait() -> None:
+    if _DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def loss_times(codec: HeatmapCodec, batch: int, repeats: int) -> tuple[float, float]:
+    """Return the time of the fused loss with its gradient, and of rendered targets and MSE."""
+    width, height = codec.heatmap_size or (0, 0)
+    maps = torch.rand(batch, 17, height, width, device=_DEVICE, requires_grad=True)
+    joints = torch.rand(batch, 17, 2, device=_DEVICE) * torch.tensor([width, height]).to(_DEVICE)
+    weights = torch.ones(batch, 17, device=_DEVICE)
+
+    def fused() -> None:
+        maps.grad = None
+        codec.loss(maps, joints, weights).mean().backward()
+
+    def rendered() -> None:
+        maps.grad = None
+        targets, counted = codec.encode(joints, weights)
+        counted = counted[..., None, None]
+        loss = (counted * (maps - targets)).square().mean((-2, -1)) / 2
+        loss.mean().backward()
+
+    return seconds(fused, repeats), seconds(rendered, repeats)
+
+
+def people_per_second(annotations: Annotations, codec: HeatmapCodec, count: int) -> float:
+    """Return how many people one process reads, augments, crops and collates in a second."""
+    cv2.setNumThreads(1)
+    data = KeypointDataset(annotations, codec.input_size, augmentation=Augmentation())
+    loader = ResumableLoader(data, batch_size=16, sampler=SeededSampler(len(data)))
+    began, seen = time.perf_counter(), 0
+    while seen < count:
+        for batch in loader:
+            seen += len(batch["index"])
+    return seen / (time.perf_counter() - began)
+
+
+def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> tuple[float, float]:
+    """Return the time of a training step from uint8 crops in main memory, and without its rest.
+
+    The rest is what the second time lacks: copying to the device, normalization, the loss.
+    """
+    from darkpose.data.published import COCO
+
+    task = PoseTask(codec, COCO, network).to(_DEVICE).train()  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(task.network.parameters(), fused=_DEVICE == "cuda")
+    (width, height), (map_width, map_height) = codec.input_size, codec.heatmap_size or (0, 0)
+    image = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
+    sample: dict[str, Tensor] = {
+        "image": image.pin_memory() if _DEVICE == "cuda" else image,
+        "joints": torch.rand(batch, 17, 2) * torch.tensor([map_width, map_height]),
+        "weights": torch.ones(batch, 17),
+        "to_heatmap": torch.eye(2, 3).expand(batch, 2, 3).contiguous(),
+    }
+    x = torch.rand(batch, 3, height, width, device=_DEVICE)
+    x = x.to(memory_format=torch.channels_last)
+    gradient = torch.rand(batch, 17, map_height, map_width, device=_DEVICE)
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(_DEVICE, torch.bfloat16)
+
+    def whole() -> None:
+        moved = {name: value.to(_DEVICE, non_blocking=True) for name, value in sample.items()}
+        with autocast():
+            loss = task._loss(task(moved["image"]), moved)  # type: ignore[arg-type]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def bare() -> None:
+        with autocast():
+            heatmaps = task.network(x)
+        heatmaps.backward(gradient.to(heatmaps.dtype).expand_as(heatmaps))
+        optimizer.step()
+        optimizer.zero_grad()
+
+    # Alternated, so that a change of the machine's clock meets both.
+    pairs = [(seconds(whole, repeats), seconds(bare, repeats)) for _ in range(3)]
+    return median(a for a, _ in pairs), median(b for _, b in pairs)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="hrnet_w32" if _DEVICE == "cuda" else "small")
+    parser.add_argument("--height", type=int, default=256 if _DEVICE == "cuda" else 128)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    codec = HeatmapCodec((options.height * 3 // 4, options.height))
+    where = torch.cuda.get_device_name() if _DEVICE == "cuda" else "CPU, one thread"
+    print(f"{where}, torch {torch.__version__}, {options.network} at {options.height}, bfloat16, ")
+    print(f"{options.batch} people a step\n\n| what | time or rate |\n| --- | --- |")
+
+    fused, rendered = loss_times(codec, options.batch, options.repeats)
+    print(f"| loss and its gradient, heatmap_mse | {1e3 * fused:.2f} ms |")
+    print(f"| the same, targets rendered by encode | {1e3 * rendered:.2f} ms |")
+    root = Path(os.environ["DARKPOSE_DATA"]) / "coco_mini"
+    file = root / "annotations" / "person_keypoints_val2017.json"
+    coco = load_annotations(file, root / "images" / "val2017")
+    print(
+        f"| COCO people read, augmented, cropped | {people_per_second(coco, codec, 300):.0f} /s |"
+    )
+    whole, bare = step_times(options.network, codec, options.batch, options.repeats)
+    print(f"| training step | {1e3 * whole:.1f} ms |")
+    print(f"| network and optimizer alone | {1e3 * bare:.1f} ms |")
+    print(f"| share of the rest | {100 * (1 - bare / whole):.1f} % |")
+
+
+if __name__ == "__main__":
+    main()

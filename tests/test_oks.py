@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OKS and COCO's figures: the published ones, closed forms, and what each does at its edges."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from darkpose.data.annotations import PersonRecord, load_annotations
+from darkpose.files import replacing
+from darkpose.metrics.coco import STATS, coco_results, evaluate_oks, person_scores, write_results
+from darkpose.metrics.oks import oks
+from samples import people
+
+PUBLISHED = 5e-4  # figures given to three decimals
+EXACT = 1e-12
+COCO_SIGMAS = COCOeval(iouType="keypoints").params.kpt_oks_sigmas
+
+
+def test_coco_example_gives_its_ten_published_figures(data: Path) -> None:
+    folder = data / "eval_refs" / "coco_fake100"
+    figures = evaluate_oks(folder / "person_keypoints.json", folder / "results.json", COCO_SIGMAS)
+    published = json.loads((folder / "expected.json").read_text())
+    assert tuple(figures) == STATS
+    np.testing.assert_allclose(list(figures.values()), list(published.values()), atol=PUBLISHED)
+
+
+def test_annotated_joints_as_predictions_score_one(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = data / "coco_mini"
+    json_path = root / "annotations/person_keypoints_val2017.json"
+    annotations = load_annotations(json_path, root)
+    joints = np.stack([person.joints for person in annotations.records])
+    results = coco_results(annotations.records, joints[..., :2], joints[..., 2] > 0)
+    figures = evaluate_oks(json_path, results, annotations.spec.oks_sigmas)
+    # No image here has more people than the twenty that COCO looks at.
+    assert all(figure == pytest.approx(1) for figure in figures.values())
+    assert capsys.readouterr().out == ""
+
+
+def test_other_keypoint_sets_are_evaluated(data: Path) -> None:
+    root = data / "lspet"
+    annotations = load_annotations(root / "lspet_val.json", root / "images")
+    joints = np.stack([person.joints for person in annotations.records])
+    scores = np.ones(joints.shape[:2])
+    sigmas = annotations.spec.oks_sigmas
+    exact = coco_results(annotations.records, joints[..., :2], scores)
+    moved = coco_results(annotations.records, joints[..., :2] + 5, scores)
+    assert evaluate_oks(root / "lspet_val.json", exact, sigmas)["AP"] == pytest.approx(1)
+    assert 0 < evaluate_oks(root / "lspet_val.json", moved, sigmas)["AP"] < 0.9
+
+
+def test_oks_is_pycocotools_similarity(data: Path) -> None:
+    folder = data / "eval_refs" / "coco_fake100"
+    content = json.loads((folder / "person_keypoints.json").read_text())
+    results = json.loads((folder / "results.json").read_text())
+    truth = COCO()
+    truth.dataset = content
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
+    evaluation.evaluate()
+    compared = 0
+    for (image, category), expected in evaluation.ious.items():
+        annotated = evaluation._gts[image, category]
+        found = sorted(evaluation._dts[image, category], key=lambda d: -d["score"])[:20]
+        for i, prediction in enumerate(found):
+            for j, annotation in enumerate(annotated):
+                joints = np.reshape(annotation["keypoints"], (-1, 3))
+                if not joints[:, 2].any():
+                    continue
+                points = np.reshape(prediction["keypoints"], (-1, 3))
+                mine = oks(points, joints, annotation["area"], COCO_SIGMAS)
+                assert mine == pytest.approx(expected[i][j], abs=EXACT)
+                compared += 1
+    assert compared > 100
+
+
+def test_oks_at_one_sigma_is_a_known_number() -> None:
+    joints, _, areas = people([[10, 10, 2], [20, 20, 1], [0, 0, 0]])
+    distance = 2 * 0.1 * np.sqrt(areas[0])  # d^2 = area (2 sigma)^2
+    pred = joints[..., :2] + [[distance, 0], [0, distance], [1e6, 0]]
+    assert oks(pred, joints, areas, [0.1] * 3) == pytest.approx([np.exp(-0.5)])
+
+
+def test_oks_without_labels_is_nan() -> None:
+    assert np.isnan(oks([[1.0, 2]], [[0.0, 0, 0]], 100.0, [0.1]))
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_oks_falls_with_distance(near: float, far: float) -> None:
+    near, far = sorted((near, far))
+    values = [oks([[d, 0.0]], [[0.0, 0, 2]], 900.0, [0.1]) for d in (near, far)]
+    assert 1 >= values[0] >= values[1] >= 0
+
+
+def test_person_score_is_the_mean_of_scores_above_the_threshold() -> None:
+    scores = [[0.9, 0.5, 0.2, 0.1], [0.1, 0.2, 0.0, -1]]
+    np.testing.assert_allclose(person_scores(scores), [0.7, 0])
+    np.testing.assert_allclose(person_scores(scores, [0.5, 1]), [0.35, 0])
+
+
+def same_person_twice() -> tuple[list[PersonRecord], Any, Any]:
+    """Return four records of two images, points [4, 3, 2] and scores [4, 3].
+
+    In image 1 the second is the first one moved by a pixel and surer of itself, and the third is
+    somebody else; in image 2 is the first one's pose.
+    """
+    joints = np.array([[10.0, 10, 2], [30, 40, 2], [20, 80, 2]])
+    record = PersonRecord(Path("x"), 1, 1, (99, 99), (0, 0, 50, 100), 2500.0, joints)
+    records = [record, record, record, replace(record, image_id=2)]
+    points = joints[None, :, :2] + np.array([0, 1, 25, 0.0])[:, None, None]
+    return records, points, np.array([[0.5] * 3, [0.9, 0.9, 0.1], [0.7] * 3, [0.4] * 3])
+
+
+def test_results_are_rescored_and_suppressed_within_their_image() -> None:
+    records, points, scores = same_person_twice()
+    records[2] = replace(records[2], score=0.5)
+    every = coco_results(records, points, scores)
+    assert [person["score"] for person in every] == pytest.approx([0.5, 0.9, 0.35, 0.4])
+    crops: dict[str, Any] = {"areas": np.full(4, 5000.0), "sigmas": [0.1] * 3}
+    hard = coco_results(records, points, scores, nms="hard", **crops)
+    assert hard == every[1:]
+    # The released soft variant drops only what is beyond 20 people of an image.
+    assert coco_results(records, points, scores, nms="soft", **crops) == every
+    assert coco_results(records, points, scores, nms="hard", nms_threshold=1, **crops) == every
+
+
+def test_soft_suppression_keeps_twenty_people_of_an_image() -> None:
+    records, points, scores = same_person_twice()
+    points = np.repeat(points, [10, 10, 10, 1], axis=0) + np.arange(31)[:, None, None]
+    records = [records[0]] * 30 + [records[3]]
+    results = coco_results(
+        records,
+        points,
+        np.repeat(scores, [10, 10, 10, 1], axis=0),
+        nms="soft",
+        areas=np.full(31, 5000.0),
+        sigmas=[0.1] * 3,
+    )
+    assert [person["image_id"] for person in results] == [1] * 20 + [2]
+
+
+def test_suppression_names_what_it_lacks() -> None:
+    records, points, scores = same_person_twice()
+    with pytest.raises(ValueError, match="'hard' needs the areas"):
+        coco_results(records, points, scores, nms="hard", sigmas=[0.1] * 3)
+    with pytest.raises(ValueError, match="areas must be 4, one per person"):
+        coco_results(records, points, scores, nms="hard", areas=[1.0], sigmas=[0.1] * 3)
+    with pytest.raises(ValueError, match="one of none, hard, soft, got harsh"):
+        coco_results(records, points, scores, nms="harsh")  # type: ignore[arg-type]
+
+
+def test_written_results_are_read_back(data: Path, tmp_path: Path) -> None:
+    folder = data / "eval_refs" / "coco_fake100"
+    results = json.loads((folder / "results.json").read_text())
+    path = tmp_path / "made" / "results.json"
+    write_results(path, results)
+    assert json.loads(path.read_text()) == results
+    truth = folder / "person_keypoints.json"
+    assert evaluate_oks(truth, path, COCO_SIGMAS) == evaluate_oks(truth, results, COCO_SIGMAS)
+
+
+def test_failed_writing_leaves_the_older_results(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, [{"score": 1.0}])
+    with pytest.raises(ValueError, match="results must be finite"):
+        write_results(path, [{"score": float("nan")}])
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"[{")
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+    assert json.loads(path.read_text()) == [{"score": 1.0}]
+
+
+def test_missing_sizes_give_nan() -> None:
+    """No annotated person is of medium size: pycocotools' -1 is not a figure."""
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 200, 200],
+                  "keypoints": [50, 60, 2]}  # fmt: skip
+    content: dict[str, Any] = {
+        "images": [{"id": 1}],
+        "annotations": [annotation],
+        "categories": [{"id": 1}],
+    }
+    result = {"image_id": 1, "category_id": 1, "keypoints": [50, 60, 1], "score": 1.0}
+    figures = evaluate_oks(content, [result], [0.1])
+    assert figures["AP"] == figures["AP_L"] == pytest.approx(1)
+    assert np.isnan(figures["AP_M"])
+    assert result.keys() == {"image_id", "category_id", "keypoints", "score"}
+    annotation["id"] = 0  # which pycocotools would take for no match
+    assert evaluate_oks(content, [result], [0.1]) == pytest.approx(figures, nan_ok=True)
+
+
+def test_nan_is_no_match_and_no_number() -> None:
+    content: dict[str, Any] = {
+        "images": [{"id": 1}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [0, 0, 50, 50],
+                "keypoints": [1, 2, 2],
+            }
+        ],
+        "categories": [{"id": 1}],
+    }
+    record = PersonRecord(Path("x"), 1, 1, (60, 60), (0, 0, 50, 50), 9.0, np.array([[1, 2, 2]]))
+    results = coco_results([record], np.full((1, 1, 2), np.nan), np.full((1, 1), np.nan))
+    assert results[0]["score"] == 0 and np.isfinite(results[0]["keypoints"]).all()
+    assert evaluate_oks(content, results, [0.1])["AP"] == 0
+
+
+def test_bad_results_are_named(data: Path) -> None:
+    folder = data / "eval_refs" / "coco_fake100"
+    with pytest.raises(ValueError, match="at least one result"):
+        evaluate_oks(folder / "person_keypoints.json", [], COCO_SIGMAS)
+    with pytest.raises(ValueError, match="must have 14 joints, 42 numbers, got 51"):
+        evaluate_oks(folder / "person_keypoints.json", folder / "results.json", [0.1] * 14)
+    with pytest.raises(ValueError, match="equally many, got 0, 1, 1"):
+        coco_results([], np.zeros((1, 17, 2)), np.zeros((1, 17)))
