@@ -31,7 +31,7 @@ def test_a_short_demo_prints_the_table_and_draws_the_pictures(
         assert picture is not None and picture.std() > 10
 
     runs = sorted(tmp_path.glob("**/run.json"))
-    assert [json.loads(run.read_text())["encoding"] for run in runs] == ["biased", "unbiased"]
+    assert [json.loads(run.read_text())["name"] for run in runs] == ["biased", "unbiased"]
     times = [run.stat().st_mtime_ns for run in runs]
     demo(tmp_path, train_images=60, val_images=20, epochs=2)  # finds everything done
     assert [run.stat().st_mtime_ns for run in runs] == times
