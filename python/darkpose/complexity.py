@@ -41,12 +41,7 @@ def complexity(network: nn.Module, input_size: tuple[int, int]) -> Complexity:
 
     Raises ValueError for an input size that the network does not take.
     """
-    stride, smallest = int(network.stride), int(network.smallest)  # type: ignore[arg-type]
-    if any(size % stride or size < smallest for size in input_size):
-        raise ValueError(
-            f"input_size must be divisible by {stride} and at least {smallest} for this network, "
-            f"got {input_size[0]} x {input_size[1]}"
-        )
+    models.check_input_size(network, input_size)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     network = copy.deepcopy(network).to("meta").eval()
     macs = published = 0

@@ -252,14 +252,8 @@ class PoseTask(LightningModule):
 
 
 def _check_sizes(codec: HeatmapCodec, network: nn.Module) -> None:
+    models.check_input_size(network, codec.input_size)
     width, height = codec.input_size
-    stride: int = network.stride  # type: ignore[assignment]
-    smallest: int = network.smallest  # type: ignore[assignment]
-    if width % stride or height % stride or min(width, height) < smallest:
-        raise ValueError(
-            f"input_size must be divisible by {stride} and at least {smallest} for this network, "
-            f"got {width} x {height}"
-        )
     if codec.heatmap_size != (width // 4, height // 4):
         raise ValueError(
             f"heatmap_size must be a quarter of the input for these networks, "

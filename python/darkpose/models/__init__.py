@@ -34,6 +34,16 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+def check_input_size(network: nn.Module, input_size: tuple[int, int]) -> None:
+    """Raise ValueError for an input (width, height) in pixels that the network does not take."""
+    stride, smallest = int(network.stride), int(network.smallest)  # type: ignore[arg-type]
+    if any(size % stride or size < smallest for size in input_size):
+        raise ValueError(
+            f"input_size must be divisible by {stride} and at least {smallest} for this network, "
+            f"got {input_size[0]} x {input_size[1]}"
+        )
+
+
 def create(name: str, num_joints: int = 17) -> nn.Module:
     """Return a new network: [B, 3, H, W] normalized image to heatmaps [B, num_joints, H/4, W/4].
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from darkpose.models.initial import he_normal, nearly_zero
+
 _DEPTH = 4  # halvings of an hourglass
 
 
@@ -108,12 +110,12 @@ class StackedHourglass(nn.Module):
         self.score = nn.ModuleList(nn.Conv2d(features, num_joints, 1) for _ in range(stacks))
         self.fc_ = nn.ModuleList(nn.Conv2d(features, features, 1) for _ in range(stacks - 1))
         self.score_ = nn.ModuleList(nn.Conv2d(num_joints, features, 1) for _ in range(stacks - 1))
+        he_normal(self)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for score in self.score:
-            nn.init.normal_(score.weight, std=0.001)  # type: ignore[arg-type]
+            nearly_zero(score)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.layer1(self.relu(self.bn1(self.conv1(image))))

@@ -7,13 +7,8 @@ unchanged has no parameters there and none here.
 
 from torch import Tensor, nn
 
-from darkpose.models.resnet import BasicBlock, Bottleneck
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+from darkpose.models.initial import he_normal, nearly_zero
+from darkpose.models.resnet import BasicBlock, Bottleneck, convolution
 
 
 def _exchange(channels: list[int], source: int, target: int) -> nn.Module:
@@ -24,17 +19,17 @@ def _exchange(channels: list[int], source: int, target: int) -> nn.Module:
     if steps < 0:
         conv = nn.Conv2d(inputs, outputs, 1, bias=False)
         return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.Upsample(scale_factor=2**-steps))
-    halvings = [_convolution(inputs, inputs, 2) for _ in range(steps - 1)]
-    return nn.Sequential(*halvings, _convolution(inputs, outputs, 2, relu=False))
+    halvings = [convolution(inputs, inputs, 2) for _ in range(steps - 1)]
+    return nn.Sequential(*halvings, convolution(inputs, outputs, 2, relu=False))
 
 
 def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
     """Return a layer for each branch of the next stage, which has one more, made from the last."""
     layers: list[nn.Module] = [
-        nn.Identity() if inputs == outputs else _convolution(inputs, outputs)
+        nn.Identity() if inputs == outputs else convolution(inputs, outputs)
         for inputs, outputs in zip(before, after, strict=False)
     ]
-    return nn.ModuleList([*layers, nn.Sequential(_convolution(before[-1], after[-1], 2))])
+    return nn.ModuleList([*layers, nn.Sequential(convolution(before[-1], after[-1], 2))])
 
 
 class Exchange(nn.Module):
@@ -113,11 +108,8 @@ class HRNet(nn.Module):
         self.transition3 = _transition(channels[:3], channels)
         self.stage4 = _stage(channels, modules[2], blocks, 1)
         self.final_layer = nn.Conv2d(width, num_joints, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)  # type: ignore[arg-type]
+        he_normal(self)
+        nearly_zero(self.final_layer)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(image)))

@@ -6,9 +6,17 @@ He et al., CVPR 2016; the stride of a bottleneck is in its 3x3 convolution, as i
 
 from torch import Tensor, nn
 
+from darkpose.models.initial import he_normal
+
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
+    """Return a 3x3 convolution, its normalization and, unless a sum follows, its ReLU."""
+    layers: list[nn.Module] = [_conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
 
 
 class BasicBlock(nn.Module):
@@ -76,9 +84,7 @@ class ResNet(nn.Module):
         self.layer2 = self._layer(block, 2 * width, depths[1], 2)
         self.layer3 = self._layer(block, 4 * width, depths[2], 2)
         self.layer4 = self._layer(block, 8 * width, depths[3], 2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        he_normal(self)
 
     def _layer(
         self, block: type[BasicBlock] | type[Bottleneck], planes: int, depth: int, stride: int

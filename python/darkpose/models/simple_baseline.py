@@ -6,6 +6,7 @@ Key names are those of the released checkpoints: the ResNet's own, `deconv_layer
 
 from torch import Tensor, nn
 
+from darkpose.models.initial import nearly_zero
 from darkpose.models.resnet import BasicBlock, Bottleneck, ResNet
 
 _DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
@@ -38,10 +39,10 @@ class SimpleBaseline(ResNet):
             channels = outputs
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(channels, num_joints, 1)
-        for module in (*layers, self.final_layer):
-            if isinstance(module, nn.ConvTranspose2d | nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)  # type: ignore[arg-type]
+        for layer in layers:
+            if isinstance(layer, nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, std=0.001)
+        nearly_zero(self.final_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.final_layer(self.deconv_layers(super().forward(x)))

@@ -9,14 +9,10 @@ are cheap and see the whole person; then back up by adding. Most of what large n
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darkpose.models.resnet import BasicBlock
+from darkpose.models.initial import he_normal, nearly_zero
+from darkpose.models.resnet import BasicBlock, convolution
 
 _CHANNELS = (24, 48, 96, 104)  # at 1/4, 1/8, 1/16 and 1/32 of the input
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class SmallNet(nn.Module):
@@ -28,7 +24,7 @@ class SmallNet(nn.Module):
     def __init__(self, num_joints: int) -> None:
         super().__init__()
         c4, c8, c16, c32 = _CHANNELS
-        self.stem = nn.Sequential(_convolution(3, 16, 2), _convolution(16, c4, 2))
+        self.stem = nn.Sequential(convolution(3, 16, 2), convolution(16, c4, 2))
         self.down4 = BasicBlock(c4, c4)
         self.down8 = BasicBlock(c4, c8, 2)
         self.down16 = nn.Sequential(BasicBlock(c8, c16, 2), BasicBlock(c16, c16))
@@ -36,13 +32,10 @@ class SmallNet(nn.Module):
         self.lift16, self.up16 = nn.Conv2d(c32, c16, 1), BasicBlock(c16, c16)
         self.lift8, self.up8 = nn.Conv2d(c16, c8, 1), BasicBlock(c8, c8)
         self.lift4, self.skip4 = nn.Conv2d(c8, c8, 1), nn.Conv2d(c4, c8, 1)
-        self.up4 = _convolution(c8, c8)
+        self.up4 = convolution(c8, c8)
         self.final_layer = nn.Conv2d(c8, num_joints, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)  # type: ignore[arg-type]
+        he_normal(self)
+        nearly_zero(self.final_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         x4 = self.down4(self.stem(x))

@@ -79,13 +79,11 @@ def rows(
         ]
         return [*paper, *(row("biased", name) for name in decoders)]
     if number == 4:
-        pairs = {(network, one): SIZES.get(one) for one in heights}
-        return _pairs(
-            {key: value if network == "hrnet_w32" else None for key, value in pairs.items()}
-        )
+        by_size = SIZES if network == "hrnet_w32" else {}
+        return _pairs({(network, one): by_size.get(one) for one in heights})
     if number == 5:
-        printed = NETWORKS if height == 128 else {}
-        return _pairs({(one, height): printed.get(one) for one in networks})
+        by_network = NETWORKS if height == 128 else {}
+        return _pairs({(one, height): by_network.get(one) for one in networks})
     if number == 6:
         return [
             row(representation, "dark" if representation == "dark" else "expectation", figures)
