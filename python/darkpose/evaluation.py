@@ -24,7 +24,7 @@ from darkpose.metrics import (
     pck,
     pckh,
 )
-from darkpose.metrics.coco import Nms
+from darkpose.metrics.coco import SCORE_THRESHOLD, Nms
 from darkpose.metrics.pck import THRESHOLDS, JointErrors, pck_per_person
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Predictions:
         sigmas: Sequence[float],
         category_id: int = 1,
         nms: Nms = "hard",
-        score_threshold: float = 0.2,
+        score_threshold: float = SCORE_THRESHOLD,
     ) -> list[dict[str, Any]]:
         """Return people in COCO's result format, rescored and without duplicates, as HRNet does."""
         areas = [crop.size[0] * crop.size[1] for crop in self.crops]
@@ -147,6 +147,7 @@ class Evaluation:
         self._readable = np.zeros(len(dataset), bool)
         self._points = {name: np.full((*shape, 2), np.nan) for name in decoders}
         self._scores = {name: np.full(shape, np.nan) for name in decoders}
+        self._figures: dict[str, dict[str, float]] = {}  # of what has been added so far
 
     def add(
         self,
@@ -158,6 +159,7 @@ class Evaluation:
     ) -> None:
         """Decode one batch; people whose image was skipped will not be scored."""
         rows = index.cpu().numpy()
+        self._figures.clear()
         self._seen[rows] = True
         self._readable[rows] = read.cpu().numpy()
         for name in self._points:
@@ -191,6 +193,7 @@ class Evaluation:
         scores: Mapping[str, NDArray[np.float64]],  # [N, K] by decoder
     ) -> None:
         """Add what has been decoded already, for people at positions of `dataset.records`."""
+        self._figures.clear()
         self._seen[rows] = True
         self._readable[rows] = readable
         for name in self.decoders:
@@ -214,7 +217,7 @@ class Evaluation:
         """What one decoder says, in COCO's result format, as the test server takes it."""
         spec, category = self.dataset.spec, self.dataset.category_id
         # HRNet's threshold is of a peak's height, which coordinate regression does not have.
-        threshold = 0.0 if self.codec.regresses else 0.2
+        threshold = 0.0 if self.codec.regresses else SCORE_THRESHOLD
         return self.predictions(decoder).results(spec.oks_sigmas, category, self.nms, threshold)
 
     def figures(self, decoder: str) -> dict[str, float]:
@@ -228,6 +231,11 @@ class Evaluation:
         """
         if not self.rows.size:
             raise ValueError("nobody can be scored: no person's image has been read")
+        if decoder not in self._figures:  # training logs them, tables and files ask again
+            self._figures[decoder] = self._score(decoder)
+        return dict(self._figures[decoder])
+
+    def _score(self, decoder: str) -> dict[str, float]:
         found, figures = self.predictions(decoder), dict[str, float]()
         if self.annotations is not None and self.annotations.get("annotations"):
             sigmas = self.dataset.spec.oks_sigmas

@@ -25,6 +25,9 @@ from darkpose.metrics.nms import oks_nms, soft_oks_nms
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
 
+SCORE_THRESHOLD = 0.2
+"""What a joint's peak must exceed to count for its person's score, as in HRNet."""
+
 Nms = Literal["none", "hard", "soft"]
 _NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's "all" of sizes
 
@@ -32,7 +35,7 @@ _NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's
 def person_scores(
     scores: ArrayLike,  # [..., K]
     box_scores: ArrayLike = 1.0,  # [...]
-    threshold: float = 0.2,
+    threshold: float = SCORE_THRESHOLD,
 ) -> NDArray[np.float64]:
     """Return [...]: the mean of the joint scores above `threshold` (0 if none), times the box's.
 
@@ -56,7 +59,7 @@ def coco_results(
     areas: ArrayLike | None = None,  # [N] square pixels
     sigmas: ArrayLike | None = None,  # [K]
     nms_threshold: float = 0.9,
-    score_threshold: float = 0.2,
+    score_threshold: float = SCORE_THRESHOLD,
 ) -> list[dict[str, Any]]:
     """Return people in COCO's result format, which `write_results` writes and `evaluate_oks` reads.
 
