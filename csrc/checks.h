@@ -52,20 +52,46 @@ inline bool is_floating(ScalarType type) {
          type == ScalarType::BFloat16;
 }
 
+// Parts of messages that are put into words only where a check fails: a call of an op must not pay
+// for them.
 template <typename Numbers>
-std::string list_text(const Numbers& numbers) {
-  std::ostringstream text;
-  text << '[';
-  for (size_t i = 0; i < numbers.size(); ++i) text << (i == 0 ? "" : ", ") << numbers[i];
-  text << ']';
-  return text.str();
+struct ListText {
+  const Numbers& numbers;
+};
+
+template <typename Numbers>
+ListText<Numbers> list_text(const Numbers& numbers) {
+  return {numbers};
 }
 
-inline std::string device_text(const Tensor& t) {
-  return t.is_cpu() ? "cpu" : "cuda:" + std::to_string(t.get_device_index());
+template <typename Numbers>
+std::ostream& operator<<(std::ostream& stream, const ListText<Numbers>& text) {
+  stream << '[';
+  for (size_t i = 0; i < text.numbers.size(); ++i)
+    stream << (i == 0 ? "" : ", ") << text.numbers[i];
+  return stream << ']';
 }
 
-inline std::string shape_text(const Tensor& t) { return list_text(sizes_of(t)); }
+struct ShapeText {
+  const Tensor& tensor;
+};
+
+inline ShapeText shape_text(const Tensor& tensor) { return {tensor}; }
+
+inline std::ostream& operator<<(std::ostream& stream, const ShapeText& text) {
+  return stream << list_text(sizes_of(text.tensor));
+}
+
+struct DeviceText {
+  const Tensor& tensor;
+};
+
+inline DeviceText device_text(const Tensor& tensor) { return {tensor}; }
+
+inline std::ostream& operator<<(std::ostream& stream, const DeviceText& text) {
+  if (text.tensor.is_cpu()) return stream << "cpu";
+  return stream << "cuda:" << text.tensor.get_device_index();
+}
 
 inline void check_floating(const char* op, const char* name, const Tensor& t) {
   require(is_floating(t.scalar_type()), op, ": ", name,

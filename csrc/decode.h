@@ -20,30 +20,43 @@ inline Method parse_method(const std::string& method) {
   return method == "second_max" ? Method::second_max : Method::dark;
 }
 
-// Passed to CUDA kernels by value, lists included, so that a launch needs no copy and a graph can
-// capture it.
-template <typename T>
-struct DecodeArguments {
-  using A = Arithmetic<T>;
-  const T* heatmaps;
-  const T* flipped;     // null: no flip test
+// How a map becomes coordinates, whatever it is read from.
+template <typename A>
+struct DecodeRule {
   const A* transforms;  // [B, 2, 3] or null: coordinates stay in heatmap pixels
   A* coords;            // [B, K, 2]
   A* scores;            // [B, K]
-  Maps maps, flipped_maps;
+  int64_t joints;
   Method method;
-  int flip_shift;
-  int taps_count;  // 0: no modulation
   A max_shift;
+  int taps_count;  // 0: no modulation
   A taps[kMaxTaps];
+
+  // The last steps, the same for every device: Eq 2, and NaN for a map that holds one.
+  DARK_SHARED void store(int64_t index, const Peak<A>& peak, Point<A> p) const {
+    if (transforms != nullptr) p = apply_transform(transforms + 6 * (index / joints), p);
+    const A nan = static_cast<A>(NAN);
+    coords[2 * index] = peak.nan ? nan : p.x;
+    coords[2 * index + 1] = peak.nan ? nan : p.y;
+    scores[index] = peak.nan ? nan : peak.value;
+  }
+};
+
+// Passed to CUDA kernels by value, lists included, so that a launch needs no copy and a graph can
+// capture it.
+template <typename T>
+struct DecodeArguments : DecodeRule<Arithmetic<T>> {
+  const T* heatmaps;
+  const T* flipped;  // null: no flip test
+  Maps maps, flipped_maps;
+  int flip_shift;
   uint16_t flip_index[kMaxJoints];
 
   DARK_SHARED Map<T> map(int64_t index) const {
     const int64_t person = index / maps.joints, joint = index % maps.joints;
-    const T* mirrored = flipped == nullptr ? nullptr
-                                           : flipped + person * flipped_maps.stride_person +
-                                                 flip_index[joint] * flipped_maps.stride_joint;
-    return {heatmaps + person * maps.stride_person + joint * maps.stride_joint,
+    const T* mirrored =
+        flipped == nullptr ? nullptr : flipped + flipped_maps.offset(person, flip_index[joint]);
+    return {heatmaps + maps.offset(person, joint),
             mirrored,
             maps.stride_row,
             maps.stride_column,
@@ -52,15 +65,6 @@ struct DecodeArguments {
             maps.height,
             maps.width,
             flip_shift};
-  }
-
-  // The last steps, the same for every device: Eq 2, and NaN for a map that holds one.
-  DARK_SHARED void store(int64_t index, const Peak<A>& peak, Point<A> p) const {
-    if (transforms != nullptr) p = apply_transform(transforms + 6 * (index / maps.joints), p);
-    const A nan = static_cast<A>(NAN);
-    coords[2 * index] = peak.nan ? nan : p.x;
-    coords[2 * index + 1] = peak.nan ? nan : p.y;
-    scores[index] = peak.nan ? nan : peak.value;
   }
 };
 
@@ -102,6 +106,7 @@ struct DecodeCall {
     a.transforms = transform ? transform->const_data_ptr<A>() : nullptr;
     a.coords = coords.mutable_data_ptr<A>();
     a.scores = scores.mutable_data_ptr<A>();
+    a.joints = maps.joints;
     a.maps = maps;
     a.flipped_maps = flipped_maps;
     a.method = method;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "elementary.h"
 #include "portable.h"
 
 namespace dark {
@@ -44,13 +45,14 @@ DARK_SHARED bool touches_map(A center, int64_t size, A sigma) {
 }
 
 // One factor of Eq 14 with peak 1. `truncate` keeps what lies within 3 sigma of the pixel nearest
-// to the center.
-template <typename A>
-DARK_SHARED A gaussian_factor(int64_t pixel, A center, A sigma, bool truncate) {
-  const A x = static_cast<A>(pixel);
-  if (truncate && std::abs(x - std::floor(center + A(0.5))) > 3 * sigma) return A(0);
-  const A distance = (x - center) / sigma;
-  return std::exp(A(-0.5) * distance * distance);
+// to the center. V may be a vector of several pixels' numbers.
+template <typename V, typename A = Scalar<V>>
+DARK_SHARED V gaussian_factor(V pixel, A center, A sigma, bool truncate) {
+  const V distance = (pixel - center) * (A(1) / sigma);
+  const V value = Elementary<V>::exp(A(-0.5) * distance * distance);
+  if (!truncate) return value;
+  const V offset = pixel - std::floor(center + A(0.5)), squared = offset * offset;
+  return squared > 9 * sigma * sigma ? V{} : value;
 }
 
 // What encode and heatmap_mse need to know of a target: its center in heatmap pixels and its

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "elementary.h"
 #include "gaussian.h"
 #include "portable.h"
 
@@ -48,33 +49,31 @@ DARK_SHARED Point<A> second_max_step(int64_t dx, int64_t dy) {
 // released. No step where the logarithm is not that of a peak: a value of the stencil at most
 // 1e-10, or a Hessian that is not negative definite, or where values so far apart that the
 // arithmetic overflows. Values are taken relative to the central one: that changes no derivative
-// and keeps the logarithms small and exact.
-template <typename A>
-DARK_SHARED Point<A> taylor_step(const A (&v)[kStencil][kStencil], A max_shift) {
-  const A floor = A(1e-10), center = v[2][2];
-  A lowest = center;
-  for (int i = 0; i < kStencil; ++i) {
-    lowest = std::fmin(lowest, std::fmin(v[2][i], v[i][2]));
-  }
-  lowest = std::fmin(lowest, std::fmin(std::fmin(v[1][1], v[1][3]), std::fmin(v[3][1], v[3][3])));
-  if (!(lowest > floor)) return {A(0), A(0)};
+// and keeps the logarithms small and exact. Without branches: V may be a vector of several maps'
+// values.
+template <typename V>
+DARK_SHARED Point<V> taylor_step(const V (&v)[kStencil][kStencil], Scalar<V> max_shift) {
+  using A = Scalar<V>;
+  using E = Elementary<V>;
+  V lowest = E::lower(E::lower(v[1][1], v[1][3]), E::lower(v[3][1], v[3][3]));
+  for (int i = 0; i < kStencil; ++i) lowest = E::lower(E::lower(v[2][i], v[i][2]), lowest);
 
-  const A scale = A(1) / center;
-  const A left = std::log(v[2][1] * scale), right = std::log(v[2][3] * scale);
-  const A above = std::log(v[1][2] * scale), below = std::log(v[3][2] * scale);
-  const A dx = A(0.5) * (right - left);
-  const A dy = A(0.5) * (below - above);
-  const A dxx = A(0.25) * std::log(v[2][4] * scale * (v[2][0] * scale));
-  const A dyy = A(0.25) * std::log(v[4][2] * scale * (v[0][2] * scale));
-  const A dxy = A(0.25) * std::log((v[3][3] / v[1][3]) * (v[1][1] / v[3][1]));
-  const A determinant = dxx * dyy - dxy * dxy;
-  if (!(dxx < A(0) && determinant > A(0))) return {A(0), A(0)};
-
-  Point<A> step{(dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant};
-  const A length = std::sqrt(step.x * step.x + step.y * step.y);
-  if (!(length < static_cast<A>(INFINITY))) return {A(0), A(0)};
-  if (length > max_shift) step = {step.x * (max_shift / length), step.y * (max_shift / length)};
-  return step;
+  const V scale = A(1) / v[2][2];
+  const V dx = A(0.5) * (E::log(v[2][3] * scale) - E::log(v[2][1] * scale));
+  const V dy = A(0.5) * (E::log(v[3][2] * scale) - E::log(v[1][2] * scale));
+  const V dxx = A(0.25) * E::log(v[2][4] * scale * (v[2][0] * scale));
+  const V dyy = A(0.25) * E::log(v[4][2] * scale * (v[0][2] * scale));
+  const V dxy = A(0.25) * E::log((v[3][3] / v[1][3]) * (v[1][1] / v[3][1]));
+  const V determinant = dxx * dyy - dxy * dxy;
+  const V x = (dxy * dy - dyy * dx) / determinant, y = (dxy * dx - dxx * dy) / determinant;
+  const V length = E::sqrt(x * x + y * y);
+  const V all = V{} + A(1), shortening = length > max_shift ? max_shift / length : all;
+  const auto sound = [&](const V& step) {
+    const V finite = E::where_above(V{} + static_cast<A>(INFINITY), length, step * shortening);
+    const V peaked = E::where_above(-dxx, V{}, E::where_above(determinant, V{}, finite));
+    return E::where_above(lowest, V{} + A(1e-10), peaked);
+  };
+  return {sound(x), sound(y)};
 }
 
 }  // namespace dark

@@ -2,122 +2,145 @@
 // decode: the maximum of each map (Eq 1 to 9) and its sub-pixel step, then Eq 2. Only the window
 // round the maximum is ever blurred: the released rescaling multiplies the map, which adds a
 // constant to its logarithm, and constants have no derivative. (Eq 11 itself is in `modulate`.)
+// Each step is done for a block of maps before the next, so that the latencies of one map hide
+// behind the work on others.
 #include "../decode.h"
 
 #include "../library.h"
 #include "parallel.h"
-#include "span.h"
+#include "peaks.h"
+#include "staging.h"
+#include "window.h"
 
 namespace dark {
 namespace {
 
-constexpr int64_t kSpan = 1024;
-constexpr int kMaxSide = kStencil + kMaxTaps - 1;
-
-// Elements [begin, begin + count) in row-major order: the map's own memory where it has them so,
-// else `buffer`.
-template <typename T, typename A = Arithmetic<T>>
-const A* read_span(const Map<T>& map, int64_t begin, int64_t count, A* buffer) {
-  if constexpr (std::is_same_v<T, A>) {
-    const bool dense =
-        (map.column == 1 || map.width == 1) && (map.row == map.width || map.height == 1);
-    if (dense && map.flipped == nullptr) return map.heatmap + begin;
+template <typename Reader, typename A = typename Reader::A>
+DARK_INLINE Point<A> simple_step(Method method, const Reader& map, int64_t x, int64_t y,
+                                 int64_t index) {
+  if (method == Method::standard && standard_fits(x, y, map.width, map.height))
+    return standard_step(map.at(x - 1, y), map.at(x + 1, y), map.at(x, y - 1), map.at(x, y + 1));
+  if (method == Method::second_max && map.width * map.height > 1) {
+    const int64_t second = find_peak_slowly(map, index).index;
+    return second_max_step<A>(second % map.width - x, second / map.width - y);
   }
-  int64_t y = begin / map.width, x = begin % map.width;
-  for (int64_t i = 0; i < count; x = 0, ++y) {
-    const int64_t end = std::min(map.width, x + count - i);
-    map.read_row(x, end, y, buffer + i);
-    i += end - x;
-  }
-  return buffer;
+  return {0, 0};
 }
 
-template <typename T, typename A = Arithmetic<T>>
-Peak<A> find_peak(const Map<T>& map) {
-  A buffer[kSpan];
-  const int64_t size = map.width * map.height;
-  Peak<A> peak = no_peak<A>();  // its index is at first that of its span
-  for (int64_t begin = 0; begin < size; begin += kSpan) {
-    const int64_t count = std::min(kSpan, size - begin);
-    peak = higher(peak, highest_of(read_span(map, begin, count, buffer), count), begin);
+// Maps `first` to first + count, at most a block.
+template <typename Reader, typename A = typename Reader::A>
+DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* maps, int64_t first,
+                                    int count) {
+  const bool small = maps->width * maps->height < kLanes<A>;
+  Scan<A> scans[kBlock];
+  Vector<A> sum{};
+  for (int i = 0; i < count && !small; ++i) {
+    scans[i] = scan(maps[i]);
+    sum += scans[i].sum;
   }
-  if (peak.nan) return {peak.value, 0, true};
-  const int64_t count = std::min(kSpan, size - peak.index);
-  peak.index += first_index_of(peak.value, read_span(map, peak.index, count, buffer), count);
-  return peak;
-}
+  const bool finite = is_finite<A>(sum);
+  Peak<A> peaks[kBlock];
+  for (int i = 0; i < count; ++i) {
+    const bool slow = small || (!finite && !is_finite<A>(scans[i].sum) && has_nan(maps[i]));
+    peaks[i] = slow ? find_peak_slowly(maps[i]) : find_peak(maps[i], scans[i]);
+  }
 
-template <typename T, typename A = Arithmetic<T>>
-int64_t second_index(const Map<T>& map, int64_t first) {
-  Peak<A> second = no_peak<A>();
-  for (int64_t y = 0, i = 0; y < map.height; ++y)
-    for (int64_t x = 0; x < map.width; ++x, ++i)
-      if (i != first) second = higher(second, map.at(x, y), i);
-  return second.index;
-}
-
-// The 5x5 values round (x, y) of the map convolved with the taps: down the columns first, then
-// along the five rows.
-template <typename T, typename A = Arithmetic<T>>
-void blur_window(const DecodeArguments<T>& a, const Map<T>& map, int64_t x, int64_t y,
-                 A (&v)[kStencil][kStencil]) {
-  const int reach = a.taps_count / 2, side = kStencil + 2 * reach;
-  A window[kMaxSide][kMaxSide], rows[kStencil][kMaxSide] = {};
-  for (int j = 0; j < side; ++j)
-    for (int i = 0; i < side; ++i)
-      window[j][i] = map.at_or_zero(x - kReach - reach + i, y - kReach - reach + j);
-  for (int j = 0; j < kStencil; ++j) {
-    for (int t = 0; t < a.taps_count; ++t)
-      for (int i = 0; i < side; ++i) rows[j][i] += a.taps[t] * window[j + t][i];
-    for (int i = 0; i < kStencil; ++i) {
-      A sum = 0;
-      for (int t = 0; t < a.taps_count; ++t) sum += a.taps[t] * rows[j][i + t];
-      v[j][i] = sum;
+  int64_t x[kBlock], y[kBlock];
+  A dx[kBlock] = {}, dy[kBlock] = {};
+  int taylor[kBlock], taylor_count = 0;  // the maps that have a Taylor step
+  for (int i = 0; i < count; ++i) {
+    const Reader& map = maps[i];
+    y[i] = peaks[i].index / map.width;
+    x[i] = peaks[i].index - y[i] * map.width;
+    if (peaks[i].nan || !can_step(peaks[i])) continue;
+    if (rule.method != Method::dark) {
+      const Point<A> step = simple_step(rule.method, map, x[i], y[i], peaks[i].index);
+      dx[i] = step.x;
+      dy[i] = step.y;
+    } else if (taylor_fits(x[i], y[i], map.width, map.height)) {
+      taylor[taylor_count++] = i;
     }
   }
-}
-
-template <typename T, typename A = Arithmetic<T>>
-Point<A> dark_step(const DecodeArguments<T>& a, const Map<T>& map, int64_t x, int64_t y) {
-  if (!taylor_fits(x, y, map.width, map.height)) return {0, 0};
-  A v[kStencil][kStencil];
-  if (a.taps_count > 0) {
-    blur_window(a, map, x, y, v);
-  } else {
-    for (int j = 0; j < kStencil; ++j)
-      for (int i = 0; i < kStencil; ++i) v[j][i] = map.at(x - kReach + i, y - kReach + j);
+  if (taylor_count > 0) {
+    Stencils<A> stencils;
+    stencils.clear();
+    if (rule.taps_count == 0)
+      for (int i = 0; i < taylor_count; ++i)
+        copy_window(maps[taylor[i]], x[taylor[i]], y[taylor[i]], stencils, taylor[i]);
+    else if (rule.taps_count == 11)
+      blur_windows<11>(maps, rule.taps, 11, x, y, taylor, taylor_count, stencils);
+    else
+      blur_windows<0>(maps, rule.taps, rule.taps_count, x, y, taylor, taylor_count, stencils);
+    stencils.steps(rule.max_shift, dx, dy);
   }
-  return taylor_step(v, a.max_shift);
+  for (int i = 0; i < count; ++i)
+    rule.store(first + i, peaks[i], {static_cast<A>(x[i]) + dx[i], static_cast<A>(y[i]) + dy[i]});
 }
 
-template <typename T, typename A = Arithmetic<T>>
-Point<A> step_from(const DecodeArguments<T>& a, const Map<T>& map, const Peak<A>& peak) {
-  const int64_t x = peak.index % map.width, y = peak.index / map.width;
-  switch (a.method) {
-    case Method::dark: return dark_step(a, map, x, y);
-    case Method::standard:
-      if (!standard_fits(x, y, map.width, map.height)) return {0, 0};
-      return standard_step(map.at(x - 1, y), map.at(x + 1, y), map.at(x, y - 1), map.at(x, y + 1));
-    case Method::second_max: {
-      if (map.width * map.height == 1) return {0, 0};
-      const int64_t second = second_index(map, peak.index);
-      return second_max_step<A>(second % map.width - x, second / map.width - y);
+// Maps that are dense as they are.
+template <typename T>
+void decode_dense(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
+  const auto blocks = [&](auto read) {
+    for (; begin < end; begin += kBlock) {
+      const int count = static_cast<int>(std::min<int64_t>(kBlock, end - begin));
+      decltype(read(a.map(0))) maps[kBlock];
+      for (int i = 0; i < count; ++i) maps[i] = read(a.map(begin + i));
+      decode_block(a, maps, begin, count);
     }
-    default: return {0, 0};
+  };
+  if (a.flipped == nullptr)
+    blocks([&](const Map<T>& m) {
+      return Plain<T>{m.heatmap, m.width, m.height,
+                      a.maps.count * a.maps.size() * (int64_t)sizeof(T) > (1 << 24)};
+    });
+  else
+    blocks([](const Map<T>& m) {
+      return Mirrored<T>{m.heatmap, m.flipped, m.width, m.height, m.shift};
+    });
+}
+
+// Any others: a person's maps, or a block of them, are made dense first.
+template <typename T>
+void decode_staged(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
+  using A = Arithmetic<T>;
+  const int64_t size = a.maps.size(), joints = a.maps.joints;
+  std::vector<A> staged, flipped;
+  for (int64_t next; begin < end; begin = next) {
+    const int64_t person = begin / joints, joint = begin % joints;
+    next = std::min({end, begin + kBlock, (person + 1) * joints});
+    const int count = static_cast<int>(next - begin);
+    staged.resize(count * size);
+    stage_maps(a.heatmaps + a.maps.offset(person, joint), a.maps, count, staged.data());
+    const int64_t width = a.maps.width, height = a.maps.height;
+    if (a.flipped != nullptr && width >= kLanes<A>) {
+      flipped.resize(joints * size);
+      stage_maps(a.flipped + a.flipped_maps.offset(person, 0), a.flipped_maps, joints,
+                 flipped.data());
+      Mirrored<A> maps[kBlock];
+      for (int i = 0; i < count; ++i)
+        maps[i] = {staged.data() + i * size, flipped.data() + a.flip_index[joint + i] * size, width,
+                   height, a.flip_shift};
+      decode_block(a, maps, begin, count);
+      continue;
+    }
+    Plain<A> maps[kBlock];
+    for (int i = 0; i < count; ++i) {
+      A* values = staged.data() + i * size;
+      maps[i] = {values, width, height, false};
+      const Map<T> map = a.map(begin + i);
+      for (int64_t at = 0; a.flipped != nullptr && at < size; ++at)
+        values[at] = map.at(at % width, at / width);
+    }
+    decode_block(a, maps, begin, count);
   }
 }
 
 template <typename T>
 void decode_maps(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
-  using A = Arithmetic<T>;
-  for (int64_t index = begin; index < end; ++index) {
-    const Map<T> map = a.map(index);
-    const Peak<A> peak = find_peak(map);
-    const Point<A> step = can_step(peak) ? step_from(a, map, peak) : Point<A>{0, 0};
-    a.store(index, peak,
-            {static_cast<A>(peak.index % map.width) + step.x,
-             static_cast<A>(peak.index / map.width) + step.y});
-  }
+  const bool dense =
+      is_dense(a.maps) &&
+      (a.flipped == nullptr || (is_dense(a.flipped_maps) && a.maps.width >= kLanes<Arithmetic<T>>));
+  dense ? decode_dense(a, begin, end) : decode_staged(a, begin, end);
 }
 
 std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
@@ -132,7 +155,7 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
                         max_shift);
   dispatch_floating(heatmaps.scalar_type(), [&](auto zero) {
     const auto arguments = call.arguments<decltype(zero)>();
-    parallel_over_maps(call.maps.count, call.maps.size(),
+    parallel_over_maps(call.maps.count, call.maps.size(), 1,
                        [&](int64_t begin, int64_t end) { decode_maps(arguments, begin, end); });
   });
   return {call.coords, call.scores};

@@ -8,29 +8,41 @@
 #include "../targets.h"
 #include "factors.h"
 #include "parallel.h"
+#include "reading.h"
 
 namespace dark {
 namespace {
 
 template <typename T, typename A>
+DARK_MULTIVERSION void render(const A* columns, const A* rows, int64_t height, int64_t width,
+                              T* out) {
+  constexpr int64_t n = kLanes<A>;
+  for (int64_t y = 0; y < height; ++y, out += width) {
+    int64_t x = 0;
+    for (; x + n <= width; x += n) {
+      const Vector<A> values = rows[y] * read(columns + x);
+      write(out + x, values);
+    }
+    if (x < width) {
+      const Vector<A> values = rows[y] * read(columns + x);
+      write_some(out + x, values, width - x);
+    }
+  }
+}
+
+template <typename T, typename A>
 void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_t begin,
                  int64_t end) {
-  const TargetRule& rule = targets.rule;
-  Factors<A> factors(rule);
+  const int64_t height = targets.rule.height, width = targets.rule.width, size = height * width;
+  Factors<A> factors(targets);
   for (int64_t map = begin; map < end; ++map) {
-    const Target<A> target = targets(map);
-    weights[map] = target.weight;
-    T* out = heatmaps + map * rule.height * rule.width;
-    if (target.weight == A(0)) {
-      std::fill_n(out, rule.height * rule.width, static_cast<T>(A(0)));
-      continue;
-    }
-    factors.center_on(target.center);
-    const A* columns = factors.columns();
-    for (int64_t y = 0; y < rule.height; ++y, out += rule.width) {
-      const A row = factors.row(y);
-      for (int64_t x = 0; x < rule.width; ++x) out[x] = static_cast<T>(row * columns[x]);
-    }
+    if ((map - begin) % factors.kTogether == 0)
+      factors.find(map, std::min(end, map + factors.kTogether));
+    weights[map] = factors.target(map).weight;
+    if (weights[map] == A(0))
+      std::fill_n(heatmaps + map * size, size, static_cast<T>(A(0)));
+    else
+      render(factors.columns(map), factors.rows(map), height, width, heatmaps + map * size);
   }
 }
 
@@ -52,7 +64,7 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
     dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
       using T = decltype(t);
       const TargetReader<A> reader(targets);
-      parallel_over_maps(targets.count(), height * width, [&](int64_t begin, int64_t end) {
+      parallel_over_maps(targets.count(), height * width, 2, [&](int64_t begin, int64_t end) {
         encode_maps(reader, heatmaps.mutable_data_ptr<T>(), counted.mutable_data_ptr<A>(), begin,
                     end);
       });

@@ -8,84 +8,89 @@
 #include "../targets.h"
 #include "factors.h"
 #include "parallel.h"
+#include "staging.h"
 
 namespace dark {
 namespace {
 
-// Partial sums that the compiler may keep in vector registers: a fixed order of additions, whatever
-// their width.
-template <typename A>
-class LaneSum {
- public:
-  // Adds (p[x] - row * columns[x])^2 over one row.
-  template <typename T>
-  void add_row(const T* p, int64_t stride, A row, const A* columns, int64_t width) {
-    int64_t x = 0;
-    for (; x + kLanes <= width; x += kLanes)
-      for (int lane = 0; lane < kLanes; ++lane)
-        add(lane, p[(x + lane) * stride], row * columns[x + lane]);
-    for (int lane = 0; x < width; ++x, ++lane) add(lane, p[x * stride], row * columns[x]);
+// A row or two of the difference p - g, vector by vector: f(difference, x, count of its lanes that
+// belong to the row).
+template <typename T, typename A, typename F>
+DARK_INLINE void each_difference(const T* p, const A* columns, A row, int64_t width, F&& f) {
+  constexpr int64_t n = kLanes<A>;
+  int64_t x = 0;
+  for (; x + n <= width; x += n) f(read(p + x) - row * read(columns + x), x, n);
+  if (x < width) {
+    const int64_t rest = width - x;
+    f(read_some(p + x, rest) - row * read_some(columns + x, rest), x, rest);
   }
-  A total() const {
-    A sum = 0;
-    for (const A lane : lanes_) sum += lane;
-    return sum;
-  }
+}
 
- private:
-  static constexpr int kLanes = 16;
-  template <typename T>
-  void add(int lane, T p, A g) {
-    const A difference = static_cast<A>(p) - g;
-    lanes_[lane] += difference * difference;
+// The sum of (p - g)^2 over a map. Even and odd rows have sums of their own, which do not wait for
+// each other.
+template <typename T, typename A>
+DARK_MULTIVERSION A squared_distance(const T* p, int64_t stride, const A* columns, const A* rows,
+                                     int64_t height, int64_t width) {
+  Vector<A> even{}, odd{};
+  int64_t y = 0;
+  for (; y + 2 <= height; y += 2, p += 2 * stride) {
+    each_difference(p, columns, rows[y], width,
+                    [&](const Vector<A>& d, int64_t, int64_t) DARK_LAMBDA { even += d * d; });
+    each_difference(p + stride, columns, rows[y + 1], width,
+                    [&](const Vector<A>& d, int64_t, int64_t) DARK_LAMBDA { odd += d * d; });
   }
-  A lanes_[kLanes] = {};
-};
+  if (y < height)
+    each_difference(p, columns, rows[y], width,
+                    [&](const Vector<A>& d, int64_t, int64_t) DARK_LAMBDA { even += d * d; });
+  return across<A>(even + odd, Plus());
+}
+
+// scale (p - g) over a map.
+template <typename T, typename A, typename O>
+DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* columns,
+                                         const A* rows, int64_t height, int64_t width, A scale,
+                                         O* out) {
+  for (int64_t y = 0; y < height; ++y, p += stride, out += width)
+    each_difference(
+        p, columns, rows[y], width, [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
+          const Vector<A> scaled = scale * d;
+          count == kLanes<A> ? write(out + x, scaled) : write_some(out + x, scaled, count);
+        });
+}
 
 template <typename T, typename A>
 void loss_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets, A* loss,
                   int64_t begin, int64_t end) {
-  Factors<A> factors(targets.rule);
-  for (int64_t map = begin; map < end; ++map) {
-    const Target<A> target = targets(map);
+  Factors<A> factors(targets);
+  for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
+    if ((map - begin) % factors.kTogether == 0)
+      factors.find(map, std::min(end, map + factors.kTogether));
+    const A weight = factors.target(map).weight;
     loss[map] = 0;
-    if (target.weight == A(0)) continue;
-    factors.center_on(target.center);
-    const T* p = heatmaps + maps.offset(map / maps.joints, map % maps.joints);
-    LaneSum<A> sum;
-    for (int64_t y = 0; y < maps.height; ++y, p += maps.stride_row) {
-      if (maps.stride_column == 1) {
-        sum.add_row(p, 1, factors.row(y), factors.columns(), maps.width);
-      } else {
-        sum.add_row(p, maps.stride_column, factors.row(y), factors.columns(), maps.width);
-      }
-    }
-    loss[map] = A(0.5) * target.weight * target.weight * sum.total() / static_cast<A>(maps.size());
-  }
+    if (weight == A(0)) return;
+    const A sum = squared_distance(p, stride, factors.columns(map), factors.rows(map), maps.height,
+                                   maps.width);
+    loss[map] = A(0.5) * weight * weight * sum / static_cast<A>(maps.size());
+  });
 }
 
 template <typename T, typename A>
 void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets,
                       const A* grad, T* out, int64_t begin, int64_t end) {
-  Factors<A> factors(targets.rule);
-  for (int64_t map = begin; map < end; ++map) {
-    const Target<A> target = targets(map);
+  Factors<A> factors(targets);
+  for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
+    if ((map - begin) % factors.kTogether == 0)
+      factors.find(map, std::min(end, map + factors.kTogether));
+    const A weight = factors.target(map).weight;
     T* q = out + map * maps.size();
-    if (target.weight == A(0)) {
+    if (weight == A(0)) {
       std::fill_n(q, maps.size(), static_cast<T>(A(0)));
-      continue;
+      return;
     }
-    factors.center_on(target.center);
-    const A scale = grad[map] * target.weight * target.weight / static_cast<A>(maps.size());
-    const T* p = heatmaps + maps.offset(map / maps.joints, map % maps.joints);
-    const A* columns = factors.columns();
-    for (int64_t y = 0; y < maps.height; ++y, p += maps.stride_row, q += maps.width) {
-      const A row = factors.row(y);
-      for (int64_t x = 0; x < maps.width; ++x)
-        q[x] =
-            static_cast<T>(scale * (static_cast<A>(p[x * maps.stride_column]) - row * columns[x]));
-    }
-  }
+    const A scale = grad[map] * weight * weight / static_cast<A>(maps.size());
+    scaled_difference(p, stride, factors.columns(map), factors.rows(map), maps.height, maps.width,
+                      scale, q);
+  });
 }
 
 // heatmaps [B..., K, H, W], joints [B..., K, 2], weights [B..., K], transform [B..., 2, 3] ->
@@ -101,7 +106,7 @@ Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& w
     using T = decltype(t);
     using A = Arithmetic<T>;
     const TargetReader<A> reader(residual.targets);
-    parallel_over_maps(maps.count, maps.size(), [&](int64_t begin, int64_t end) {
+    parallel_over_maps(maps.count, maps.size(), 2, [&](int64_t begin, int64_t end) {
       loss_of_maps(maps, residual.heatmaps.const_data_ptr<T>(), reader, loss.mutable_data_ptr<A>(),
                    begin, end);
     });
@@ -122,7 +127,7 @@ Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Te
     using T = decltype(t);
     using A = Arithmetic<T>;
     const TargetReader<A> reader(residual.targets);
-    parallel_over_maps(maps.count, maps.size(), [&](int64_t begin, int64_t end) {
+    parallel_over_maps(maps.count, maps.size(), 2, [&](int64_t begin, int64_t end) {
       gradient_of_maps(maps, residual.heatmaps.const_data_ptr<T>(), reader,
                        scale.const_data_ptr<A>(), out.mutable_data_ptr<T>(), begin, end);
     });

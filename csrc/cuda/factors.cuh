@@ -12,7 +12,7 @@ constexpr int kTile = 512;  // a map of up to 512 x 512 is one tile
 template <typename A>
 __device__ void fill_factor(A* factor, int64_t begin, int count, A center, const TargetRule& rule) {
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads)
-    factor[i] = gaussian_factor(begin + i, center, static_cast<A>(rule.sigma), rule.truncate);
+    factor[i] = gaussian_factor(static_cast<A>(begin + i), center, static_cast<A>(rule.sigma), rule.truncate);
 }
 
 // Calls f(x, y, g) for each pixel of a map, by the whole block, neighboring threads at neighboring

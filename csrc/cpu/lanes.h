@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of 64 bytes, an AVX-512 register, which compilers split for narrower instruction sets.
+// The lanes of a vector and the order of operations are the same everywhere, so the bits are, too.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+// A function marked so is compiled for three instruction sets, with everything inlined into it; the
+// best that the processor knows is taken at load time. It needs glibc's ifunc, and GCC 12 for these
+// names: elsewhere the one portable version is built.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
+#define DARK_MULTIVERSION \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define DARK_MULTIVERSION
+#endif
+#define DARK_INLINE inline __attribute__((always_inline))
+#define DARK_LAMBDA __attribute__((always_inline))
+
+namespace dark {
+
+template <typename A, int lanes>
+struct VectorOf {
+  using Integer = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
+  typedef A Values __attribute__((vector_size(lanes * sizeof(A))));
+  typedef Integer Integers __attribute__((vector_size(lanes * sizeof(A))));
+};
+template <typename A>
+constexpr int kLanes = 64 / sizeof(A);
+template <typename A, int lanes = kLanes<A>>
+using Vector = typename VectorOf<A, lanes>::Values;
+template <typename A, int lanes = kLanes<A>>
+using IntegerVector = typename VectorOf<A, lanes>::Integers;
+template <typename A>
+using Integer = typename VectorOf<A, 1>::Integer;
+
+template <typename V, typename A>
+DARK_INLINE V load_as(const A* from) {
+  V v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+template <typename A>
+DARK_INLINE Vector<A> load(const A* from) {
+  return load_as<Vector<A>>(from);
+}
+
+template <typename A, typename V>
+DARK_INLINE void store(A* to, const V& v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
+// The bits of a vector as another type.
+template <typename To, typename From>
+DARK_INLINE To as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  return load_as<To>(&from);
+}
+
+template <typename A>
+DARK_INLINE Vector<A> broadcast(A value) {
+  return Vector<A>{} + value;
+}
+
+// 0, 1, 2, ...
+template <typename A>
+DARK_INLINE IntegerVector<A> lane_numbers() {
+  IntegerVector<A> v;
+  for (int i = 0; i < kLanes<A>; ++i) v[i] = i;
+  return v;
+}
+
+// f() of each lane by itself.
+template <typename A, typename V, typename F>
+DARK_INLINE V each(const V& v, F f) {
+  A lanes[sizeof(V) / sizeof(A)];
+  std::memcpy(lanes, &v, sizeof(v));
+  for (A& lane : lanes) lane = f(lane);
+  return load_as<V>(lanes);
+}
+
+// For numbers and vectors alike. Where a is NaN the result is b: one instruction. A conditional on
+// anything but a single comparison would be compiled to a branch for each lane.
+struct Higher {
+  template <typename V>
+  DARK_INLINE V operator()(const V& a, const V& b) const {
+    return a > b ? a : b;
+  }
+};
+
+struct Lower {
+  template <typename V>
+  DARK_INLINE V operator()(const V& a, const V& b) const {
+    return a < b ? a : b;
+  }
+};
+
+struct Plus {
+  template <typename V>
+  DARK_INLINE V operator()(const V& a, const V& b) const {
+    return a + b;
+  }
+};
+
+// combine() over all lanes, one half against the other.
+template <typename A, int lanes = kLanes<A>, typename Combine>
+DARK_INLINE A across(const Vector<A, lanes>& v, Combine combine) {
+  if constexpr (lanes * sizeof(A) <= 16) {
+    A lane = v[0];
+    for (int i = 1; i < lanes; ++i) lane = combine(lane, v[i]);
+    return lane;
+  } else {
+    Vector<A, lanes / 2> halves[2];
+    std::memcpy(halves, &v, sizeof(v));
+    return across<A, lanes / 2>(combine(halves[0], halves[1]), combine);
+  }
+}
+
+}  // namespace dark
