@@ -229,24 +229,29 @@ def bad_person(request, tmp_path) -> Annotations:
     return Annotations((record(path, annotation_id=77),), SPEC, category_id=1)
 
 
-@pytest.mark.parametrize("cache_images", [False, True])
+ways_to_read = pytest.mark.parametrize(
+    "options", [{}, {"cache_images": True}, {"scaled_decoding": True}], ids=str
+)
+
+
+@ways_to_read
 def test_bad_image_raises_with_file_and_annotation(
-    bad_person: Annotations, cache_images: bool
+    bad_person: Annotations, options: dict[str, bool]
 ) -> None:
     with pytest.raises(ValueError, match=r"annotation 77: image .*bad\.png must be"):
-        KeypointDataset(bad_person, INPUT_SIZE, cache_images=cache_images)[0]
+        KeypointDataset(bad_person, INPUT_SIZE, **options)[0]
 
 
-@pytest.mark.parametrize("cache_images", [False, True])
+@ways_to_read
 def test_skipped_bad_image_is_black_and_weightless_and_warned_of_once(
-    bad_person: Annotations, cache_images: bool, caplog: pytest.LogCaptureFixture
+    bad_person: Annotations, options: dict[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = KeypointDataset(
         bad_person,
         INPUT_SIZE,
         augmentation=Augmentation(brightness=50),
         on_bad_image="skip",
-        cache_images=cache_images,
+        **options,
     )
     for _ in range(2):
         sample = dataset[0]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The order in which people are seen: the same in any worker, rank, and after any interruption."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from darkpose.data.loading import ResumableLoader, SeededSampler, worker_init
 # ---- loader --------------------------------------------------------------------------------------
 
 
-def loader_of(dataset: KeypointDataset, workers: int) -> ResumableLoader:
+def loader_of(dataset: KeypointDataset, workers: int, together: int = 1) -> ResumableLoader:
+    images = dataset.images if together > 1 else None
     return ResumableLoader(
         dataset,
         batch_size=4,
-        sampler=SeededSampler(len(dataset), seed=1),
+        sampler=SeededSampler(len(dataset), seed=1, images=images, together=together),
         num_workers=workers,
         worker_init_fn=worker_init,
         persistent_workers=workers > 0,
@@ -48,27 +50,43 @@ def assert_same(one: list[dict], other: list[dict]) -> None:
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_workers_give_the_same_samples_in_the_same_order(dataset: KeypointDataset) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_workers_give_the_same_samples_in_the_same_order(
+    dataset: KeypointDataset, together: int
+) -> None:
     """Persistent workers too, over two epochs: the epoch reaches them with the index."""
-    alone, together = (epochs(loader_of(dataset, workers), 0, 1) for workers in (0, 2))
-    for one, other in zip(alone, together, strict=True):
+    alone, shared = (epochs(loader_of(dataset, workers, together), 0, 1) for workers in (0, 2))
+    for one, other in zip(alone, shared, strict=True):
         assert_same(one, other)
     assert not torch.equal(alone[0][0]["index"], alone[1][0]["index"])
 
 
+def test_people_of_an_image_together_are_the_same_samples(dataset: KeypointDataset) -> None:
+    """In another order."""
+    found = []
+    for together in (1, 2):
+        (batches,) = epochs(loader_of(dataset, 0, together), 3, 3)
+        samples = [zip(b["index"].tolist(), b["image"], strict=True) for b in batches]
+        found.append(dict(chain.from_iterable(samples)))
+    apart, grouped = found
+    assert list(apart) != list(grouped) and sorted(apart) == sorted(grouped)
+    assert all(torch.equal(apart[i], grouped[i]) for i in apart)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("together", [1, 2])
 @pytest.mark.parametrize("delivered", [0, 1, 3])
 def test_a_loader_goes_on_in_the_middle_of_an_epoch(
-    dataset: KeypointDataset, workers: int, delivered: int
+    dataset: KeypointDataset, workers: int, together: int, delivered: int
 ) -> None:
-    whole = epochs(loader_of(dataset, 0), 2, 3)
+    whole = epochs(loader_of(dataset, 0, together), 2, 3)
     assert len(whole[0]) > 3
-    first = loader_of(dataset, workers)
+    first = loader_of(dataset, workers, together)
     first.sampler.set_epoch(2)
     batches = iter(first)
     for _ in range(delivered):
         next(batches)
-    second = loader_of(dataset, workers)
+    second = loader_of(dataset, workers, together)
     second.load_state_dict(first.state_dict())
     rest = epochs(second, 2, 3)
     assert_same(rest[0], whole[0][delivered:])

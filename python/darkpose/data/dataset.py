@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 
 from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
 from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
-from darkpose.data.images import Image, crop_image, read_image
+from darkpose.data.grouping import Indices, image_numbers
+from darkpose.data.images import DecodedImage, decode_image, largest_reduction
 from darkpose.geometry import (
     Box,
     Convention,
@@ -77,11 +78,16 @@ class KeypointDataset(Dataset[Sample]):
             a warning. Detected boxes and a data set's own crops stay as they are.
         on_bad_image: "raise", or "skip": a person whose image cannot be read becomes a black crop
             with all weights 0, and a logged warning.
-        cache_images: decode every image once, now, and keep it in memory; forked workers share it.
+        cache_images: decode every image once, now, and keep it in memory, at four bytes a pixel;
+            forked workers share it. Otherwise only the last one is kept, for people who are asked
+            for one after another.
+        scaled_decoding: decode JPEGs at a half, a quarter or an eighth of their size where none of
+            the image's people is enlarged from that, as they are annotated or as they are
+            augmented. Crops differ a little then: they have less aliasing.
 
     Raises:
-        ValueError: an image is missing, cut short or of another size than annotated; the message
-            names the file and the annotation id.
+        ValueError: an image is missing, cut short or of another size than annotated, the message
+            names the file and the annotation id; options that are unknown or do not go together.
     """
 
     def __init__(
@@ -97,10 +103,13 @@ class KeypointDataset(Dataset[Sample]):
         clip_boxes: bool = True,
         on_bad_image: OnBadImage = "raise",
         cache_images: bool = False,
+        scaled_decoding: bool = False,
     ) -> None:
         if on_bad_image not in get_args(OnBadImage):
             choices = ", ".join(get_args(OnBadImage))
             raise ValueError(f"on_bad_image must be one of {choices}, got {on_bad_image}")
+        if cache_images and scaled_decoding:
+            raise ValueError("cache_images keeps whole images: it excludes scaled_decoding")
         width, height = input_size
         self.input_size = (width, height)
         self.heatmap_size = heatmap_size or (width // 4, height // 4)
@@ -127,10 +136,15 @@ class KeypointDataset(Dataset[Sample]):
         self._epoch = 0
         self._skip_bad = on_bad_image == "skip"
         self._warned: set[Path] = set()
-        self._cache: dict[Path, Image | None] = {}
+        self._cache: dict[Path, DecodedImage | None] = {}
         for record in self.records if cache_images else []:
             if record.image_path not in self._cache:
                 self._cache[record.image_path] = self._read(record)
+        self._last: tuple[object, DecodedImage | None] | None = None  # by file, size, reduction
+        self._reductions: dict[Path, int] = {}  # of images that can be reduced for all their people
+        for record, crop in zip(self.records, self.crops, strict=True) if scaled_decoding else []:
+            path, own = record.image_path, largest_reduction(self.matrices(crop)[0])
+            self._reductions[path] = min(own, self._reductions.get(path, own))
 
     def _crop(self, record: PersonRecord, padding: float, clip: bool) -> Crop | None:
         """Return the person's crop, or None where clipping leaves nothing of the box."""
@@ -157,11 +171,11 @@ class KeypointDataset(Dataset[Sample]):
         if not 0 <= index < len(self):
             raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
         record, crop, mirrored = self.records[index], self.crops[index], False
-        rng = sample_rng(self.seed, epoch, index)
         if self.augmentation:
+            rng = sample_rng(self.seed, epoch, index)
             crop, mirrored = augment(record, crop, self.spec, self.augmentation, rng)
-        image = self._cache[record.image_path] if self._cache else self._read(record)
-        width = image.shape[1] if mirrored and image is not None else None
+        image = self._image(record, crop)
+        width = image.size[0] if mirrored and image is not None else None
         to_input, to_heatmap = self.matrices(crop, width)
 
         joints = record.joints if width is None else record.joints[list(self.spec.flip_index)]
@@ -170,7 +184,7 @@ class KeypointDataset(Dataset[Sample]):
             pixels = np.zeros((self.input_size[1], self.input_size[0], 3), np.uint8)
             weights = np.zeros_like(weights)
         else:
-            pixels = crop_image(image, to_input, self.input_size)
+            pixels = image.crop(to_input, self.input_size)
             if self.augmentation:
                 pixels = jitter_light(pixels, self.augmentation, rng)
         return {
@@ -198,15 +212,33 @@ class KeypointDataset(Dataset[Sample]):
         flip = mirror(mirrored_width)
         return compose(to_input, flip), compose(to_heatmap, flip)
 
-    def _read(self, record: PersonRecord) -> Image | None:
+    @property
+    def images(self) -> Indices:
+        """For each of `records` the position of the first one in the same image."""
+        return image_numbers(record.image_path for record in self.records)
+
+    def _image(self, record: PersonRecord, crop: Crop) -> DecodedImage | None:
+        """Return the image to cut `crop` out of: of memory, or read for this person."""
+        if self._cache:
+            return self._cache[record.image_path]
+        # Of the sample alone, not of who was there before: it is the same in any order.
+        reduction = self._reductions.get(record.image_path, 1)
+        if reduction > 1 and self.augmentation:
+            reduction = min(reduction, largest_reduction(self.matrices(crop)[0]))
+        key = (record.image_path, record.image_size, reduction)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # so that two images are never held
+            self._last = (key, self._read(record, reduction))
+        return self._last[1]
+
+    def _read(self, record: PersonRecord, reduction: int = 1) -> DecodedImage | None:
         """Return the person's image, or None where it is bad and to be skipped."""
         try:
-            image = read_image(record.image_path)
-            size = (image.shape[1], image.shape[0])
-            if record.image_size is not None and size != record.image_size:
+            image = decode_image(record.image_path, reduction)
+            if record.image_size is not None and image.size != record.image_size:
                 raise ValueError(
                     f"image {record.image_path} must be of the annotated size {record.image_size}, "
-                    f"got {size}"
+                    f"got {image.size}"
                 )
         except ValueError as error:
             message = f"{record.name}: {error}"

@@ -1,21 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read an image whole or not at all, and cut a person out of it."""
+"""Read an image whole or not at all, and cut people out of it.
 
+Decoding costs most of what a person costs, so `decode_image` returns what any number of people can
+be cut out of. It can also decode a JPEG at a fraction of its size, onto a coarser grid: the image
+says which, and its crops are still asked for by maps that begin at the stored image's pixels.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.geometry import Matrix
+from darkpose.geometry import Matrix, compose
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
 # Annotated pixels are those of the stored image: COCO was labeled without turning it as EXIF says.
 _READ_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_REDUCED_FLAGS = {
+    1: _READ_FLAGS,
+    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
+    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
+    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
+}
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """An image in memory, maybe on a coarser grid than the stored one's."""
+
+    rgba: NDArray[np.uint8]
+    """[H, W, 4]; nothing reads A. OpenCV 5 warps four channels in less time than three, to the same
+    values (`benchmarks/loading.py`)."""
+    size: tuple[int, int]
+    """(width, height) of the stored image."""
+    reduction: int = 1
+    """Stored pixels to a side of one in memory: 1, 2, 4 or 8."""
+
+    def crop(self, to_input: Matrix, input_size: tuple[int, int]) -> Image:
+        """Warp to the network's input (width, height), RGB [H, W, 3]: bilinear, black outside.
+
+        Args:
+            to_input: [2, 3] from pixels of the stored image to input pixels, see
+                `darkpose.geometry.image_to_input`.
+            input_size: (width, height) of the result.
+        """
+        if self.reduction > 1:
+            to_input = compose(to_input, reduced_to_stored(self.reduction))
+        return _as_rgb(crop_image(self.rgba, to_input, input_size))
+
+
+def reduced_to_stored(reduction: int) -> Matrix:
+    """Return the map [2, 3] from a reduced image's pixels to those of the stored one.
+
+    A reduced pixel covers `reduction` x `reduction` stored ones, and centers lie at integers: it is
+    x -> reduction (x + 1/2) - 1/2. Without the halves, crops would be off by up to half a reduced
+    pixel.
+    """
+    offset = (reduction - 1) / 2
+    return np.array([[reduction, 0.0, offset], [0.0, reduction, offset]])
+
+
+def largest_reduction(to_input: Matrix) -> int:
+    """Return by how much an image may be reduced before this map [2, 3] would enlarge it."""
+    scale = float(np.linalg.norm(to_input[:, :2], 2))  # in the direction that shrinks least
+    return max(
+        reduction for reduction in _REDUCED_FLAGS if reduction == 1 or reduction * scale <= 1
+    )
+
+
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def read_image(path: str | Path) -> Image:
@@ -24,6 +84,22 @@ def read_image(path: str | Path) -> Image:
     Raises:
         ValueError: the file is missing, cut short, or not an image.
     """
+    return _as_rgb(decode_image(path).rgba)
+
+
+def decode_image(path: str | Path, reduction: int = 1) -> DecodedImage:
+    """Read an image file for cutting people out of it, ignoring EXIF orientation.
+
+    Args:
+        path: of the file.
+        reduction: 1, or 2, 4 or 8 for decoding a JPEG at a fraction of its size. Formats that must
+            be decoded whole anyway are not reduced.
+
+    Raises:
+        ValueError: the file is missing, cut short, or not an image; an unknown reduction.
+    """
+    if reduction not in _REDUCED_FLAGS:
+        raise ValueError(f"reduction must be 1, 2, 4 or 8, got {reduction}")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -33,22 +109,48 @@ def read_image(path: str | Path) -> Image:
         raise ValueError(
             f"image {path} must be complete, got a file cut short at {len(data)} bytes"
         )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS) if data else None
+    size = _jpeg_size(data) if reduction > 1 else None
+    flags = _REDUCED_FLAGS[reduction if size else 1]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise ValueError(
             f"image {path} must be in a format OpenCV reads, got {len(data)} other bytes"
         )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA).astype(np.uint8, copy=False)
+    if size:
+        return DecodedImage(rgba, size, reduction)
+    return DecodedImage(rgba, (image.shape[1], image.shape[0]))
 
 
 def _is_truncated(data: bytes) -> bool:
     if data.startswith(_JPEG_START):
         # A scan's data escapes every 0xff, so a marker in it is real. The end of an embedded
-        # thumbnail comes before the last scan starts.
-        return data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
+        # thumbnail comes before the last scan starts. Only what follows the last end is searched
+        # for a scan: a complete file has hardly anything there.
+        return data.find(_JPEG_SCAN, max(0, data.rfind(_JPEG_END))) >= 0
     if data.startswith(_PNG_START):
         return _PNG_END not in data[-64:]
     return False
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) as a JPEG's frame header has it; None if this is no JPEG with one.
+
+    A reduced image does not tell its whole size: 639 and 640 columns both become 320.
+    """
+    if not data.startswith(_JPEG_START):
+        return None
+    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _JPEG_FRAMES:  # length, precision, height, width
+            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
+            return (width, height) if height else None
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+# ---- pixels --------------------------------------------------------------------------------------
 
 
 def crop_image(image: Image, to_input: Matrix, input_size: tuple[int, int]) -> Image:
@@ -61,3 +163,7 @@ def crop_image(image: Image, to_input: Matrix, input_size: tuple[int, int]) -> I
     """
     warped = cv2.warpAffine(image, to_input, tuple(input_size), flags=cv2.INTER_LINEAR)
     return warped.astype(np.uint8, copy=False)
+
+
+def _as_rgb(rgba: NDArray[np.uint8]) -> Image:
+    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)

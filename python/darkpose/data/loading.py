@@ -14,6 +14,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
 from darkpose.data.dataset import Sample
+from darkpose.data.grouping import Indices, by_image, shuffled_together
 
 
 class SeededSampler(Sampler[tuple[int, int]]):
@@ -32,6 +33,10 @@ class SeededSampler(Sampler[tuple[int, int]]):
         step: leave out the last samples of an epoch's order that fill no step of so many, unless
             there is less than one step. If each rank then reads `step / world_size` samples, each
             step sees the same ones however many ranks there are.
+        images: the image of each sample, as `image_numbers` has it. Samples of one image then come
+            one after another, and each rank has a block of the order, or of each step, in place of
+            every `world_size`-th sample. None: images do not matter.
+        together: in a shuffled order, how many samples of an image come together at most.
     """
 
     def __init__(
@@ -44,13 +49,20 @@ class SeededSampler(Sampler[tuple[int, int]]):
         world_size: int = 1,
         even: bool = True,
         step: int = 1,
+        images: Indices | None = None,
+        together: int = 1,
     ) -> None:
         if size < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 "a sampler needs a positive size and a rank below world_size, "
                 f"got size {size}, rank {rank}, world_size {world_size}"
             )
+        if images is not None and len(images) != size:
+            raise ValueError(f"images must be those of all {size} samples, got {len(images)}")
+        if together < 1:
+            raise ValueError(f"together must be at least 1, got {together}")
         self.size, self.seed, self.shuffle = size, seed, shuffle
+        self.images, self.together = images, together
         self.rank, self.world_size, self.even, self.step = rank, world_size, even, step
         self._epoch = self._start = 0
 
@@ -67,13 +79,29 @@ class SeededSampler(Sampler[tuple[int, int]]):
         return (total - self.rank + self.world_size - 1) // self.world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.arange(self.size)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self._epoch)).permutation(self.size)
-        order = np.resize(order, self._total())  # repeats from the start, or leaves out the end
+        order = np.resize(self._order(), self._total())  # repeats the start, or leaves out the end
         start, self._start = self._start, 0
-        for index in order[self.rank :: self.world_size][start:]:
+        for index in self._share(order)[start:]:
             yield self._epoch, int(index)
+
+    def _order(self) -> Indices:
+        """Return the epoch's order of all samples."""
+        if not self.shuffle:
+            return np.arange(self.size) if self.images is None else by_image(self.images)
+        rng = np.random.default_rng((self.seed, self._epoch))
+        if self.images is None:
+            return rng.permutation(self.size)
+        return shuffled_together(self.images, self.together, rng)
+
+    def _share(self, order: Indices) -> Indices:
+        """Return what this rank has of an order."""
+        if self.images is None:
+            return order[self.rank :: self.world_size]
+        # Every other sample of an image would make each rank decode it: blocks of each step, or,
+        # where no steps are shared out, one block of the order.
+        shared = len(order) % self.step == 0 and self.step % self.world_size == 0
+        steps = order.reshape(-1, self.step if shared else len(order))
+        return np.array_split(steps, self.world_size, axis=1)[self.rank].ravel()
 
     def _total(self) -> int:
         """Return how many samples an epoch has, over all ranks."""

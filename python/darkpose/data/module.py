@@ -76,6 +76,10 @@ class PoseData(LightningDataModule):
         clip_boxes: clean boxes as the convention's training code does.
         on_bad_image: "raise" or "skip" (`KeypointDataset`).
         cache_images: keep all decoded images in memory.
+        scaled_decoding: decode JPEGs at a fraction of their size where crops shrink them at least
+            twice (`KeypointDataset`).
+        group_images: train on up to so many people of an image one after another, which decodes it
+            once for them; they are then in the same step, mostly. 1: people are shuffled.
         seed: of the order of samples and of augmentation.
 
     Raises:
@@ -103,6 +107,8 @@ class PoseData(LightningDataModule):
         clip_boxes: bool = True,
         on_bad_image: OnBadImage = "raise",
         cache_images: bool = False,
+        scaled_decoding: bool = False,
+        group_images: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -114,10 +120,13 @@ class PoseData(LightningDataModule):
             raise ValueError(f"data.val_mat is for MPII, got data_format {data_format}")
         if batch_size < 1:
             raise ValueError(f"data.batch_size must be positive, got {batch_size}")
+        if group_images < 1:
+            raise ValueError(f"data.group_images must be at least 1, got {group_images}")
         self.codec, self.batch_size, self.workers = codec, batch_size, workers
         self.augmentation, self.clip_boxes, self.seed = augmentation, clip_boxes, seed
         self.on_bad_image: OnBadImage = on_bad_image
-        self.cache_images, self.data_format, self.extra = cache_images, data_format, extra
+        self.cache_images, self.scaled_decoding = cache_images, scaled_decoding
+        self.group_images, self.data_format, self.extra = group_images, data_format, extra
         self._joints = joints
         self._train_files = (train, train_images)
         self.val_annotations: Mapping[str, Any] | None = None
@@ -203,6 +212,7 @@ class PoseData(LightningDataModule):
             clip_boxes=self.clip_boxes,
             on_bad_image=self.on_bad_image,
             cache_images=self.cache_images,
+            scaled_decoding=self.scaled_decoding,
         )
 
     def train_dataloader(self) -> ResumableLoader:
@@ -213,7 +223,7 @@ class PoseData(LightningDataModule):
         return self._loader(self.train_set, train=True)
 
     def val_dataloader(self) -> ResumableLoader:
-        """Each person once, in the file's order."""
+        """Each person once, the people of an image together, else in the file's order."""
         return self._loader(self.val_set, train=False)
 
     test_dataloader = val_dataloader
@@ -227,6 +237,8 @@ class PoseData(LightningDataModule):
             world_size=self.trainer.world_size if self.trainer else 1,
             even=train,
             step=self.batch_size if train else 1,
+            images=dataset.images if not train or self.group_images > 1 else None,
+            together=self.group_images,
         )
         return ResumableLoader(
             dataset,

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images: the same pixels as ever, decoded once for their people, and held one at a time."""
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from darkpose.data import dataset as dataset_module
+from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.augment import Augmentation, augment, sample_rng
+from darkpose.data.dataset import KeypointDataset
+from darkpose.data.images import DecodedImage, crop_image, decode_image, read_image
+from photos import INPUT_SIZE, SPEC, annotations, note_decodings, photo
+
+
+@pytest.fixture(scope="module")
+def coco(data: Path) -> Annotations:
+    root = data / "coco_mini"
+    return load_annotations(
+        root / "annotations/person_keypoints_val2017.json", root / "images/val2017"
+    )
+
+
+# ---- the same pixels -----------------------------------------------------------------------------
+
+
+def test_crops_are_those_of_the_rgb_image_bit_for_bit(coco: Annotations) -> None:
+    """Four channels or three, as annotated, turned and mirrored."""
+    people = KeypointDataset(coco, INPUT_SIZE)
+    for i in range(0, len(people), 9):
+        record = people.records[i]
+        image, decoded = read_image(record.image_path), decode_image(record.image_path)
+        assert decoded.size == record.image_size == image.shape[1::-1] and decoded.reduction == 1
+        turned = augment(record, people.crops[i], SPEC, Augmentation(), sample_rng(0, 0, i))[0]
+        for maps in (
+            people.matrices(people.crops[i]),
+            people.matrices(turned),
+            people.matrices(turned, image.shape[1]),
+        ):
+            own = decoded.crop(maps[0], INPUT_SIZE)
+            np.testing.assert_array_equal(own, crop_image(image, maps[0], INPUT_SIZE))
+            assert own.shape == (128, 96, 3) and own.flags.c_contiguous
+
+
+def test_an_image_is_read_as_opencv_decodes_it(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    cv2.imwrite(str(path), photo((65, 33)))
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path))[..., ::-1])
+
+
+# ---- holding images ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_photos(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{name}.jpg" for name in "ab"]
+    for seed, path in enumerate(paths):
+        cv2.imwrite(str(path), photo((320, 240), seed))
+    return paths
+
+
+def test_people_of_an_image_share_its_decoding_and_only_one_image_is_held(
+    two_photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = note_decodings(monkeypatch)
+    a, b = two_photos
+    people = KeypointDataset(annotations(a, a, a, b, b, a), INPUT_SIZE)
+    samples = [people[i] for i in range(6)]
+    assert [name for name, _, _ in decoded] == ["a.jpg", "b.jpg", "a.jpg"]
+    gc.collect()
+    assert [image() is not None for _, _, image in decoded] == [False, False, True]
+    assert torch.equal(samples[0]["image"], samples[5]["image"])
+    assert not torch.equal(samples[0]["image"], samples[3]["image"])
+
+
+def test_an_image_that_is_held_must_have_each_persons_annotated_size(
+    two_photos: list[Path],
+) -> None:
+    right, wrong = annotations(two_photos[0], two_photos[0]).records
+    people = Annotations((right, replace(wrong, image_size=(320, 241))), SPEC, category_id=1)
+    dataset = KeypointDataset(people, INPUT_SIZE)
+    assert dataset[0]["image_read"]
+    with pytest.raises(ValueError, match=r"annotation 11: .* annotated size \(320, 241\)"):
+        dataset[1]
+
+
+def test_a_skipped_image_is_tried_once_for_its_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def noted(path: Path, reduction: int) -> DecodedImage:
+        tried.append(path)
+        return decode_image(path, reduction)
+
+    monkeypatch.setattr(dataset_module, "decode_image", noted)
+    missing = tmp_path / "missing.jpg"
+    people = KeypointDataset(annotations(missing, missing), INPUT_SIZE, on_bad_image="skip")
+    assert [people[i]["image_read"] for i in range(2)] == [False, False]
+    assert tried == [missing]
