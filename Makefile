@@ -16,7 +16,7 @@ define FIND_TORCH
 import pathlib, torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10); print(pathlib.Path(torch.__file__).parents[1])
 endef
 
-.PHONY: setup build demo test bench check clean
+.PHONY: setup build demo test bench bench-quick check clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready-$(EXTRA)
@@ -58,9 +58,20 @@ demo: setup build
 test: setup build $(EMULATED)/_emulated.so
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest
 
+# One thread of the processor, about ten minutes: the committed figures. benchmarks/README.md has the rules.
 bench: setup build
-	$(BIN)/python benchmarks/ops.py
-	$(BIN)/python -m pytest benchmarks/bench_peers.py --benchmark-columns=median,iqr
+	$(MAKE) setup EXTRA=bench
+	$(BIN)/python -m pytest benchmarks/bench_*.py -q -r s --benchmark-json=build/bench.json \
+	  --benchmark-quiet --benchmark-disable-gc --benchmark-max-time=0.2 --benchmark-min-time=0.0005
+	$(BIN)/python benchmarks/table.py build/bench.json --json benchmarks/results/ops-cpu.json
+	$(BIN)/python benchmarks/goals.py --json benchmarks/results/goals-cpu.json
+	$(BIN)/python benchmarks/scaling.py --json benchmarks/results/scaling-cpu.json
+	$(BIN)/python benchmarks/end_to_end.py --json benchmarks/results/end-to-end-cpu.json
+	$(BIN)/python benchmarks/figure.py
+
+# The goals alone, half a minute.
+bench-quick: setup build
+	$(BIN)/python benchmarks/goals.py
 
 # Formatting, lint and types: what pre-commit runs too.
 check: EXTRA := dev

@@ -10,7 +10,8 @@
 // A function marked so is compiled for three instruction sets, with everything inlined into it; the
 // best that the processor knows is taken at load time. It needs glibc's ifunc, and GCC 12 for these
 // names: elsewhere the one portable version is built.
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 && \
+    !defined(DARK_ONE_INSTRUCTION_SET)
 #define DARK_MULTIVERSION \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is timed: each op at a size, type and layout, and what a user would run instead.
+
+`calls(case)` gives functions by name, all on the same data: `this` is the op; `amax`, `full` and
+`copy` read, write and copy as many bytes as its maps have; the others are peers.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+import darkpose_ext
+from benchmarks import peers
+from benchmarks.harness import Call
+from benchmarks.peers import absent
+from darkpose_ext import gaussian_taps, reference
+
+SIGMA = 2.0
+TAPS = 11  # of gaussian_taps(SIGMA), which are OpenCV's of that size
+NOISE = 0.05
+REAL = {"hourglass_48x48": 48, "cpm_96x96": 96}  # files of predicted heatmaps: 14 joints, side
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op on one kind of input."""
+
+    op: str  # a key of OPS
+    batch: int = 32
+    joints: int = 17
+    height: int = 64
+    width: int = 48
+    dtype: str = "float32"  # of the maps
+    layout: str = "contiguous"  # or "channels_last"
+    data: str = "gaussian"  # Gaussians with noise; or one of REAL
+    device: str = "cpu"
+
+    @property
+    def maps(self) -> int:
+        """Return the number of maps of one tensor of them."""
+        return self.batch * self.joints
+
+    @property
+    def pixels(self) -> int:
+        """Return the number of values of one tensor of maps."""
+        return self.maps * self.height * self.width
+
+    def __str__(self) -> str:
+        parts = [f"{self.batch}x{self.joints}x{self.height}x{self.width}"]
+        parts += [self.dtype] * (self.dtype != "float32")
+        parts += [self.layout] * (self.layout != "contiguous")
+        parts += [self.data] * (self.data != "gaussian")
+        return " ".join(parts)
+
+
+def real(op: str, name: str, batch: int = 32, device: str = "cpu") -> Case:
+    """Return a case of maps that a network really predicted."""
+    return Case(op, batch, 14, REAL[name], REAL[name], data=name, device=device)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tensors of a case."""
+
+    maps: Tensor  # [B, K, H, W]
+    flipped: Tensor  # [B, K, H, W], of the mirrored images
+    joints: Tensor  # [B, K, 2]
+    weights: Tensor  # [B, K]
+    transform: Tensor  # [B, 2, 3]
+    pairs: list[tuple[int, int]]  # joints that change places under a mirror
+    flip_index: list[int]
+
+
+def inputs(case: Case) -> Inputs:
+    """Make the data of a case: the same at every call, and for every op."""
+    return _inputs(replace(case, op=""))
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)  # else they could not be used where gradients are
+def _inputs(case: Case) -> Inputs:
+    random = torch.Generator(case.device).manual_seed(0)
+    size = torch.tensor((case.width, case.height), device=case.device)
+    shape = (case.batch, case.joints)
+    joints = torch.rand(*shape, 2, generator=random, device=case.device) * size
+    weights = torch.ones(shape, device=case.device)
+    if case.data in REAL:
+        maps = _predicted(case.data, case.batch).to(case.device)
+    else:
+        maps, _ = reference.encode(joints, weights, case.height, case.width, SIGMA)
+        maps += NOISE * torch.randn(maps.shape, generator=random, device=case.device)
+    maps = maps.to(getattr(torch, case.dtype))
+    pairs = [(k, k + 1) for k in range(1, case.joints - 1, 2)]
+    index = list(range(case.joints))
+    for left, right in pairs:
+        index[left], index[right] = right, left
+    flipped = maps[:, index].flip(-1)
+    if case.layout == "channels_last":
+        maps, flipped = (m.to(memory_format=torch.channels_last) for m in (maps, flipped))
+    transform = torch.tensor([[4.0, 0, 11], [0, 4.0, 7]], device=case.device)
+    transform = transform.repeat(case.batch, 1, 1)
+    return Inputs(maps, flipped, joints, weights, transform, pairs, index)
+
+
+def _predicted(name: str, batch: int) -> Tensor:
+    if not (folder := os.environ.get("DARKPOSE_DATA")):
+        raise LookupError("real heatmaps: DARKPOSE_DATA does not name the folder of data")
+    with np.load(Path(folder) / "heatmaps" / f"{name}.npz") as file:
+        maps = torch.from_numpy(file["heatmaps"]).float()
+    return maps.repeat(-(-batch // len(maps)), 1, 1, 1)[:batch].contiguous()
+
+
+def calls(case: Case, names: Iterable[str] | None = None) -> dict[str, Call]:
+    """Return the functions of these names, or all of a case's; what is missing here is left out."""
+    given = inputs(case)
+    known = _memory(given.maps) | OPS[case.op](case, given)
+    wanted = list(known if names is None else names)
+    return {name: known[name]() for name in wanted if name in known and not absent(name)}
+
+
+def names(op: str) -> list[str]:
+    """Return the names of an op and its peers, those included that are missing here."""
+    small = Case(op, 1, 3, 8, 8)
+    return [name for name in OPS[op](small, inputs(small)) if name != "checked function"]
+
+
+Makers = dict[str, Callable[[], Call]]
+"""Functions that set a call up: only what is timed shall be compiled, moved or copied."""
+
+
+def _memory(maps: Tensor) -> Makers:
+    """What torch needs for the bytes of the maps, float32 whatever the maps are.
+
+    Its reduction of half precision is bound by arithmetic.
+    """
+    plain = maps
+    if maps.dtype != torch.float32 or not maps.is_contiguous():
+        shape = (maps.shape[0] * maps.shape[1], maps[0, 0].nbytes // 4, 1)
+        plain = torch.rand(shape, device=maps.device)
+    return {
+        "amax": lambda: lambda: plain.amax((-2, -1)),
+        "full": lambda: lambda: torch.full(plain.shape, 0.5, device=plain.device),
+        "copy": lambda: lambda: torch.empty_like(plain).copy_(plain),
+    }
+
+
+def _decode(case: Case, given: Inputs) -> Makers:
+    maps, taps = given.maps, gaussian_taps(SIGMA)
+    return {
+        "this": lambda: lambda: torch.ops.dark.decode(maps, taps),
+        "checked function": lambda: lambda: darkpose_ext.decode(maps, taps),
+        "NumPy loop": lambda: peers.numpy_decode(maps, TAPS),
+        "torch twin": lambda: lambda: reference.decode(maps, taps),
+        "compiled twin": lambda: partial(peers.compiled(reference.decode), maps, taps),
+        "kornia soft-argmax": lambda: peers.soft_argmax(maps),
+    }
+
+
+def _flip_decode(case: Case, given: Inputs) -> Makers:
+    maps, flipped, transform = given.maps, given.flipped, given.transform
+    taps, index = gaussian_taps(SIGMA), given.flip_index
+
+    def twin() -> object:
+        return reference.decode(maps, taps, flipped=flipped, transform=transform, flip_index=index)
+
+    return {
+        "this": lambda: (
+            lambda: torch.ops.dark.decode(maps, taps, flipped, transform, flip_index=index)
+        ),
+        "checked function": lambda: (
+            lambda: darkpose_ext.decode(
+                maps, taps, flipped=flipped, transform=transform, flip_index=index
+            )
+        ),
+        "decode": lambda: lambda: torch.ops.dark.decode(maps, taps),
+        "NumPy loop": lambda: peers.numpy_evaluate(maps, flipped, given.pairs, TAPS, transform),
+        "torch twin": lambda: twin,
+        "compiled twin": lambda: peers.compiled(twin),
+    }
+
+
+def _modulate(case: Case, given: Inputs) -> Makers:
+    maps, taps = given.maps, gaussian_taps(SIGMA)
+    return {
+        "this": lambda: lambda: torch.ops.dark.modulate(maps, taps),
+        "checked function": lambda: lambda: darkpose_ext.modulate(maps, taps),
+        "decode": lambda: lambda: torch.ops.dark.decode(maps, taps),
+        "OpenCV sepFilter2D": lambda: peers.opencv(maps, SIGMA, "sepFilter2D"),
+        "OpenCV GaussianBlur": lambda: peers.opencv(maps, SIGMA, "GaussianBlur"),
+        "OpenCV sepFilter2D, rescaled": lambda: peers.opencv(
+            maps, SIGMA, "sepFilter2D", rescale=True
+        ),
+        "torch twin": lambda: lambda: reference.modulate(maps, taps),
+        "compiled twin": lambda: partial(peers.compiled(reference.modulate), maps, taps),
+    }
+
+
+def _encode(case: Case, given: Inputs) -> Makers:
+    arguments = (given.joints, given.weights, case.height, case.width, SIGMA)
+    dtype = getattr(torch, case.dtype)
+
+    def twin() -> object:
+        return reference.encode(*arguments, dtype=dtype)
+
+    return {
+        "this": lambda: lambda: torch.ops.dark.encode(*arguments, dtype=dtype),
+        "checked function": lambda: lambda: darkpose_ext.encode(*arguments, dtype=dtype),
+        "NumPy loop": lambda: peers.numpy_encode(given.joints, case.height, case.width, SIGMA),
+        "torch twin": lambda: twin,
+        "compiled twin": lambda: peers.compiled(twin),
+    }
+
+
+def _heatmap_mse(case: Case, given: Inputs) -> Makers:
+    """Forward and backward; the plain loss is HRNet's: weighted maps, half the mean square."""
+    maps = given.maps.detach().requires_grad_()
+    target = (given.joints, given.weights, SIGMA)
+    shape = (given.joints, given.weights, case.height, case.width, SIGMA)
+
+    def step(loss: Callable[[], Tensor]) -> Call:
+        def run() -> Tensor | None:
+            maps.grad = None
+            loss().backward()
+            return maps.grad
+
+        return run
+
+    def rendered(encode: Callable[..., tuple[Tensor, Tensor]]) -> Tensor:
+        targets, weights = encode(*shape, dtype=maps.dtype)
+        weights = weights[..., None, None].to(maps.dtype)
+        return 0.5 * mse_loss(weights * maps, weights * targets)
+
+    def per_joint(loss: Callable[..., Tensor]) -> Call:
+        return step(lambda: loss(maps, *target).mean())
+
+    return {
+        "this": lambda: per_joint(torch.ops.dark.heatmap_mse),
+        "encode and mse_loss": lambda: step(lambda: rendered(torch.ops.dark.encode)),
+        "twin's encode and mse_loss": lambda: step(lambda: rendered(reference.encode)),
+        "torch twin": lambda: per_joint(reference.heatmap_mse),
+        "compiled twin": lambda: per_joint(peers.compiled(reference.heatmap_mse)),
+    }
+
+
+def _heatmap_mse_forward(case: Case, given: Inputs) -> Makers:
+    arguments = (given.maps, given.joints, given.weights, SIGMA)
+    return {
+        "this": lambda: lambda: torch.ops.dark.heatmap_mse(*arguments),
+        "checked function": lambda: lambda: darkpose_ext.heatmap_mse(*arguments),
+        "torch twin": lambda: lambda: reference.heatmap_mse(*arguments),
+        "compiled twin": lambda: partial(peers.compiled(reference.heatmap_mse), *arguments),
+    }
+
+
+OPS: dict[str, Callable[[Case, Inputs], Makers]] = {
+    "decode": _decode,
+    "flip_decode": _flip_decode,
+    "modulate": _modulate,
+    "encode": _encode,
+    "heatmap_mse": _heatmap_mse,
+    "heatmap_mse_forward": _heatmap_mse_forward,
+}
+
+
+def inference(op: str) -> torch.inference_mode:
+    """Return the mode an op is timed in: without autograd but for the loss with its gradient."""
+    return torch.inference_mode(op != "heatmap_mse")

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The goals as data, and whether they are met: a line for each with what was measured.
+
+    python benchmarks/goals.py [--device cuda] [--only decode] [--json FILE]
+
+17 joints, maps of 64 x 48, float32, one thread, unless the line says otherwise. `median` is ours;
+`measured` is in the goal's own terms, with the quartiles of the turns.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import floors, harness  # noqa: E402  from the folder this file is in
+from benchmarks.cases import OPS, REAL, Case, calls, inference, real  # noqa: E402
+from benchmarks.harness import Figure  # noqa: E402
+from benchmarks.peers import absent  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on an op's time.
+
+    kind is "time" (ours over theirs, at most), "speed" (theirs over ours, at least), "threads" (one
+    thread's over several, at least), "share" (our bytes a second over those of `than`, at least),
+    "microseconds" (at most) or "memory" (bytes allocated over those of the gradient, at most).
+    """
+
+    case: Case
+    kind: str
+    bound: float
+    than: str = ""
+    threads: int = 1
+
+    def met(self, measured: float) -> bool:
+        """Return whether a measured value is within the bound."""
+        if self.kind in ("time", "microseconds", "memory"):
+            return measured <= self.bound
+        return measured >= self.bound
+
+    def __str__(self) -> str:
+        return {
+            "time": f"at most {self.bound:g}x {self.than}",
+            "speed": f"at least {self.bound:g}x as fast as {self.than}",
+            "threads": f"{self.threads} threads at least {self.bound:g}x one",
+            "share": f"at least {self.bound:.0%} of the bandwidth of {self.than}",
+            "microseconds": f"at most {self.bound:g} µs",
+            "memory": f"allocates at most {self.bound:g}x its gradient",
+        }[self.kind]
+
+
+IN_CACHE, FROM_MEMORY = 32, 512  # people: maps of 6.7 and 107 MB
+
+CPU = (
+    Goal(Case("decode"), "time", 1.5, "amax"),
+    Goal(Case("decode", FROM_MEMORY), "time", 1.2, "amax"),
+    Goal(Case("decode"), "speed", 100, "NumPy loop"),
+    Goal(Case("decode"), "threads", 1.8, threads=2),
+    Goal(real("decode", "hourglass_48x48"), "time", 1.5, "amax"),
+    Goal(Case("flip_decode"), "time", 2.2, "decode"),
+    Goal(Case("flip_decode", FROM_MEMORY), "time", 2.2, "decode"),
+    Goal(Case("modulate"), "speed", 8, "OpenCV sepFilter2D"),
+    Goal(Case("modulate"), "speed", 8, "OpenCV GaussianBlur"),
+    Goal(Case("modulate"), "time", 6, "decode"),
+    Goal(Case("encode"), "time", 1.2, "full"),
+    Goal(Case("encode", FROM_MEMORY), "time", 1.2, "full"),
+    Goal(Case("encode"), "speed", 30, "NumPy loop"),
+    Goal(Case("heatmap_mse"), "speed", 5, "twin's encode and mse_loss"),
+    Goal(Case("heatmap_mse"), "speed", 5, "encode and mse_loss"),
+    Goal(Case("heatmap_mse"), "memory", 1.01),
+    *(Goal(Case(op, 1), "microseconds", 12) for op in OPS if op != "heatmap_mse"),
+)
+
+FULL_GPU = 2048  # people: maps of 428 MB, more than any cache holds
+
+
+def _on_gpu() -> Iterator[Goal]:
+    for layout in ("contiguous", "channels_last"):
+        for dtype in ("float32", "bfloat16"):
+            for op, share in {"decode": 0.85, "flip_decode": 0.85, "modulate": 0.75}.items():
+                case = Case(op, FULL_GPU, dtype=dtype, layout=layout, device="cuda")
+                yield Goal(case, "share", share, "copy")
+            case = Case("heatmap_mse", FULL_GPU, dtype=dtype, layout=layout, device="cuda")
+            yield Goal(case, "share", 0.85, "copy")
+    for dtype in ("float32", "bfloat16"):
+        yield Goal(Case("encode", FULL_GPU, dtype=dtype, device="cuda"), "share", 0.9, "full")
+    yield Goal(Case("heatmap_mse", FULL_GPU, device="cuda"), "speed", 3, "compiled twin")
+    yield Goal(Case("heatmap_mse", FULL_GPU, device="cuda"), "memory", 1.01)
+
+
+GPU = tuple(_on_gpu())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A goal, and what was measured for it."""
+
+    goal: Goal
+    ours: Figure  # microseconds a call
+    measured: Figure  # in the goal's terms
+    floor: float  # microseconds
+
+    @property
+    def met(self) -> bool:
+        """Return whether the median meets the goal."""
+        return self.goal.met(self.measured.median)
+
+
+def impossible(goal: Goal) -> str:
+    """Return why a goal cannot be measured here, or nothing."""
+    if package := absent(goal.than):
+        return f"no {package}"
+    if goal.threads > (cores := harness.usable_cores()):
+        return f"{cores} core"
+    if goal.case.data in REAL and not os.environ.get("DARKPOSE_DATA"):
+        return "DARKPOSE_DATA does not name the folder of data"
+    return ""
+
+
+def measure(goals: Iterable[Goal], seconds: float = 1.0) -> Iterator[Outcome]:
+    """Measure goals; those on the same case stand together and share their turns."""
+    for case, group in groupby(goals, lambda goal: goal.case):
+        together = [goal for goal in group if not impossible(goal)]
+        if not together:
+            continue
+        with inference(case.op), harness.threads(1):
+            peers = [goal.than for goal in together if goal.than]
+            functions = calls(case, dict.fromkeys(["this", "amax", "full", "copy", *peers]))
+            samples = harness.take_turns(functions, seconds / len(functions) + 0.1, case.device)
+            figures = {name: Figure.of(values) for name, values in samples.items()}
+            rates = floors.rates(case, figures, floors.operation_rate(case.device))
+            floor = floors.floor(floors.work(case), rates)
+            for goal in together:
+                if goal.kind == "threads":
+                    measured = Figure.of(list(_speedups(functions["this"], goal.threads)))
+                elif goal.kind == "memory":
+                    gradient = case.pixels * getattr(torch, case.dtype).itemsize
+                    allocated = _allocated(functions["this"], gradient, case.device)
+                    measured = Figure(*3 * [allocated / gradient])
+                else:
+                    measured = Figure.of(_in_terms(goal, samples))
+                yield Outcome(goal, figures["this"], measured, floor)
+
+
+def _in_terms(goal: Goal, samples: dict[str, list[float]]) -> Sequence[float]:
+    ours = samples["this"]
+    if goal.kind == "microseconds":
+        return ours
+    theirs = samples[goal.than]
+    if goal.kind == "time":
+        return [a / b for a, b in zip(ours, theirs, strict=True)]
+    faster = [b / a for a, b in zip(ours, theirs, strict=True)]
+    if goal.kind == "speed":
+        return faster
+    work = floors.work(goal.case)
+    size = getattr(torch, goal.case.dtype).itemsize * goal.case.pixels
+    bytes_of = {"amax": size, "full": size, "copy": 2 * size}
+    return [value * (work.read + work.written) / bytes_of[goal.than] for value in faster]
+
+
+def _speedups(call: harness.Call, count: int, rounds: int = 12) -> Iterator[float]:
+    for _ in range(rounds):
+        medians = []
+        for n in (1, count):
+            with harness.threads(n):
+                medians.append(statistics.median(harness.take_turns({"": call}, 0.04)[""]))
+        yield medians[0] / medians[1]
+
+
+def _allocated(call: harness.Call, gradient: int, device: str) -> int:
+    """Return the bytes a loss allocates; on a GPU those it holds at a time."""
+    call()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() - gradient  # given up as the call begins
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    profiled = torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    )
+    with profiled:
+        call()
+    by_function = (event.self_cpu_memory_usage for event in profiled.key_averages())
+    return sum(size for size in by_function if size > 0)
+
+
+def main() -> None:
+    """Measure, print, and write the figures if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", choices=list(OPS), nargs="+", help="ops to measure")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("goals: torch finds no CUDA device")
+    harness.prepare()
+    goals = [
+        goal
+        for goal in (CPU if options.device == "cpu" else GPU)
+        if options.only is None or goal.case.op in options.only
+    ]
+    about = harness.machine(options.device)
+    print(*(f"{key} {value}" for key, value in about.items()), sep=" | ")
+    print(f"{'op':20}{'people x joints x map':33}{'goal':50}{'median':>11}{'floor':>9}  measured")
+    outcomes = []
+    for outcome in measure(goals, options.seconds):
+        goal, got = outcome.goal, outcome.measured
+        print(
+            f"{goal.case.op:20}{goal.case!s:33}{goal!s:50}{outcome.ours.median:8.1f} µs"
+            f"{outcome.floor:9.1f}  {got.median:.3g} ({got.low:.3g} to {got.high:.3g})",
+            "met" if outcome.met else "MISSED",
+            flush=True,
+        )
+        outcomes.append(outcome)
+    for goal in filter(impossible, goals):
+        print(f"not measured: {goal.case.op} {goal.case}, {goal}: {impossible(goal)}")
+    if options.json:
+        rows = [asdict(outcome) | {"met": outcome.met} for outcome in outcomes]
+        harness.write(options.json, {"machine": about, "goals": rows})
+
+
+if __name__ == "__main__":
+    main()
