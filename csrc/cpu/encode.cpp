@@ -34,15 +34,16 @@ template <typename T, typename A>
 void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_t begin,
                  int64_t end) {
   const int64_t height = targets.rule.height, width = targets.rule.width, size = height * width;
-  Factors<A> factors(targets);
+  Factors<A> factors(targets.rule);
   for (int64_t map = begin; map < end; ++map) {
-    if ((map - begin) % factors.kTogether == 0)
-      factors.find(map, std::min(end, map + factors.kTogether));
-    weights[map] = factors.target(map).weight;
-    if (weights[map] == A(0))
+    const Target<A> target = targets(map);
+    weights[map] = target.weight;
+    if (target.weight == A(0)) {
       std::fill_n(heatmaps + map * size, size, static_cast<T>(A(0)));
-    else
-      render(factors.columns(map), factors.rows(map), height, width, heatmaps + map * size);
+      continue;
+    }
+    factors.center_on(target.center);
+    render(factors.columns(), factors.rows(), height, width, heatmaps + map * size);
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Targets as their one-dimensional factors, g(x, y) = row(y) column(x): what CPU kernels hold in
-// place of maps.
+// A target as its two one-dimensional factors, g(x, y) = row(y) column(x): what CPU kernels hold in
+// place of the map.
 #pragma once
 #include <vector>
 
@@ -9,9 +9,9 @@
 
 namespace dark {
 
-// exp(-(i - center)^2 / (2 sigma^2)) for i from 0 to count, a multiple of kLanes.
+// `count` is a multiple of kLanes.
 template <typename A>
-DARK_INLINE void fill_factor(A* factor, int64_t count, A center, A sigma, bool truncate) {
+DARK_MULTIVERSION void fill_factor(A* factor, int64_t count, A center, A sigma, bool truncate) {
   for (int64_t i = 0; i < count; i += kLanes<A>) {
     const auto pixels = lane_numbers<A>() + static_cast<Integer<A>>(i);
     const auto numbers = __builtin_convertvector(pixels, Vector<A>);
@@ -19,49 +19,30 @@ DARK_INLINE void fill_factor(A* factor, int64_t count, A center, A sigma, bool t
   }
 }
 
-// Of a few maps at a time: exponentials are all latency, which those of other maps hide.
+// Both factors have room for whole vectors.
 template <typename A>
 class Factors {
  public:
-  static constexpr int64_t kTogether = 8;
+  explicit Factors(const TargetRule& rule)
+      : columns_(whole(rule.width)), rows_(whole(rule.height)), rule_(rule) {}
 
-  explicit Factors(const TargetReader<A>& targets)
-      : targets_(targets),
-        width_(whole(targets.rule.width)),
-        stride_(width_ + whole(targets.rule.height)),
-        values_(kTogether * stride_) {}
-
-  // Maps have room for whole vectors in each factor.
-  const A* columns(int64_t map) const { return values_.data() + map % kTogether * stride_; }
-  const A* rows(int64_t map) const { return columns(map) + width_; }
-  const Target<A>& target(int64_t map) const { return found_[map % kTogether]; }
-
-  // For maps `begin` to `end`, at most kTogether.
-  void find(int64_t begin, int64_t end) {
-    for (int64_t map = begin; map < end; ++map) found_[map % kTogether] = targets_(map);
-    fill(begin, end, found_, values_.data(), width_, stride_, static_cast<A>(targets_.rule.sigma),
-         targets_.rule.truncate);
+  void center_on(Point<A> center) {
+    fill(columns_, center.x);
+    fill(rows_, center.y);
   }
+  const A* columns() const { return columns_.data(); }
+  const A* rows() const { return rows_.data(); }
 
  private:
   static int64_t whole(int64_t count) { return (count + kLanes<A> - 1) / kLanes<A> * kLanes<A>; }
 
-  DARK_MULTIVERSION static void fill(int64_t begin, int64_t end, const Target<A>* targets,
-                                     A* values, int64_t width, int64_t stride, A sigma,
-                                     bool truncate) {
-    for (int64_t map = begin; map < end; ++map) {
-      const Target<A>& target = targets[map % kTogether];
-      if (target.weight == A(0)) continue;
-      A* columns = values + map % kTogether * stride;
-      fill_factor(columns, width, target.center.x, sigma, truncate);
-      fill_factor(columns + width, stride - width, target.center.y, sigma, truncate);
-    }
+  void fill(std::vector<A>& factor, A center) const {
+    fill_factor<A>(factor.data(), factor.size(), center, static_cast<A>(rule_.sigma),
+                   rule_.truncate);
   }
 
-  const TargetReader<A>& targets_;
-  int64_t width_, stride_;
-  std::vector<A> values_;
-  Target<A> found_[kTogether];
+  std::vector<A> columns_, rows_;
+  TargetRule rule_;
 };
 
 }  // namespace dark

@@ -61,35 +61,33 @@ DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* co
 template <typename T, typename A>
 void loss_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets, A* loss,
                   int64_t begin, int64_t end) {
-  Factors<A> factors(targets);
+  Factors<A> factors(targets.rule);
   for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
-    if ((map - begin) % factors.kTogether == 0)
-      factors.find(map, std::min(end, map + factors.kTogether));
-    const A weight = factors.target(map).weight;
+    const Target<A> target = targets(map);
     loss[map] = 0;
-    if (weight == A(0)) return;
-    const A sum = squared_distance(p, stride, factors.columns(map), factors.rows(map), maps.height,
-                                   maps.width);
-    loss[map] = A(0.5) * weight * weight * sum / static_cast<A>(maps.size());
+    if (target.weight == A(0)) return;
+    factors.center_on(target.center);
+    const A sum =
+        squared_distance(p, stride, factors.columns(), factors.rows(), maps.height, maps.width);
+    loss[map] = A(0.5) * target.weight * target.weight * sum / static_cast<A>(maps.size());
   });
 }
 
 template <typename T, typename A>
 void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets,
                       const A* grad, T* out, int64_t begin, int64_t end) {
-  Factors<A> factors(targets);
+  Factors<A> factors(targets.rule);
   for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
-    if ((map - begin) % factors.kTogether == 0)
-      factors.find(map, std::min(end, map + factors.kTogether));
-    const A weight = factors.target(map).weight;
+    const Target<A> target = targets(map);
     T* q = out + map * maps.size();
-    if (weight == A(0)) {
+    if (target.weight == A(0)) {
       std::fill_n(q, maps.size(), static_cast<T>(A(0)));
       return;
     }
-    const A scale = grad[map] * weight * weight / static_cast<A>(maps.size());
-    scaled_difference(p, stride, factors.columns(map), factors.rows(map), maps.height, maps.width,
-                      scale, q);
+    factors.center_on(target.center);
+    const A scale = grad[map] * target.weight * target.weight / static_cast<A>(maps.size());
+    scaled_difference(p, stride, factors.columns(), factors.rows(), maps.height, maps.width, scale,
+                      q);
   });
 }
 

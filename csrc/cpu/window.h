@@ -47,11 +47,12 @@ DARK_INLINE void copy_window(const Reader& map, int64_t x, int64_t y, Stencils<A
       stencils.values[j][i][slot] = map.at(x - kReach + i, y - kReach + j);
 }
 
-// A vector of a row that is narrower.
+// A vector of a row that may be narrower or lie outside the map: zeros there.
 template <typename Reader, typename A = typename Reader::A>
-DARK_INLINE Vector<A> narrow_row(const Reader& map, int64_t y) {
+DARK_INLINE Vector<A> any_row(const Reader& map, int64_t x, int64_t y) {
+  if (y >= 0 && y < map.height && map.width >= kLanes<A>) return map.in_row(x, y);
   Vector<A> v{};
-  for (int64_t x = 0; x < map.width; ++x) v[x] = map.at(x, y);
+  for (int64_t i = 0; y >= 0 && y < map.height && i < map.width; ++i) v[i] = map.at(i, y);
   return v;
 }
 
@@ -76,12 +77,10 @@ struct alignas(64) Rows {
     for (int64_t begin = std::max<int64_t>(0, left); begin < right; begin += n) {
       const int64_t column = std::max<int64_t>(0, std::min(begin, map.width - n));
       Vector<A> window[kMaxSide], sums[kStencil] = {};
-      for (int row = 0; row < side; ++row) {
-        const bool inside = top + row >= 0 && top + row < map.height;
-        if (map.width < n)
-          window[row] = inside ? narrow_row(map, top + row) : Vector<A>{};
-        else
-          window[row] = inside ? map.in_row(column, top + row) : Vector<A>{};
+      if (top >= 0 && top + side <= map.height && map.width >= n) {
+        for (int row = 0; row < side; ++row) window[row] = map.in_row(column, top + row);
+      } else {
+        for (int row = 0; row < side; ++row) window[row] = any_row(map, column, top + row);
       }
       for (int t = 0; t < taps_count; ++t)
         for (int j = 0; j < kStencil; ++j) sums[j] += taps[t] * window[j + t];
