@@ -82,6 +82,10 @@ struct Maps {
     return person * stride_person + joint * stride_joint;
   }
   DARK_SHARED int64_t size() const { return height * width; }
+  // Whether each map lies in one piece of memory, row after row.
+  DARK_SHARED bool dense() const {
+    return (stride_column == 1 || width == 1) && (stride_row == width || height == 1);
+  }
 };
 
 // The one stride that walks the dimensions before `end` of t, or nothing if it takes several.

@@ -33,8 +33,9 @@ struct DecodeRule {
   A taps[kMaxTaps];
 
   // The last steps, the same for every device: Eq 2, and NaN for a map that holds one.
-  DARK_SHARED void store(int64_t index, const Peak<A>& peak, Point<A> p) const {
-    if (transforms != nullptr) p = apply_transform(transforms + 6 * (index / joints), p);
+  DARK_SHARED void store(int64_t person, int64_t joint, const Peak<A>& peak, Point<A> p) const {
+    const int64_t index = person * joints + joint;
+    if (transforms != nullptr) p = apply_transform(transforms + 6 * person, p);
     const A nan = static_cast<A>(NAN);
     coords[2 * index] = peak.nan ? nan : p.x;
     coords[2 * index + 1] = peak.nan ? nan : p.y;
@@ -52,8 +53,7 @@ struct DecodeArguments : DecodeRule<Arithmetic<T>> {
   int flip_shift;
   uint16_t flip_index[kMaxJoints];
 
-  DARK_SHARED Map<T> map(int64_t index) const {
-    const int64_t person = index / maps.joints, joint = index % maps.joints;
+  DARK_SHARED Map<T> map(int64_t person, int64_t joint) const {
     const T* mirrored =
         flipped == nullptr ? nullptr : flipped + flipped_maps.offset(person, flip_index[joint]);
     return {heatmaps + maps.offset(person, joint),

@@ -74,7 +74,8 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
     stencils.steps(rule.max_shift, dx, dy);
   }
   for (int i = 0; i < count; ++i)
-    rule.store(first + i, peaks[i], {static_cast<A>(x[i]) + dx[i], static_cast<A>(y[i]) + dy[i]});
+    rule.store((first + i) / rule.joints, (first + i) % rule.joints, peaks[i],
+               {static_cast<A>(x[i]) + dx[i], static_cast<A>(y[i]) + dy[i]});
 }
 
 // Maps that are dense as they are.
@@ -83,8 +84,9 @@ void decode_dense(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
   const auto blocks = [&](auto read) {
     for (; begin < end; begin += kBlock) {
       const int count = static_cast<int>(std::min<int64_t>(kBlock, end - begin));
-      decltype(read(a.map(0))) maps[kBlock];
-      for (int i = 0; i < count; ++i) maps[i] = read(a.map(begin + i));
+      decltype(read(a.map(0, 0))) maps[kBlock];
+      for (int i = 0; i < count; ++i)
+        maps[i] = read(a.map((begin + i) / a.joints, (begin + i) % a.joints));
       decode_block(a, maps, begin, count);
     }
   };
@@ -127,7 +129,7 @@ void decode_staged(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
     for (int i = 0; i < count; ++i) {
       A* values = staged.data() + i * size;
       maps[i] = {values, width, height, false};
-      const Map<T> map = a.map(begin + i);
+      const Map<T> map = a.map(person, joint + i);
       for (int64_t at = 0; a.flipped != nullptr && at < size; ++at)
         values[at] = map.at(at % width, at / width);
     }
@@ -138,8 +140,8 @@ void decode_staged(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
 template <typename T>
 void decode_maps(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
   const bool dense =
-      is_dense(a.maps) &&
-      (a.flipped == nullptr || (is_dense(a.flipped_maps) && a.maps.width >= kLanes<Arithmetic<T>>));
+      a.maps.dense() &&
+      (a.flipped == nullptr || (a.flipped_maps.dense() && a.maps.width >= kLanes<Arithmetic<T>>));
   dense ? decode_dense(a, begin, end) : decode_staged(a, begin, end);
 }
 

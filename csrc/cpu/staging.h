@@ -8,11 +8,6 @@
 
 namespace dark {
 
-inline bool is_dense(const Maps& maps) {
-  return (maps.stride_column == 1 || maps.width == 1) &&
-         (maps.stride_row == maps.width || maps.height == 1);
-}
-
 // Four pixels of four joints each, transposed.
 template <typename A>
 DARK_INLINE void transpose(const Vector<A, 4> (&pixels)[4], A* to, int64_t stride) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the threads of a block do together: walk over a map, and reduce what they found to one
+// What the threads that share a map do together: walk over it, and reduce what they found to one
 // value.
 #pragma once
 #include <cstring>
@@ -8,25 +8,38 @@
 
 namespace dark {
 
-constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffff;
 
-// A thread's share of the pixels of a map: kThreads apart in row-major order, so that neighboring
-// threads touch neighboring pixels. Steps without a division.
-struct Walk {
-  int64_t index, x, y;
+// The threads that work on one map: a warp of a block that holds several, or the whole block.
+struct Team {
+  int size, rank;
 
-  explicit __device__ Walk(int64_t width) : index(threadIdx.x), width_(width) {
-    const int thread = static_cast<int>(threadIdx.x);
-    // Any width above kThreads divides alike: 32-bit divisions will do.
-    const int divisor = width > kThreads ? kThreads + 1 : static_cast<int>(width);
-    x = thread % divisor;
-    y = thread / divisor;
-    step_x_ = kThreads % divisor;
-    step_y_ = kThreads / divisor;
+  __device__ void sync() const {
+    if (size == kWarp)
+      __syncwarp();
+    else
+      __syncthreads();
+  }
+  __device__ int lane() const { return rank % kWarp; }
+};
+
+__device__ inline Team whole_block() {
+  return {static_cast<int>(blockDim.x), static_cast<int>(threadIdx.x)};
+}
+
+// A thread's share of the places of a map `width` wide: team.size apart in row-major order, so that
+// neighboring threads touch neighboring places. Steps without a division.
+struct Walk {
+  int x, y;
+
+  __device__ Walk(const Team& team, int width) : width_(width) {
+    const unsigned rank = team.rank, size = team.size, columns = width;  // divide faster unsigned
+    x = static_cast<int>(rank % columns);
+    y = static_cast<int>(rank / columns);
+    step_x_ = static_cast<int>(size % columns);
+    step_y_ = static_cast<int>(size / columns);
   }
   __device__ void next() {
-    index += kThreads;
     x += step_x_;
     y += step_y_;
     if (x >= width_) {
@@ -36,8 +49,7 @@ struct Walk {
   }
 
  private:
-  int64_t width_;
-  int step_x_, step_y_;
+  int width_, step_x_, step_y_;
 };
 
 // The value of the lane whose number differs in the bits of `lanes`, for any plain type.
@@ -53,20 +65,32 @@ __device__ V shuffle_xor(const V& value, int lanes) {
   return other;
 }
 
-// combine() over the values of all threads, given to all of them. The order depends on nothing but
-// kThreads: the same bits in every run. To be called by the whole block; a barrier for it.
 template <typename V, typename Combine>
-__device__ V block_reduce(V value, Combine combine) {
-  constexpr int kWarps = kThreads / kWarp;
-  __shared__ V of_warp[kWarps];
+__device__ V warp_reduce(V value, Combine combine) {
   for (int lanes = kWarp / 2; lanes > 0; lanes /= 2)
     value = combine(value, shuffle_xor(value, lanes));
+  return value;
+}
+
+// combine() over the values of all threads of the team, given to all of them. The order depends on
+// nothing but the team's size: the same bits in every run. A barrier for the team.
+template <typename V, typename Combine>
+__device__ V team_reduce(const Team& team, V value, Combine combine) {
+  __shared__ V of_warp[kMaxThreads / kWarp];
+  value = warp_reduce(value, combine);
+  if (team.size == kWarp) return value;
   __syncthreads();  // until the last reduction's results have been read
-  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
+  if (team.lane() == 0) of_warp[team.rank / kWarp] = value;
   __syncthreads();
   value = of_warp[0];
-  for (int warp = 1; warp < kWarps; ++warp) value = combine(value, of_warp[warp]);
+  for (int warp = 1; warp < team.size / kWarp; ++warp) value = combine(value, of_warp[warp]);
   return value;
+}
+
+// Threads for the pieces of one map: enough loads in flight and little idle at its end.
+constexpr int threads_for(int64_t pieces, int per_thread, int least, int most) {
+  const int64_t warps = ceil_div(pieces, static_cast<int64_t>(per_thread) * kWarp);
+  return static_cast<int>(std::clamp<int64_t>(warps * kWarp, least, most));
 }
 
 }  // namespace dark

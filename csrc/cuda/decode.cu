@@ -1,87 +1,174 @@
 // SPDX-License-Identifier: Apache-2.0
-// decode: the maximum of each map (Eq 1 to 9) and its sub-pixel step, then Eq 2. A block reads its
-// map once. Only the window round the maximum is ever blurred, which is still in the L1 cache: the
-// released rescaling multiplies the map, which adds a constant to its logarithm, and constants have
-// no derivative. (Eq 11 itself is in `modulate`.)
-#include "../decode.h"
+// decode: the maximum of each map (Eq 1 to 9) and its sub-pixel step, then Eq 2. Every map is read
+// once. A map that lies in one piece belongs to a team, a warp or a block; of maps whose joints lie
+// side by side, a block reads a person and its warps then take a joint each.
 #include "../library.h"
-#include "block.cuh"
+#include "channels_last.cuh"
+#include "window.cuh"
 
 namespace dark {
 namespace {
 
-constexpr int kMaxSide = kStencil + kMaxTaps - 1;
+constexpr int kTeamsOfWarps = 4;             // warps of a block, each with a map of its own
+constexpr int64_t kThreadsToFill = 1 << 19;  // a GPU, a few times over
+constexpr int64_t kFewPersons = 128;         // fewer than a large GPU has multiprocessors
+constexpr int64_t kEntryBytes = 32 << 10;    // of shared memory
 
-// The highest pixel but the one at index `except`.
-template <typename T, typename A = Arithmetic<T>>
-__device__ Peak<A> find_peak(const Map<T>& map, int64_t except) {
-  Peak<A> peak = no_peak<A>();
-  for (Walk p(map.width); p.y < map.height; p.next())
-    if (p.index != except) peak = higher(peak, map.at(p.x, p.y), p.index);
-  return block_reduce(peak, [](const Peak<A>& a, const Peak<A>& b) { return higher(a, b); });
+template <typename T, Partner kPartner>
+__global__ void __launch_bounds__(512, 1)
+    decode_kernel(const __grid_constant__ DecodeArguments<T> a, int team_size, bool dense) {
+  using A = Arithmetic<T>;
+  const bool warps = team_size == kWarp;
+  const Team block = whole_block(), team = warps ? Team{kWarp, block.lane()} : block;
+  const int nth = warps ? block.rank / kWarp : 0, teams = warps ? block.size / kWarp : 1;
+  const unsigned index = blockIdx.x * teams + nth, joints = static_cast<unsigned>(a.maps.joints);
+  if (index >= a.maps.count) return;
+  Map<T> map = a.map(index / joints, index % joints);
+  if constexpr (kPartner == Partner::none) map.flipped = nullptr;  // known to the compiler
+  const Found<A> found =
+      dense ? find_dense<kPartner>(team, map) : find_strided(team, map, kNowhere);
+  A* scratch = shared_memory<A>() + nth * window_elements(a.taps_count);
+  refine_and_store(a, team, map, index / joints, index % joints, found, scratch);
 }
 
-// The 5x5 values round (x, y) of the map convolved with the taps: down the columns first, then
-// along the five rows, a thread for each value. Without taps, those of the map itself.
-template <typename T, typename A = Arithmetic<T>>
-__device__ void blur_window(const DecodeArguments<T>& a, const Map<T>& map, int64_t x, int64_t y,
-                            A (&v)[kStencil][kStencil]) {
-  __shared__ A rows[kStencil][kMaxSide];
-  const int thread = static_cast<int>(threadIdx.x);
-  const int reach = a.taps_count / 2, side = kStencil + 2 * reach;
-  const int64_t left = x - kReach - reach, top = y - kReach - reach;
-  for (int i = thread; i < kStencil * side; i += kThreads) {
-    const int row = i / side, column = i % side;
-    A sum = a.taps_count > 0 ? A(0) : map.at(left + column, top + row);
-    for (int t = 0; t < a.taps_count; ++t)
-      sum += a.taps[t] * map.at_or_zero(left + column, top + row + t);
-    rows[row][column] = sum;
+// The highest pixel of each element of this thread's vectors.
+template <int N, bool kFlip, typename T, typename A = Arithmetic<T>>
+__device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, int person,
+                             const Place& place, Found<A> (&found)[N]) {
+  constexpr int kInFlight = kFlip ? 2 : 4;
+  const T* own = a.heatmaps + person * a.maps.stride_person + place.element;
+  const T* flipped = a.flipped + person * a.flipped_maps.stride_person;
+  const int flipped_stride = static_cast<int>(a.flipped_maps.stride_row);
+  A highest[N];
+  int row[N], partner[N];
+  for (int i = 0; i < N; ++i) {
+    const int joint = (place.element + i) % s.joints, x = (place.element + i) / s.joints;
+    highest[i] = -static_cast<A>(INFINITY);
+    row[i] = place.row;
+    if constexpr (kFlip)
+      partner[i] = static_cast<int>(mirrored_column(x, s.width, a.flip_shift)) * s.joints +
+                   a.flip_index[joint];
   }
-  __syncthreads();
-  if (thread < kStencil * kStencil) {
-    const int row = thread / kStencil, column = thread % kStencil;
-    A sum = a.taps_count > 0 ? A(0) : rows[row][column];
-    for (int t = 0; t < a.taps_count; ++t) sum += a.taps[t] * rows[row][column + t];
-    v[row][column] = sum;
-  }
-  __syncthreads();
-}
-
-// Called by the whole block, for a peak that all threads know; the step is thread 0's alone.
-template <typename T, typename A = Arithmetic<T>>
-__device__ Point<A> step_from(const DecodeArguments<T>& a, const Map<T>& map, const Peak<A>& peak) {
-  __shared__ A v[kStencil][kStencil];
-  const int64_t x = peak.index % map.width, y = peak.index / map.width;
-  switch (a.method) {
-    case Method::dark:
-      if (!taylor_fits(x, y, map.width, map.height)) return {0, 0};
-      blur_window(a, map, x, y, v);
-      return threadIdx.x == 0 ? taylor_step(v, a.max_shift) : Point<A>{0, 0};
-    case Method::standard:
-      if (!standard_fits(x, y, map.width, map.height)) return {0, 0};
-      return standard_step(map.at(x - 1, y), map.at(x + 1, y), map.at(x, y - 1), map.at(x, y + 1));
-    case Method::second_max: {
-      if (map.width * map.height == 1) return {0, 0};
-      const int64_t second = find_peak(map, peak.index).index;
-      return second_max_step<A>(second % map.width - x, second / map.width - y);
+  for (int first = place.row; first < s.height; first += kInFlight * s.rows) {
+    Vector<T, N> loaded[kInFlight];
+    T other[kInFlight][N];
+    int y[kInFlight];
+    DARK_UNROLL(kInFlight)
+    for (int k = 0; k < kInFlight; ++k) {
+      // Beyond the end the last row once more, which changes nothing.
+      y[k] = first + k * s.rows < s.height ? first + k * s.rows : s.height - 1;
+      loaded[k] = load<N>(own + y[k] * s.stride);
+      if constexpr (kFlip)
+        for (int i = 0; i < N; ++i) other[k][i] = flipped[y[k] * flipped_stride + partner[i]];
     }
-    default: return {0, 0};
+    DARK_UNROLL(kInFlight)
+    for (int k = 0; k < kInFlight; ++k) {
+      for (int i = 0; i < N; ++i) {
+        A value = static_cast<A>(loaded[k].at(i));
+        if constexpr (kFlip) value = A(0.5) * (value + static_cast<A>(other[k][i]));
+        // A NaN stays, since nothing is above it.
+        if (value > highest[i] || value != value) {
+          highest[i] = value;
+          row[i] = y[k];
+        }
+      }
+    }
   }
+  for (int i = 0; i < N; ++i)
+    found[i] = found_at(highest[i], row[i] * s.width + (place.element + i) / s.joints);
+}
+
+template <typename T, int N, bool kFlip>
+__global__ void __launch_bounds__(kMaxThreads, 1)
+    decode_channels_last_kernel(const __grid_constant__ DecodeArguments<T> a, const RowShare s,
+                                int teams) {
+  using A = Arithmetic<T>;
+  Found<A>* best = shared_memory<Found<A>>();  // [K]
+  Found<A>* entries = best + s.joints;         // [threads, N]
+  A* scratch = reinterpret_cast<A*>(entries);  // [teams], once the entries have been read
+  const Team block = whole_block(), team{kWarp, block.lane()};
+  const int person = static_cast<int>(blockIdx.x), warp = block.rank / kWarp;
+  for (int first = 0; first < s.vectors; first += s.at_once) {
+    const Place place(s, first, N);
+    __syncthreads();  // until the entries before have been read
+    if (place.active) {
+      Found<A> found[N];
+      find_in_rows<N, kFlip>(a, s, person, place, found);
+      for (int i = 0; i < N; ++i) entries[block.rank * N + i] = found[i];
+    }
+    __syncthreads();
+    for (int joint = warp; joint < s.joints; joint += block.size / kWarp) {
+      Found<A> found = first == 0 ? nothing_found<A>() : best[joint];
+      for_each_entry<N>(s, first, joint,
+                        [&](int entry, int, int) { found = higher(found, entries[entry]); });
+      found = highest_of_team(team, found);
+      if (team.rank == 0) best[joint] = found;
+    }
+  }
+  __syncthreads();
+  if (warp >= teams) return;
+  scratch += warp * window_elements(a.taps_count);
+  for (int joint = warp; joint < s.joints; joint += teams) {
+    Map<T> map = a.map(person, joint);
+    if constexpr (!kFlip) map.flipped = nullptr;
+    refine_and_store(a, team, map, person, joint, best[joint], scratch);
+  }
+}
+
+template <typename T, Partner kPartner>
+void launch_by_map(const DecodeCall& call, const DecodeArguments<T>& a, bool dense) {
+  const int64_t pieces = dense ? ceil_div(a.maps.size(), kVector<T>) : a.maps.size();
+  // As many warps as fill the GPU, but each lane with 4 vectors at least and, so that the last maps
+  // do not take long, 32 at most.
+  const int few = threads_for(pieces, 32, kWarp, 512), many = threads_for(pieces, 4, kWarp, 512);
+  const int team =
+      std::clamp(threads_for(ceil_div(kThreadsToFill, a.maps.count), 1, kWarp, 512), few, many);
+  const int teams = team == kWarp ? kTeamsOfWarps : 1;
+  const int64_t shared = teams * window_elements(a.taps_count) * sizeof(Arithmetic<T>);
+  launch("decode", call.heatmaps, {ceil_div(a.maps.count, teams), team * teams, shared},
+         decode_kernel<T, kPartner>, a, team, dense);
+}
+
+template <typename T, bool kFlip>
+void launch_by_person(const DecodeCall& call, const DecodeArguments<T>& a) {
+  const bool whole = rows_of_vectors<T>(call.heatmaps, a.maps);
+  dispatch_vector<T>(whole, [&](auto n) {
+    constexpr int N = decltype(n)::value;
+    using Entry = Found<Arithmetic<T>>;
+    const int64_t persons = a.maps.count / a.maps.joints;
+    const int64_t most = persons < kFewPersons ? kMaxThreads : kMaxThreads / 2;
+    const int64_t fits = kEntryBytes / (N * sizeof(Entry));
+    const RowShare s = share_rows(a.maps, N, static_cast<int>(std::min(most, fits)));
+    const int64_t window = window_elements(a.taps_count) * sizeof(Arithmetic<T>);
+    const int64_t teams = std::min<int64_t>(s.threads() / kWarp, kEntryBytes / window);
+    const int64_t entries = std::max<int64_t>(s.threads() * N * sizeof(Entry), teams * window);
+    const Grid grid{persons, s.threads(), s.joints * int64_t{sizeof(Entry)} + entries};
+    launch("decode", call.heatmaps, grid, decode_channels_last_kernel<T, N, kFlip>, a, s,
+           static_cast<int>(teams));
+  });
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    decode_kernel(const __grid_constant__ DecodeArguments<T> a) {
-  using A = Arithmetic<T>;
-  for (int64_t index = blockIdx.x; index < a.maps.count; index += gridDim.x) {
-    const Map<T> map = a.map(index);
-    const Peak<A> peak = find_peak(map, kNoIndex);
-    const Point<A> step = can_step(peak) ? step_from(a, map, peak) : Point<A>{0, 0};
-    if (threadIdx.x == 0)
-      a.store(index, peak,
-              {static_cast<A>(peak.index % map.width) + step.x,
-               static_cast<A>(peak.index / map.width) + step.y});
+void launch_decode(const DecodeCall& call) {
+  static_assert(sizeof(DecodeArguments<T>) + sizeof(RowShare) + sizeof(int) <= 4096,
+                "the space for kernel arguments");
+  DecodeArguments<T> a = call.arguments<T>();
+  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
+  const Maps &maps = a.maps, &flipped = a.flipped_maps;
+  if (maps.count == 0) return;
+  if (!call.flipped) {
+    if (channels_last(maps)) return launch_by_person<T, false>(call, a);
+    return launch_by_map<T, Partner::none>(call, a, maps.dense());
   }
+  if (channels_last(maps) && channels_last(flipped)) return launch_by_person<T, true>(call, a);
+  const auto whole = [&](const T* p, const Maps& m) {
+    return m.dense() && vectors_begin_at(p, {maps.width, m.stride_person, m.stride_joint});
+  };
+  const bool dense = whole(a.heatmaps, maps) && flipped.dense();
+  if (dense && a.flip_shift == 0 && whole(a.flipped, flipped))
+    launch_by_map<T, Partner::vector>(call, a, dense);
+  else
+    launch_by_map<T, Partner::scalars>(call, a, dense);
 }
 
 std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
@@ -94,11 +181,9 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
   check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift);
   const DecodeCall call(heatmaps, taps, flipped, transform, method, flip_index, flip_shift,
                         max_shift);
-  dispatch_floating(heatmaps.scalar_type(), [&](auto zero) {
-    using T = decltype(zero);
-    static_assert(sizeof(DecodeArguments<T>) <= 4096, "the space for kernel arguments");
-    launch("decode", heatmaps, call.maps.count, decode_kernel<T>, call.arguments<T>());
-  });
+  check_counts("decode", call.maps.count, call.maps.size());
+  dispatch_floating(heatmaps.scalar_type(),
+                    [&](auto zero) { launch_decode<decltype(zero)>(call); });
   return {call.coords, call.scores};
 }
 

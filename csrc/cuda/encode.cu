@@ -3,30 +3,32 @@
 // renders a map from H + W exponentials in shared memory, so that a pixel costs one product and the
 // speed is that of writing memory.
 #include "../library.h"
-#include "../targets.h"
 #include "factors.cuh"
 
 namespace dark {
 namespace {
 
-template <typename T, typename A>
-__global__ void __launch_bounds__(kThreads)
-    encode_kernel(const TargetReader<A> targets, int64_t maps,
-                  T* __restrict__ heatmaps,   // [maps, H, W]
-                  A* __restrict__ weights) {  // [maps]
+template <typename T, int N, typename A>
+__global__ void __launch_bounds__(512, 1) encode_kernel(const TargetReader<A> targets,
+                                                        T* __restrict__ heatmaps,   // [maps, H, W]
+                                                        A* __restrict__ weights) {  // [maps]
+  struct Nothing {};
   const TargetRule& rule = targets.rule;
-  for (int64_t map = blockIdx.x; map < maps; map += gridDim.x) {
-    const Target<A> target = targets(map);
-    if (threadIdx.x == 0) weights[map] = target.weight;
-    T* out = heatmaps + map * rule.height * rule.width;
-    if (target.weight == A(0)) {
-      clear_map(out, rule.height * rule.width);
-    } else {
-      for_each_pixel(target, rule, [&](int64_t x, int64_t y, A g) {
-        out[y * rule.width + x] = static_cast<T>(g);
-      });
-    }
+  const unsigned map = blockIdx.x, joints = static_cast<unsigned>(rule.joints);
+  const Target<A> target = target_of(targets, map / joints, map % joints);
+  if (threadIdx.x == 0) weights[map] = target.weight;
+  T* out = heatmaps + map * (rule.height * rule.width);
+  if (target.weight == A(0)) {
+    clear_map<N>(out, static_cast<int>(rule.height * rule.width));
+    return;
   }
+  for_each_vector<N>(
+      target, rule, [](int, int) { return Nothing{}; },
+      [&](Nothing, int x, int y, auto&& g) {
+        T v[N];
+        for (int i = 0; i < N; ++i) v[i] = static_cast<T>(g(i));
+        store(out + (y * static_cast<int>(rule.width) + x), v);
+      });
 }
 
 std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
@@ -42,12 +44,18 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
   const Tensor heatmaps =
       empty(leading_sizes(joints, 1, {height, width}), dtype.value_or(arithmetic), joints);
   const Tensor counted = empty(sizes_of(weights), arithmetic, joints);
+  check_counts("encode", targets.count(), height * width);
   dispatch_floating(arithmetic, [&](auto a) {
     using A = Arithmetic<decltype(a)>;
     dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
       using T = decltype(t);
-      launch("encode", joints, targets.count(), encode_kernel<T, A>, TargetReader<A>(targets),
-             targets.count(), heatmaps.mutable_data_ptr<T>(), counted.mutable_data_ptr<A>());
+      T* out = heatmaps.mutable_data_ptr<T>();
+      dispatch_vector<T>(vectors_begin_at(out, {width}), [&](auto n) {
+        constexpr int N = decltype(n)::value;
+        launch("encode", joints, grid_for_targets(targets.rule, targets.count(), N, sizeof(A)),
+               encode_kernel<T, N, A>, TargetReader<A>(targets), out,
+               counted.mutable_data_ptr<A>());
+      });
     });
   });
   return {heatmaps, counted};

@@ -9,9 +9,14 @@
 
 #ifdef DARK_EMULATED
 #include "cuda_on_cpu.h"
+#define DARK_UNROLL(times)
 #else
 #include <cuda_runtime.h>
 #include <dlfcn.h>
+
+#define DARK_PRAGMA(text) _Pragma(#text)
+// Also what keeps an array that the loop indexes in registers.
+#define DARK_UNROLL(times) DARK_PRAGMA(unroll times)
 
 // Exported by libtorch_cuda. Weak, so that the same library also loads under a CPU-only torch.
 extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device,
@@ -20,15 +25,11 @@ extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stre
 
 namespace dark {
 
-constexpr int kThreads = 128;  // of a block: one of them works on one map at a time
+constexpr int kWarp = 32;
+constexpr int kMaxThreads = 1024;           // of a block
+constexpr int64_t kPlainShared = 48 << 10;  // bytes that every block may have without asking
 
-#ifdef DARK_EMULATED
-constexpr int64_t kMaxBlocks = 5;  // few, so that tests see blocks that work on several maps
-#else
-constexpr int64_t kMaxBlocks = INT32_MAX;  // of a grid in x
-#endif
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+DARK_SHARED constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #ifndef DARK_EMULATED
 inline cudaStream_t current_stream(int32_t device) {
@@ -51,20 +52,59 @@ inline cudaStream_t current_stream(int32_t device) {
 }
 #endif
 
-// Runs kernel(arguments...) with a block of kThreads for each of `maps` maps, on the device of
-// `on`. Where there are more maps than blocks the kernel strides on by gridDim.x.
+// The kernels number maps, and the pixels of a map, in 32 bits.
+inline void check_counts(const char* op, int64_t maps, int64_t pixels) {
+  require(maps < 1 << 30 && pixels < 1 << 30, op,
+          ": a GPU takes fewer than 2^30 maps of fewer than 2^30 pixels, got ", maps, " of ",
+          pixels);
+}
+
+// The dynamic shared memory of the block.
+template <typename V>
+__device__ V* shared_memory() {
+#ifdef DARK_EMULATED
+  return reinterpret_cast<V*>(emulation::machine.shared());
+#else
+  extern __shared__ uint4 bytes[];
+  return reinterpret_cast<V*>(bytes);
+#endif
+}
+
+// The bytes of shared memory that one block can have on the device of `on`.
+inline int64_t most_shared(const Tensor& on) {
+#ifdef DARK_EMULATED
+  (void)on;
+  return 64 << 10;  // sm_75's
+#else
+  int bytes = 0;
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, on.get_device_index());
+  return bytes;
+#endif
+}
+
+// How a kernel is launched.
+struct Grid {
+  int64_t blocks;            // fewer than 2^31, the most of a grid in x
+  int threads;               // of a block, a multiple of kWarp
+  int64_t shared_bytes = 0;  // dynamic
+};
+
+// Runs kernel(arguments...) on the device of `on`.
 template <typename Kernel, typename... Arguments>
-void launch(const char* op, const Tensor& on, int64_t maps, Kernel kernel,
+void launch(const char* op, const Tensor& on, const Grid& grid, Kernel kernel,
             const Arguments&... arguments) {
-  if (maps == 0) return;
-  const unsigned blocks = static_cast<unsigned>(std::min(maps, kMaxBlocks));
+  if (grid.blocks == 0) return;
+  const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #ifdef DARK_EMULATED
   require(on.is_cpu(), op, ": the emulated kernels serve CPU tensors");
-  emulation::run(blocks, kThreads, [&] { kernel(arguments...); });
+  emulation::run(blocks, grid.threads, grid.shared_bytes, [&] { kernel(arguments...); });
 #else
   const int32_t device = on.get_device_index();
   const torch::stable::accelerator::DeviceGuard guard(device);
-  kernel<<<blocks, kThreads, 0, current_stream(device)>>>(arguments...);
+  const int shared_bytes = static_cast<int>(grid.shared_bytes);
+  if (shared_bytes > kPlainShared)  // a refusal shows in the launch
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  kernel<<<blocks, grid.threads, shared_bytes, current_stream(device)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();
   require(error == cudaSuccess, op,
           ": CUDA did not launch the kernel: ", cudaGetErrorString(error));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the source of a CUDA kernel on the CPU, so that machines without a GPU can test its
 // indexing, reductions, tails and barriers, also under the address sanitizer. Each CUDA thread is a
-// fiber; blocks run one after another. It shows neither the memory model nor the limits of a launch
-// nor speed, and of data races only those between warps that the order of the fibers brings out.
-// One-dimensional grids and blocks, as the kernels use.
+// fiber; blocks run one after another. Dynamic shared memory has exactly the size that was asked
+// for and begins as NaN; a 16-byte access that is not aligned throws. It shows neither the memory
+// model nor the limits of a launch nor speed, and of data races only those between warps that the
+// order of the fibers brings out. One-dimensional grids and blocks, as the kernels use.
 #pragma once
 #include <ucontext.h>
 
@@ -19,6 +20,13 @@
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ static thread_local  // blocks of one CPU thread run one at a time
+
+using std::max;
+using std::min;
+
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
 
 namespace emulation {
 
@@ -44,10 +52,12 @@ class Machine {
   Index block, block_size, grid_size;
   Fiber* current = nullptr;
 
-  void run(unsigned blocks, unsigned threads, std::function<void()> kernel) {
+  void run(unsigned blocks, unsigned threads, size_t shared_bytes, std::function<void()> kernel) {
     kernel_ = std::move(kernel);
     grid_size = {blocks};
     block_size = {threads};
+    shared_ = std::vector<unsigned char>(shared_bytes);
+    error_ = nullptr;
     fibers_.resize(threads);
     for (block.x = 0; block.x < blocks; ++block.x) run_block();
   }
@@ -63,6 +73,14 @@ class Machine {
     me->given[slot] = value;
     wait(State::at_warp_barrier);
     return fibers_[me->index.x / kWarp * kWarp + lane].given[slot];
+  }
+
+  unsigned char* shared() { return shared_.data(); }
+
+  // Ends the running thread and, once its warp has been left, the launch.
+  void fail(const char* error) {
+    error_ = error;
+    wait(State::done);
   }
 
   static constexpr unsigned kWarp = 32;
@@ -89,6 +107,7 @@ class Machine {
   // before a reader.
   void run_block() {
     const size_t threads = fibers_.size();
+    std::fill(shared_.begin(), shared_.end(), 0xff);
     for (unsigned thread = 0; thread < threads; ++thread) start(fibers_[thread], thread);
     const bool backward = block.x % 2 == 1;
     do {
@@ -111,6 +130,7 @@ class Machine {
       if (fiber.state != State::ready) continue;
       current = &fiber;
       swapcontext(&scheduler_, &fiber.context);
+      if (error_ != nullptr) throw std::runtime_error(error_);
     }
   }
 
@@ -123,6 +143,8 @@ class Machine {
   }
 
   std::vector<Fiber> fibers_;
+  std::vector<unsigned char> shared_;  // its storage is aligned to 16 bytes
+  const char* error_ = nullptr;
   std::function<void()> kernel_;
   ucontext_t scheduler_;
 };
@@ -134,8 +156,13 @@ inline void Machine::enter() {
   machine.wait(State::done);
 }
 
-inline void run(unsigned blocks, unsigned threads, std::function<void()> kernel) {
-  machine.run(blocks, threads, std::move(kernel));
+inline void run(unsigned blocks, unsigned threads, size_t shared_bytes,
+                std::function<void()> kernel) {
+  machine.run(blocks, threads, shared_bytes, std::move(kernel));
+}
+
+inline void check_alignment(const void* p, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(p) % alignment != 0) machine.fail("a misaligned access");
 }
 
 }  // namespace emulation
@@ -146,6 +173,13 @@ inline void run(unsigned blocks, unsigned threads, std::function<void()> kernel)
 #define gridDim (emulation::machine.grid_size)
 
 inline void __syncthreads() { emulation::machine.wait(emulation::State::at_block_barrier); }
+inline void __syncwarp() { emulation::machine.wait(emulation::State::at_warp_barrier); }
+
+template <typename T>
+T __ldg(const T* p) {
+  emulation::check_alignment(p, alignof(T));
+  return *p;
+}
 
 template <typename T>
 T __shfl_sync(unsigned, T value, int lane) {
@@ -162,8 +196,10 @@ T __shfl_xor_sync(unsigned mask, T value, int lanes) {
   return __shfl_sync(mask, value, static_cast<int>(threadIdx.x % 32) ^ lanes);
 }
 
-template <typename T>
-T __shfl_down_sync(unsigned mask, T value, int lanes) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  return __shfl_sync(mask, value, lane + lanes < 32 ? lane + lanes : lane);
+inline unsigned __ballot_sync(unsigned mask, bool vote) {
+  unsigned votes = vote ? 1u << threadIdx.x % 32 : 0;
+  for (int lanes = 1; lanes < 32; lanes *= 2) votes |= __shfl_xor_sync(mask, votes, lanes);
+  return votes;
 }
+
+inline int __ffs(int bits) { return __builtin_ffs(bits); }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// heatmap_mse where the joints lie side by side in memory: a block reads the rows of a person. A
+// thread's pixels keep their joint and column, so that of its targets only the row's factor
+// changes.
+#pragma once
+#include "channels_last.cuh"
+#include "factors.cuh"
+
+namespace dark {
+
+// At most: leaves 72 registers to each thread where two blocks share a multiprocessor.
+constexpr int kRowsThreads = 448;
+constexpr int kRowsInFlight = 4;  // vectors a thread asks for before it looks at any
+
+// What a block keeps of its person in shared memory; the entries stand behind it.
+template <typename A>
+struct PersonTargets {
+  Target<A>* targets;  // [K]
+  A* rows;             // [H, K]
+
+  static DARK_SHARED int64_t bytes(const RowShare& s) {
+    const int64_t bytes = s.joints * (sizeof(Target<A>) + s.height * sizeof(A));
+    return ceil_div(bytes, kVectorBytes) * kVectorBytes;
+  }
+
+  // To be called by the whole block.
+  __device__ PersonTargets(const TargetReader<A>& t, const RowShare& s, int person)
+      : targets(shared_memory<Target<A>>()), rows(reinterpret_cast<A*>(targets + s.joints)) {
+    const Team block = whole_block();
+    for (int joint = block.rank; joint < s.joints; joint += block.size)
+      targets[joint] = target_of(t, person, joint);
+    __syncthreads();
+    for (Walk p(block, s.joints); p.y < s.height; p.next())
+      rows[p.y * s.joints + p.x] = gaussian_factor(static_cast<A>(p.y), targets[p.x].center.y,
+                                                   static_cast<A>(t.rule.sigma), t.rule.truncate);
+    __syncthreads();
+  }
+
+  __device__ A column(const TargetRule& rule, int joint, int x) const {
+    return gaussian_factor(static_cast<A>(x), targets[joint].center.x, static_cast<A>(rule.sigma),
+                           rule.truncate);
+  }
+
+  template <typename Entry>
+  static __device__ Entry* entries(const RowShare& s) {
+    return reinterpret_cast<Entry*>(shared_memory<unsigned char>() + bytes(s));
+  }
+};
+
+// Calls use(k, y, p) for the kRowsInFlight vectors p of rows y = top + k s.rows that are in the
+// map.
+template <int N, typename T, typename Use>
+__device__ void for_each_row(const T* column, const RowShare& s, int top, Use&& use) {
+  Vector<T, N> loaded[kRowsInFlight];
+  DARK_UNROLL(kRowsInFlight)
+  for (int k = 0; k < kRowsInFlight; ++k) {
+    // Beyond the end the last row once more.
+    loaded[k] = load<N>(column + min(top + k * s.rows, s.height - 1) * s.stride);
+  }
+  DARK_UNROLL(kRowsInFlight)
+  for (int k = 0; k < kRowsInFlight; ++k)
+    if (top + k * s.rows < s.height) use(k, top + k * s.rows, loaded[k]);
+}
+
+template <typename T, int N, typename A>
+__global__ void __launch_bounds__(kRowsThreads, 2)
+    heatmap_mse_rows_kernel(const RowShare s, int64_t stride_person, const T* __restrict__ heatmaps,
+                            const TargetReader<A> t, A* __restrict__ loss) {  // [B, K]
+  const Team block = whole_block();
+  const int person = static_cast<int>(blockIdx.x);
+  const PersonTargets<A> own(t, s, person);
+  A* entries = own.template entries<A>(s);
+  const T* map = heatmaps + person * stride_person;
+  for (int first = 0; first < s.vectors; first += s.at_once) {
+    const Place place(s, first, N);
+    __syncthreads();  // until the entries before have been read
+    if (place.active) {
+      A column[N], sum[N];
+      int joint[N];
+      for (int i = 0; i < N; ++i) {
+        joint[i] = (place.element + i) % s.joints;
+        column[i] = own.column(t.rule, joint[i], (place.element + i) / s.joints);
+        sum[i] = 0;
+      }
+      for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
+        for_each_row<N>(map + place.element, s, top, [&](int, int y, const Vector<T, N>& p) {
+          for (int i = 0; i < N; ++i) {
+            const A g = own.rows[y * s.joints + joint[i]] * column[i];
+            const A difference = static_cast<A>(p.at(i)) - g;
+            sum[i] += difference * difference;
+          }
+        });
+      }
+      for (int i = 0; i < N; ++i) entries[block.rank * N + i] = sum[i];
+    }
+    __syncthreads();
+    for (int joint = block.rank / kWarp; joint < s.joints; joint += block.size / kWarp) {
+      A sum = 0;
+      for_each_entry<N>(s, first, joint, [&](int entry, int, int) { sum += entries[entry]; });
+      sum = warp_reduce(sum, [](A a, A b) { return a + b; });
+      if (block.lane() != 0) continue;
+      const A weight = own.targets[joint].weight;
+      A& out = loss[person * s.joints + joint];
+      const A part = A(0.5) * weight * weight * sum / static_cast<A>(t.rule.height * t.rule.width);
+      out = (first == 0 ? A(0) : out) + (weight == A(0) ? A(0) : part);
+    }
+  }
+}
+
+// The gradient has the layout of contiguous maps: what the threads have made of some rows is turned
+// over in shared memory.
+template <typename T, int N, typename A>
+__global__ void __launch_bounds__(kRowsThreads, 2)
+    heatmap_mse_backward_rows_kernel(const RowShare s, int64_t stride_person,
+                                     const T* __restrict__ heatmaps, const TargetReader<A> t,
+                                     const A* __restrict__ grad,  // [B, K]
+                                     T* __restrict__ out) {       // [B, K, H, W]
+  const Team block = whole_block();
+  const int person = static_cast<int>(blockIdx.x), size = s.height * s.width;
+  const PersonTargets<A> own(t, s, person);
+  T* entries = own.template entries<T>(s);  // [kRowsInFlight, threads, N]
+  const T* map = heatmaps + person * stride_person;
+  T* gradient = out + static_cast<int64_t>(person) * s.joints * size;
+  for (int first = 0; first < s.vectors; first += s.at_once) {
+    const Place place(s, first, N);
+    A column[N], scale[N];
+    int joint[N];
+    for (int i = 0; i < N; ++i) {
+      joint[i] = (place.element + i) % s.joints;
+      const A weight = own.targets[joint[i]].weight;
+      column[i] = own.column(t.rule, joint[i], (place.element + i) / s.joints);
+      scale[i] = grad[person * s.joints + joint[i]] * weight * weight / static_cast<A>(size);
+      if (weight == A(0)) joint[i] = -1;
+    }
+    for (int top = 0; top < s.height; top += kRowsInFlight * s.rows) {
+      if (place.active) {
+        for_each_row<N>(map + place.element, s, top + place.row,
+                        [&](int k, int y, const Vector<T, N>& p) {
+                          T q[N] = {};
+                          for (int i = 0; i < N; ++i) {
+                            if (joint[i] < 0) continue;
+                            const A g = own.rows[y * s.joints + joint[i]] * column[i];
+                            q[i] = static_cast<T>(scale[i] * (static_cast<A>(p.at(i)) - g));
+                          }
+                          store(entries + (k * block.size + block.rank) * N, q);
+                        });
+      }
+      __syncthreads();
+      for (int j = block.rank / kWarp; j < s.joints; j += block.size / kWarp) {
+        for (int k = 0; k < kRowsInFlight; ++k) {
+          for_each_entry<N>(s, first, j, [&](int entry, int row, int x) {
+            const int y = top + k * s.rows + row;
+            if (y < s.height)
+              gradient[j * size + y * s.width + x] = entries[k * block.size * N + entry];
+          });
+        }
+      }
+      __syncthreads();
+    }
+  }
+}
+
+}  // namespace dark
