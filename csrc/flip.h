@@ -29,22 +29,6 @@ struct Map {
     const int64_t mirrored = mirrored_column(x, width, shift);
     return A(0.5) * (value + static_cast<A>(flipped[y * flipped_row + mirrored * flipped_column]));
   }
-  // The values at x from `begin` to `end` of row y, one loop for each map instead of a test a
-  // pixel.
-  DARK_SHARED void read_row(int64_t begin, int64_t end, int64_t y, A* out) const {
-    const T* line = heatmap + y * row;
-    for (int64_t x = begin; x < end; ++x) out[x - begin] = static_cast<A>(line[x * column]);
-    if (flipped == nullptr) return;
-    const T* other = flipped + y * flipped_row;
-    for (int64_t x = begin; x < end; ++x) {
-      const int64_t at = mirrored_column(x, width, shift) * flipped_column;
-      out[x - begin] = A(0.5) * (out[x - begin] + static_cast<A>(other[at]));
-    }
-  }
-  // Zeros outside, as the modulation has it.
-  DARK_SHARED A at_or_zero(int64_t x, int64_t y) const {
-    return x >= 0 && x < width && y >= 0 && y < height ? at(x, y) : A(0);
-  }
 };
 
 }  // namespace dark

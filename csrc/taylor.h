@@ -48,9 +48,9 @@ DARK_SHARED Point<A> second_max_step(int64_t dx, int64_t dy) {
 // axes and the four diagonal neighbors are read. Central differences, second ones at distance 2, as
 // released. No step where the logarithm is not that of a peak: a value of the stencil at most
 // 1e-10, or a Hessian that is not negative definite, or where values so far apart that the
-// arithmetic overflows. Values are taken relative to the central one: that changes no derivative
-// and keeps the logarithms small and exact. Without branches: V may be a vector of several maps'
-// values.
+// arithmetic overflows or, more than 19 orders of magnitude below the peak, underflows. Values are
+// taken relative to the central one: that changes no derivative and keeps the logarithms small and
+// exact. Without branches: V may be a vector of several maps' values.
 template <typename V>
 DARK_SHARED Point<V> taylor_step(const V (&v)[kStencil][kStencil], Scalar<V> max_shift) {
   using A = Scalar<V>;
@@ -68,12 +68,11 @@ DARK_SHARED Point<V> taylor_step(const V (&v)[kStencil][kStencil], Scalar<V> max
   const V x = (dxy * dy - dyy * dx) / determinant, y = (dxy * dx - dxx * dy) / determinant;
   const V length = E::sqrt(x * x + y * y);
   const V all = V{} + A(1), shortening = length > max_shift ? max_shift / length : all;
-  const auto sound = [&](const V& step) {
-    const V finite = E::where_above(V{} + static_cast<A>(INFINITY), length, step * shortening);
-    const V peaked = E::where_above(-dxx, V{}, E::where_above(determinant, V{}, finite));
-    return E::where_above(lowest, V{} + A(1e-10), peaked);
-  };
-  return {sound(x), sound(y)};
+  // 1 where the step is sound, else 0.
+  const V finite = E::where_above(V{} + static_cast<A>(INFINITY), length, all);
+  const V peaked = E::where_above(-dxx, V{}, E::where_above(determinant, V{}, finite));
+  const V sound = E::where_above(lowest, V{} + A(1e-10), peaked);
+  return {E::where_above(sound, V{}, x * shortening), E::where_above(sound, V{}, y * shortening)};
 }
 
 }  // namespace dark

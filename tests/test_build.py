@@ -128,8 +128,13 @@ import torch
 torch.ops.load_library({str(tmp_path / "_C.so")!r})
 has = torch._C._dispatch_has_kernel_for_dispatch_key
 print([has(f"dark::{{op}}", key) for op in {OPS!r} for key in ("CPU", "CUDA")])
-print(torch.ops.dark.decode(torch.eye(5)[None], [])[1].item())
+squared = (torch.arange(7.0) - 3.25) ** 2
+maps = torch.exp(-(squared + squared[:, None]) / 4)[None]
+for taps in ([], [0.25, 0.5, 0.25]):  # unoptimized, what is not inlined is called
+    print([round(x, 2) for x in torch.ops.dark.decode(maps, taps)[0][0].tolist()])
 """
     command = [sys.executable, "-c", program]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed.splitlines() == [str([True, False] * len(OPS)), "1.0"]
+    kernels, plain, blurred = printed.splitlines()
+    assert kernels == str([True, False] * len(OPS))
+    assert plain == "[3.25, 3.25]" and blurred.startswith("[3.2")

@@ -67,7 +67,7 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
     if (rule.taps_count == 0)
       for (int i = 0; i < taylor_count; ++i)
         copy_window(maps[taylor[i]], x[taylor[i]], y[taylor[i]], stencils, taylor[i]);
-    else if (rule.taps_count == 11)
+    else if (rule.taps_count == 11)  // those of sigma 2, the usual one
       blur_windows<11>(maps, rule.taps, 11, x, y, taylor, taylor_count, stencils);
     else
       blur_windows<0>(maps, rule.taps, rule.taps_count, x, y, taylor, taylor_count, stencils);
@@ -81,20 +81,19 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
 // Maps that are dense as they are.
 template <typename T>
 void decode_dense(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
+  // More bytes than caches hold.
+  const bool far = a.maps.count * a.maps.size() > (int64_t{1} << 24) / static_cast<int>(sizeof(T));
   const auto blocks = [&](auto read) {
-    for (; begin < end; begin += kBlock) {
-      const int count = static_cast<int>(std::min<int64_t>(kBlock, end - begin));
+    for (int64_t first = begin; first < end; first += kBlock) {
+      const int count = static_cast<int>(std::min<int64_t>(kBlock, end - first));
       decltype(read(a.map(0, 0))) maps[kBlock];
       for (int i = 0; i < count; ++i)
-        maps[i] = read(a.map((begin + i) / a.joints, (begin + i) % a.joints));
-      decode_block(a, maps, begin, count);
+        maps[i] = read(a.map((first + i) / a.joints, (first + i) % a.joints));
+      decode_block(a, maps, first, count);
     }
   };
   if (a.flipped == nullptr)
-    blocks([&](const Map<T>& m) {
-      return Plain<T>{m.heatmap, m.width, m.height,
-                      a.maps.count * a.maps.size() * (int64_t)sizeof(T) > (1 << 24)};
-    });
+    blocks([&](const Map<T>& m) { return Plain<T>{m.heatmap, m.width, m.height, far}; });
   else
     blocks([](const Map<T>& m) {
       return Mirrored<T>{m.heatmap, m.flipped, m.width, m.height, m.shift};
@@ -105,33 +104,31 @@ void decode_dense(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
 template <typename T>
 void decode_staged(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
   using A = Arithmetic<T>;
-  const int64_t size = a.maps.size(), joints = a.maps.joints;
-  std::vector<A> staged, flipped;
+  const int64_t joints = a.joints, width = a.maps.width, height = a.maps.height;
+  Staged<A> own, flipped;
+  int64_t flipped_person = -1;
   for (int64_t next; begin < end; begin = next) {
     const int64_t person = begin / joints, joint = begin % joints;
     next = std::min({end, begin + kBlock, (person + 1) * joints});
     const int count = static_cast<int>(next - begin);
-    staged.resize(count * size);
-    stage_maps(a.heatmaps + a.maps.offset(person, joint), a.maps, count, staged.data());
-    const int64_t width = a.maps.width, height = a.maps.height;
+    own.copy(a.heatmaps + a.maps.offset(person, joint), a.maps, count);
     if (a.flipped != nullptr && width >= kLanes<A>) {
-      flipped.resize(joints * size);
-      stage_maps(a.flipped + a.flipped_maps.offset(person, 0), a.flipped_maps, joints,
-                 flipped.data());
+      if (person != flipped_person)
+        flipped.copy(a.flipped + a.flipped_maps.offset(person, 0), a.flipped_maps, joints);
+      flipped_person = person;
       Mirrored<A> maps[kBlock];
       for (int i = 0; i < count; ++i)
-        maps[i] = {staged.data() + i * size, flipped.data() + a.flip_index[joint + i] * size, width,
-                   height, a.flip_shift};
+        maps[i] = {own.map(i), flipped.map(a.flip_index[joint + i]), width, height, a.flip_shift};
       decode_block(a, maps, begin, count);
       continue;
     }
     Plain<A> maps[kBlock];
     for (int i = 0; i < count; ++i) {
-      A* values = staged.data() + i * size;
-      maps[i] = {values, width, height, false};
+      maps[i] = {own.map(i), width, height, false};
+      if (a.flipped == nullptr) continue;
       const Map<T> map = a.map(person, joint + i);
-      for (int64_t at = 0; a.flipped != nullptr && at < size; ++at)
-        values[at] = map.at(at % width, at / width);
+      for (int64_t y = 0; y < height; ++y)
+        for (int64_t x = 0; x < width; ++x) own.map(i)[y * width + x] = map.at(x, y);
     }
     decode_block(a, maps, begin, count);
   }

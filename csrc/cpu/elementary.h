@@ -33,10 +33,10 @@ struct Elementary<Vector<float>> {
 
   // For x >= 0; -inf for what is subnormal.
   static DARK_INLINE V log(const V& x) {
-    constexpr int32_t kHalfRoot = 0x3f3504f3;  // the bits of sqrt(1/2)
+    constexpr uint32_t kHalfRoot = 0x3f3504f3;  // the bits of sqrt(1/2)
     // x = 2^e m, m from sqrt(1/2) to sqrt(2).
-    const I bits = as<I>(x) - kHalfRoot;
-    const V e = __builtin_convertvector(bits >> 23, V);
+    const BitVector<float> bits = as<BitVector<float>>(x) - kHalfRoot;
+    const V e = __builtin_convertvector(as<I>(bits) >> 23, V);
     const V f = as<V>((bits & 0x7fffff) + kHalfRoot) - 1.0f, squared = f * f;
     V p = 6.9716115e-2f * f - 1.1479734e-1f;
     p = p * f + 1.1685420e-1f;

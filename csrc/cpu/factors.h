@@ -9,9 +9,10 @@
 
 namespace dark {
 
-// `count` is a multiple of kLanes.
+// `count` is a multiple of kLanes. Static: each file has clones of its own, none is exported.
 template <typename A>
-DARK_MULTIVERSION void fill_factor(A* factor, int64_t count, A center, A sigma, bool truncate) {
+DARK_MULTIVERSION static void fill_factor(A* factor, int64_t count, A center, A sigma,
+                                          bool truncate) {
   for (int64_t i = 0; i < count; i += kLanes<A>) {
     const auto pixels = lane_numbers<A>() + static_cast<Integer<A>>(i);
     const auto numbers = __builtin_convertvector(pixels, Vector<A>);

@@ -7,17 +7,18 @@
 #include <limits>
 #include <type_traits>
 
+#include "../portable.h"
+
 // A function marked so is compiled for three instruction sets, with everything inlined into it; the
-// best that the processor knows is taken at load time. It needs glibc's ifunc, and GCC 12 for these
-// names: elsewhere the one portable version is built.
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 && \
+// best that the processor knows is taken at load time. It needs glibc's ifunc and GCC: elsewhere
+// the one portable version is built. (The vectors themselves need GCC 12 or clang.)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && \
     !defined(DARK_ONE_INSTRUCTION_SET)
 #define DARK_MULTIVERSION \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define DARK_MULTIVERSION
 #endif
-#define DARK_INLINE inline __attribute__((always_inline))
 #define DARK_LAMBDA __attribute__((always_inline))
 
 namespace dark {
@@ -27,6 +28,7 @@ struct VectorOf {
   using Integer = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
   typedef A Values __attribute__((vector_size(lanes * sizeof(A))));
   typedef Integer Integers __attribute__((vector_size(lanes * sizeof(A))));
+  typedef std::make_unsigned_t<Integer> Bits __attribute__((vector_size(lanes * sizeof(A))));
 };
 template <typename A>
 constexpr int kLanes = 64 / sizeof(A);
@@ -34,6 +36,8 @@ template <typename A, int lanes = kLanes<A>>
 using Vector = typename VectorOf<A, lanes>::Values;
 template <typename A, int lanes = kLanes<A>>
 using IntegerVector = typename VectorOf<A, lanes>::Integers;
+template <typename A, int lanes = kLanes<A>>
+using BitVector = typename VectorOf<A, lanes>::Bits;  // unsigned: sums may wrap
 template <typename A>
 using Integer = typename VectorOf<A, 1>::Integer;
 

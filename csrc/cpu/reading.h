@@ -9,11 +9,11 @@
 namespace dark {
 
 template <int lanes>
-DARK_INLINE IntegerVector<float, lanes> load_words(const void* from) {
+DARK_INLINE BitVector<float, lanes> load_words(const void* from) {
   typedef uint16_t Words __attribute__((vector_size(lanes * 2)));
   Words words;
   std::memcpy(&words, from, sizeof(words));
-  return __builtin_convertvector(words, IntegerVector<float, lanes>);
+  return __builtin_convertvector(words, BitVector<float, lanes>);
 }
 
 template <int lanes>
@@ -24,12 +24,12 @@ DARK_INLINE Vector<float, lanes> read(const BFloat16* from) {
 template <int lanes>
 DARK_INLINE Vector<float, lanes> read(const Half* from) {
   using V = Vector<float, lanes>;
-  using I = IntegerVector<float, lanes>;
-  const I words = load_words<lanes>(from), size = words & 0x7fff, sign = (words & 0x8000) << 16;
-  const I rebiased = (size << 13) + (112 << 23);
-  const I normal = size >= 0x7c00 ? rebiased + (112 << 23) : rebiased;
+  using U = BitVector<float, lanes>;
+  const U words = load_words<lanes>(from), size = words & 0x7fff, sign = (words & 0x8000) << 16;
+  const U rebiased = (size << 13) + (112u << 23);
+  const U normal = size >= 0x7c00 ? rebiased + (112u << 23) : rebiased;
   // From integers below 2^10: arithmetic on subnormal numbers is slow on some processors.
-  const I subnormal = as<I>(__builtin_convertvector(size, V) * 0x1p-24f);
+  const U subnormal = as<U>(__builtin_convertvector(size, V) * 0x1p-24f);
   return as<V>((size < 0x400 ? subnormal : normal) | sign);
 }
 
@@ -56,27 +56,27 @@ DARK_INLINE void write(T* to, const V& v) {
   for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); ++i) to[i] = static_cast<T>(v[i]);
 }
 
-DARK_INLINE void write_words(void* to, const IntegerVector<float>& words) {
+DARK_INLINE void write_words(void* to, const BitVector<float>& words) {
   typedef uint16_t Words __attribute__((vector_size(32)));
   const Words narrow = __builtin_convertvector(words, Words);
   std::memcpy(to, &narrow, sizeof(narrow));
 }
 
 DARK_INLINE void write(BFloat16* to, const Vector<float>& v) {
-  using I = IntegerVector<float>;
-  const I bits = as<I>(v), rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  write_words(to, (v == v ? rounded : I{} + 0x7fc00000) >> 16);
+  using U = BitVector<float>;
+  const U bits = as<U>(v), rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  write_words(to, (v == v ? rounded : U{} + 0x7fc00000) >> 16);
 }
 
 DARK_INLINE void write(Half* to, const Vector<float>& v) {
-  using I = IntegerVector<float>;
-  const I bits = as<I>(v), size = bits & 0x7fffffff, sign = (bits >> 16) & 0x8000;
+  using U = BitVector<float>;
+  const U bits = as<U>(v), size = bits & 0x7fffffff, sign = (bits >> 16) & 0x8000;
   // Subnormal ones are multiples of 2^-24, the distance between float32s from 1/2 to 1.
-  const I subnormal = as<I>(as<Vector<float>>(size) + 0.5f) - 0x3f000000;
-  const I normal = (size - (112 << 23) + 0xfff + ((size >> 13) & 1)) >> 13;
-  const I finite = size < 0x38800000 ? subnormal : normal;
-  const I number = size < 0x477ff000 ? finite : I{} + 0x7c00;  // infinity from 65520 on
-  write_words(to, (v == v ? number : I{} + 0x7e00) | sign);
+  const U subnormal = as<U>(as<Vector<float>>(size) + 0.5f) - 0x3f000000;
+  const U normal = (size - (112u << 23) + 0xfff + ((size >> 13) & 1)) >> 13;
+  const U finite = size < 0x38800000 ? subnormal : normal;
+  const U number = size < 0x477ff000 ? finite : U{} + 0x7c00;  // infinity from 65520 on
+  write_words(to, (v == v ? number : U{} + 0x7e00) | sign);
 }
 
 // The first `count` lanes, where there is no room for all.
@@ -111,7 +111,8 @@ DARK_INLINE Vector<A> read_reversed(const T* from) {
   }
 }
 
-constexpr int64_t kAhead = 4096;  // bytes
+// How far from memory maps are asked for ahead: tried from 1 to 24 KB.
+constexpr int64_t kAhead = 4096;
 
 // A dense map. Its lines, which are searched one by one, need not be its rows.
 template <typename T>
@@ -125,6 +126,8 @@ struct Plain {
   DARK_INLINE int64_t line_length() const { return kLine; }
 
   // f(vector, its first column) for each vector of a line: of `length`, where the map ends with it.
+  // The last vector of a shorter line may begin in the line before: what is higher there has that
+  // line's number already.
   template <typename F>
   DARK_INLINE void each_vector(int64_t line, int64_t length, F&& f) const {
     const T* begin = values + line * kLine;
