@@ -47,7 +47,7 @@ def taps(count: int) -> list[float]:
 
 
 def difficult_maps(height: int, width: int, special: bool) -> Tensor:
-    """Return [PEOPLE, JOINTS, H, W] of all kinds, very small and large ones; `special`: NaN, inf."""
+    """Return [PEOPLE, JOINTS, H, W] of all kinds; `special`: with NaN and infinity, too."""
     kinds = [made_maps(kind, 2 * PEOPLE, height, width) for kind in MADE]
     maps = torch.stack(kinds).view(-1, PEOPLE, height, width).transpose(0, 1).contiguous()
     maps[:, 0] *= 1e-6  # subnormal in float16
@@ -229,8 +229,15 @@ def main() -> None:
     first = next(iter(found.values()))
     head = ["library", *(f"{op}, {first[op].values:,} values" for op in ops)]
     cells = {(row["library"], row["op"]): f"{row['us']:.0f} µs" for row in rows}
-    print(table(head, [[name, *(f"{found[name][op]}, {cells[name, op]}" for op in ops)]
-                       for name in libraries]))
+    print(
+        table(
+            head,
+            [
+                [name, *(f"{found[name][op]}, {cells[name, op]}" for op in ops)]
+                for name in libraries
+            ],
+        )
+    )
     if options.json:
         harness.write(options.json, {"machine": harness.machine(), "rows": rows})
     if any(row["differing"] for row in rows):
