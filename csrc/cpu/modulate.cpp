@@ -57,14 +57,10 @@ DARK_INLINE void convolve_columns(const Job<A>& job, int64_t x, int64_t y, Vecto
   }
 }
 
-// Vectors of half the length: fewer of their loads cross a cache line.
-template <typename A>
-using Part = Vector<A, kLanes<A> / 2>;
-
 // The rows along themselves, at columns x and on.
 template <int kReach, typename A>
-DARK_INLINE void convolve_rows(const Job<A>& job, int64_t x, Part<A> (&sums)[kRows]) {
-  using V = Part<A>;
+DARK_INLINE void convolve_rows(const Job<A>& job, int64_t x, Vector<A> (&sums)[kRows]) {
+  using V = Vector<A>;
   const int reach = kReach > 0 ? kReach : job.reach;
   const int64_t stride = job.row_stride();
   const A* from = job.rows + kLanes<A> + x;  // `reach` to the left
@@ -98,18 +94,18 @@ DARK_INLINE Range<A> convolve_map(Job<A> job) {
   A taps[kReach > 0 ? 2 * kReach + 1 : kMaxTaps];
   std::copy_n(job.taps, 2 * (kReach > 0 ? kReach : job.reach) + 1, taps);
   job.taps = taps;
-  constexpr int64_t n = kLanes<A>, part = n / 2;
+  constexpr int64_t n = kLanes<A>;
   const A infinity = static_cast<A>(INFINITY);
   Vector<A> highest = Vector<A>{} - infinity;
-  Part<A> top = Part<A>{} - infinity, bottom = Part<A>{} + infinity, total{};
+  Vector<A> top = Vector<A>{} - infinity, bottom = Vector<A>{} + infinity, total{};
   const auto finish = [&](int64_t x, int64_t y) DARK_LAMBDA {
-    Part<A> sums[kRows];
+    Vector<A> sums[kRows];
     convolve_rows<kReach>(job, x, sums);
     for (int64_t j = 0; j < kRows && y + j < job.height; ++j) {
       A* to = job.out + (y + j) * job.width + x;
-      if (job.width < part) {
+      if (job.width < n) {
         write_some(to, sums[j], job.width);
-        for (int64_t lane = job.width; lane < part; ++lane) sums[j][lane] = sums[j][0];
+        for (int64_t lane = job.width; lane < n; ++lane) sums[j][lane] = sums[j][0];
       } else {
         store(to, sums[j]);
       }
@@ -122,13 +118,12 @@ DARK_INLINE Range<A> convolve_map(Job<A> job) {
     for (int64_t x = 0; x < job.width; x += n)
       convolve_columns<kReach>(job, std::max<int64_t>(0, std::min(x, job.width - n)), y, highest);
     int64_t x = 0;
-    for (; x + part <= job.width; x += part) finish(x, y);
-    if (job.width % part != 0) finish(std::max<int64_t>(0, job.width - part), y);
+    for (; x + n <= job.width; x += n) finish(x, y);
+    if (job.width % n != 0) finish(std::max<int64_t>(0, job.width - n), y);
   }
-  const A sum = across<A, part>(total, Plus());
+  const A sum = across<A>(total, Plus());
   if (!(sum - sum == A(0))) return range_with_nan(job);
-  return {across<A>(highest, Higher()), across<A, part>(bottom, Lower()),
-          across<A, part>(top, Higher())};
+  return {across<A>(highest, Higher()), across<A>(bottom, Lower()), across<A>(top, Higher())};
 }
 
 template <int kReach, typename A>

@@ -57,7 +57,7 @@ DARK_INLINE void write(T* to, const V& v) {
 }
 
 DARK_INLINE void write_words(void* to, const BitVector<float>& words) {
-  typedef uint16_t Words __attribute__((vector_size(32)));
+  typedef uint16_t Words __attribute__((vector_size(2 * kLanes<float>)));
   const Words narrow = __builtin_convertvector(words, Words);
   std::memcpy(to, &narrow, sizeof(narrow));
 }
@@ -95,20 +95,14 @@ DARK_INLINE Vector<A> read_some(const T* from, int64_t count) {
   return read(static_cast<const T*>(lanes));
 }
 
-// The values at from + kLanes - 1 down to from. By halves, which AVX2 can reverse.
+// The values at from + kLanes - 1 down to from.
 template <typename T, typename A = Arithmetic<T>>
 DARK_INLINE Vector<A> read_reversed(const T* from) {
-  constexpr int n = kLanes<A> / 2;
-  const Vector<A, n> low = read<n>(from), high = read<n>(from + n);
-  if constexpr (n == 4) {
-    const auto a = __builtin_shufflevector(high, high, 3, 2, 1, 0);
-    const auto b = __builtin_shufflevector(low, low, 3, 2, 1, 0);
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
-  } else {
-    const auto a = __builtin_shufflevector(high, high, 7, 6, 5, 4, 3, 2, 1, 0);
-    const auto b = __builtin_shufflevector(low, low, 7, 6, 5, 4, 3, 2, 1, 0);
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  }
+  const Vector<A> v = read(from);
+  if constexpr (kLanes<A> == 4)
+    return __builtin_shufflevector(v, v, 3, 2, 1, 0);
+  else
+    return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
 }
 
 // How far from memory maps are asked for ahead: tried from 1 to 24 KB.
@@ -118,7 +112,7 @@ constexpr int64_t kAhead = 4096;
 template <typename T>
 struct Plain {
   using A = Arithmetic<T>;
-  static constexpr int64_t n = kLanes<A>, kLine = 4 * n;
+  static constexpr int64_t n = kLanes<A>, kLine = 8 * n;
   const T* values;
   int64_t width, height;
   bool far;  // read from memory, not from a cache
