@@ -243,23 +243,26 @@ def coco_mini() -> Annotations:
     return load_annotations(file, root / "images" / "val2017")
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def run(description: str, measure: Callable[[Annotations, float], Mapping[str, list[Row]]]) -> None:
+    """Be a command: measure, print, write."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3, help="to measure each way for")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     harness.set_threads(1)
-    coco, seconds = coco_mini(), options.seconds
+    report(measure(coco_mini(), options.seconds), options.json)
+
+
+def measure(coco: Annotations, seconds: float) -> dict[str, list[Row]]:
+    """Return all tables by name."""
     joints = np.load(Path(os.environ["DARKPOSE_DATA"]) / "coco_val2017_joints.npz")
     val2017 = image_numbers(joints["image_id"].tolist())
-    tables = {
+    return {
         "evaluation": evaluation(coco, seconds),
         "training": training(coco, val2017, seconds),
         "ladder": ladder(coco, seconds),
     }
-    report(tables, options.json)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure)

@@ -11,7 +11,6 @@ averaged over blocks of pixels, which has no aliasing; and in crop pixels, by ph
 far crops are displaced with the right map between the grids and with x / reduction.
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from itertools import compress
@@ -22,8 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import harness  # noqa: E402  from the folder this file is in
-from benchmarks.loading import Row, coco_mini, loader_of, rates, report, through  # noqa: E402
+from benchmarks.loading import (  # noqa: E402  from the folder this file is in
+    Row,
+    loader_of,
+    rates,
+    run,
+    through,
+)
 from darkpose.data.annotations import Annotations  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
 from darkpose.data.images import (  # noqa: E402
@@ -115,16 +119,10 @@ def displacement(one: Image, other: Image) -> tuple[float, float]:
     return x, y
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=3, help="to measure each way for")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    options = parser.parse_args()
-    harness.set_threads(1)
-    coco = coco_mini()
-    report({"speed": speed(coco, options.seconds), "crops": differences(coco)}, options.json)
+def measure(coco: Annotations, seconds: float) -> dict[str, list[Row]]:
+    """Return both tables by name."""
+    return {"speed": speed(coco, seconds), "crops": differences(coco)}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure)

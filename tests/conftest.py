@@ -12,7 +12,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ import torch
 
 import darkpose_ext  # noqa: F401  (loads torch.ops.dark)
 from darkpose_ext import reference
+
+if TYPE_CHECKING:
+    from darkpose.data.annotations import Annotations
 
 
 def _require_cuda() -> None:
@@ -107,6 +110,30 @@ def fresh_compiler(request: pytest.FixtureRequest) -> None:
 
 
 # Imported only where they are asked for: the ops' tests need none of the training's packages.
+
+
+@pytest.fixture(scope="session")
+def coco(data: Path) -> "Annotations":
+    """People of COCO's val2017, with their images."""
+    from darkpose.data.annotations import load_annotations
+
+    root = data / "coco_mini"
+    return load_annotations(
+        root / "annotations/person_keypoints_val2017.json", root / "images/val2017"
+    )
+
+
+@pytest.fixture
+def two_photos(tmp_path: Path) -> list[Path]:
+    """Two JPEGs of 320 x 240."""
+    import cv2
+
+    from photos import photo
+
+    paths = [tmp_path / f"{name}.jpg" for name in "ab"]
+    for seed, path in enumerate(paths):
+        cv2.imwrite(str(path), photo((320, 240), seed))
+    return paths
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from darkpose.data.annotations import (
     Annotations,
     KeypointSpec,
     PersonRecord,
-    load_annotations,
 )
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset, Sample
@@ -49,14 +48,6 @@ def people(tmp_path) -> Annotations:
     path = tmp_path / "person.png"
     cv2.imwrite(str(path), blob_image((150, 100)))
     return Annotations((record(path),), SPEC, category_id=1)
-
-
-@pytest.fixture(scope="module")
-def coco(data) -> Annotations:
-    root = data / "coco_mini"
-    return load_annotations(
-        root / "annotations/person_keypoints_val2017.json", root / "images/val2017"
-    )
 
 
 def assert_same(first: Sample, second: Sample) -> None:

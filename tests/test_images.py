@@ -11,20 +11,11 @@ import pytest
 import torch
 
 from darkpose.data import dataset as dataset_module
-from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation, augment, sample_rng
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import DecodedImage, crop_image, decode_image, read_image
 from photos import INPUT_SIZE, SPEC, annotations, note_decodings, photo
-
-
-@pytest.fixture(scope="module")
-def coco(data: Path) -> Annotations:
-    root = data / "coco_mini"
-    return load_annotations(
-        root / "annotations/person_keypoints_val2017.json", root / "images/val2017"
-    )
-
 
 # ---- the same pixels -----------------------------------------------------------------------------
 
@@ -54,14 +45,6 @@ def test_an_image_is_read_as_opencv_decodes_it(tmp_path: Path) -> None:
 
 
 # ---- holding images ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_photos(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / f"{name}.jpg" for name in "ab"]
-    for seed, path in enumerate(paths):
-        cv2.imwrite(str(path), photo((320, 240), seed))
-    return paths
 
 
 def test_people_of_an_image_share_its_decoding_and_only_one_image_is_held(

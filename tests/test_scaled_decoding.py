@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import (
@@ -29,25 +29,9 @@ DISPLACEMENT = 0.05  # crop pixels that a scaled crop may be moved by
 AVERAGED = 1.0  # gray levels, in the mean, from a crop of the image averaged over blocks
 
 
-@pytest.fixture(scope="module")
-def coco(data: Path) -> Annotations:
-    root = data / "coco_mini"
-    return load_annotations(
-        root / "annotations/person_keypoints_val2017.json", root / "images/val2017"
-    )
-
-
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Decodings:
     return note_decodings(monkeypatch)
-
-
-@pytest.fixture
-def two_photos(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / f"{name}.jpg" for name in "ab"]
-    for seed, path in enumerate(paths):
-        cv2.imwrite(str(path), photo((320, 240), seed))
-    return paths
 
 
 # ---- where things are ----------------------------------------------------------------------------

@@ -8,10 +8,16 @@
 
 namespace dark {
 
+template <typename A>
+struct Selection {
+  using Scalar = A;
+  using V = Vector<A>;
+  static DARK_INLINE V lower(const V& a, const V& b) { return Lower()(a, b); }
+  static DARK_INLINE V where_above(const V& a, const V& b, const V& x) { return a > b ? x : V{}; }
+};
+
 template <>
-struct Elementary<Vector<float>> {
-  using Scalar = float;
-  using V = Vector<float>;
+struct Elementary<Vector<float>> : Selection<float> {
   using I = IntegerVector<float>;
 
   // For x from -inf to 0. What would be below 2^-63 is 0, so that no product of two is subnormal,
@@ -55,14 +61,10 @@ struct Elementary<Vector<float>> {
   static DARK_INLINE V sqrt(V x) {
     return each<float>(x, [](float lane) { return std::sqrt(lane); });
   }
-  static DARK_INLINE V lower(const V& a, const V& b) { return Lower()(a, b); }
-  static DARK_INLINE V where_above(const V& a, const V& b, const V& x) { return a > b ? x : V{}; }
 };
 
 template <>
-struct Elementary<Vector<double>> {
-  using Scalar = double;
-  using V = Vector<double>;
+struct Elementary<Vector<double>> : Selection<double> {
   static DARK_INLINE V exp(V x) {
     return each<double>(x, [](double lane) { return std::exp(lane); });
   }
@@ -72,8 +74,6 @@ struct Elementary<Vector<double>> {
   static DARK_INLINE V sqrt(V x) {
     return each<double>(x, [](double lane) { return std::sqrt(lane); });
   }
-  static DARK_INLINE V lower(const V& a, const V& b) { return Lower()(a, b); }
-  static DARK_INLINE V where_above(const V& a, const V& b, const V& x) { return a > b ? x : V{}; }
 };
 
 }  // namespace dark

@@ -13,7 +13,7 @@
 namespace dark {
 namespace {
 
-// A row or two of the difference p - g, vector by vector: f(difference, x, count of its lanes that
+// A row of the difference p - g, vector by vector: f(difference, x, count of its lanes that
 // belong to the row).
 template <typename T, typename A, typename F>
 DARK_INLINE void each_difference(const T* p, const A* columns, A row, int64_t width, F&& f) {

@@ -21,6 +21,7 @@
 #else
 #define DARK_MULTIVERSION
 #endif
+// For lambdas, which follow neither DARK_INLINE nor DARK_MULTIVERSION by themselves.
 #define DARK_LAMBDA __attribute__((always_inline))
 
 namespace dark {
@@ -48,11 +49,6 @@ DARK_INLINE V load_as(const A* from) {
   V v;
   std::memcpy(&v, from, sizeof(v));
   return v;
-}
-
-template <typename A>
-DARK_INLINE Vector<A> load(const A* from) {
-  return load_as<Vector<A>>(from);
 }
 
 template <typename A, typename V>
@@ -124,6 +120,13 @@ DARK_INLINE A across(const Vector<A, lanes>& v, Combine combine) {
     std::memcpy(halves, &v, sizeof(v));
     return across<A, lanes / 2>(combine(halves[0], halves[1]), combine);
   }
+}
+
+// Whether the values that were added to `sum` are: none of them is NaN then.
+template <typename A>
+DARK_INLINE bool is_finite(const Vector<A>& sum) {
+  const A total = across<A>(sum, Plus());
+  return total - total == A(0);
 }
 
 }  // namespace dark

@@ -42,11 +42,12 @@ DARK_INLINE void convolve_columns(const Job<A>& job, int64_t x, int64_t y, Vecto
   const int reach = kReach > 0 ? kReach : job.reach;
   const bool inside = y >= reach && y + kRows + reach <= job.height && job.width >= kLanes<A>;
   Vector<A> window[kRows + 2 * (kReach > 0 ? kReach : kMaxTaps / 2)];
-  const A* from = job.in + (y - reach) * job.stride + x;
-  if (inside)
+  if (inside) {
+    const A* from = job.in + (y - reach) * job.stride + x;
     for (int i = 0; i < kRows + 2 * reach; ++i) window[i] = read(from + i * job.stride);
-  else
+  } else {
     for (int i = 0; i < kRows + 2 * reach; ++i) window[i] = row_vector(job, x, y - reach + i);
+  }
   for (int j = 0; j < kRows; ++j) {
     Vector<A> sum = job.taps[reach] * window[j + reach];
     for (int t = 0; t < reach; ++t)
@@ -66,7 +67,7 @@ DARK_INLINE void convolve_rows(const Job<A>& job, int64_t x, Vector<A> (&sums)[k
   const A* from = job.rows + kLanes<A> + x;  // `reach` to the left
   for (int j = 0; j < kRows; ++j) sums[j] = job.taps[reach] * load_as<V>(from + j * stride + reach);
   for (int t = 0; t < reach; ++t) {
-    const V tap = V{} + job.taps[t];
+    const V tap = broadcast(job.taps[t]);
     for (int j = 0; j < kRows; ++j) {
       const A* row = from + j * stride;
       sums[j] += tap * (load_as<V>(row + t) + load_as<V>(row + 2 * reach - t));
@@ -96,8 +97,7 @@ DARK_INLINE Range<A> convolve_map(Job<A> job) {
   job.taps = taps;
   constexpr int64_t n = kLanes<A>;
   const A infinity = static_cast<A>(INFINITY);
-  Vector<A> highest = Vector<A>{} - infinity;
-  Vector<A> top = Vector<A>{} - infinity, bottom = Vector<A>{} + infinity, total{};
+  Vector<A> highest = broadcast(-infinity), top = highest, bottom = broadcast(infinity), total{};
   const auto finish = [&](int64_t x, int64_t y) DARK_LAMBDA {
     Vector<A> sums[kRows];
     convolve_rows<kReach>(job, x, sums);
@@ -121,8 +121,7 @@ DARK_INLINE Range<A> convolve_map(Job<A> job) {
     for (; x + n <= job.width; x += n) finish(x, y);
     if (job.width % n != 0) finish(std::max<int64_t>(0, job.width - n), y);
   }
-  const A sum = across<A>(total, Plus());
-  if (!(sum - sum == A(0))) return range_with_nan(job);
+  if (!is_finite<A>(total)) return range_with_nan(job);
   return {across<A>(highest, Higher()), across<A>(bottom, Lower()), across<A>(top, Higher())};
 }
 
@@ -133,7 +132,7 @@ DARK_MULTIVERSION void modulate_map(const Job<A>& job, Rescale rule) {
   const int64_t size = job.width * job.height;
   int64_t i = 0;
   for (; i + kLanes<A> <= size; i += kLanes<A>)
-    store(job.out + i, (load(job.out + i) - line.offset) * line.scale);
+    store(job.out + i, (read(job.out + i) - line.offset) * line.scale);
   for (; i < size; ++i) job.out[i] = line(job.out[i]);
 }
 

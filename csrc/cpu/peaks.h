@@ -13,7 +13,7 @@ template <typename A>
 struct Scan {
   Vector<A> best;
   IntegerVector<A> line;
-  Vector<A> sum;
+  Vector<A> sum;  // of all values: tells cheaply that none is NaN
 };
 
 // For maps of kLanes pixels or more.
@@ -38,13 +38,6 @@ DARK_INLINE Scan<A> scan(const Reader& map) {
     s.best = Higher()(top, s.best);
   }
   return s;
-}
-
-// A sum of all values tells cheaply that none of them is NaN.
-template <typename A>
-DARK_INLINE bool is_finite(const Vector<A>& sum) {
-  const A total = across<A>(sum, Plus());
-  return total - total == A(0);
 }
 
 template <typename Reader, typename A = typename Reader::A>

@@ -150,10 +150,11 @@ struct Mirrored {
   template <typename F>
   DARK_INLINE void each_vector(int64_t line, int64_t, F&& f) const {
     const T* own = values + line * width;
-    const T* other = flipped + (line + 1) * width - n + shift;
+    const T* last = flipped + (line + 1) * width - n;
     int64_t x = 0;
     for (; x < shift && x + n <= width; x += n) f(in_row(x, line), x);
-    for (; x + n <= width; x += n) f(A(0.5) * (read(own + x) + read_reversed(other - x)), x);
+    for (; x + n <= width; x += n)
+      f(A(0.5) * (read(own + x) + read_reversed(last - (x - shift))), x);
     if (x < width) f(in_row(width - n, line), width - n);
   }
   DARK_INLINE Vector<A> in_row(int64_t x, int64_t y) const {
@@ -161,7 +162,7 @@ struct Mirrored {
     const Vector<A> own = read(values + y * width + x);
     if (x >= shift) return A(0.5) * (own + read_reversed(line + width - n - x + shift));
     // The first `shift` columns repeat the edge. What is read beyond it is the next row's.
-    const Vector<A> edge = Vector<A>{} + static_cast<A>(line[width - 1]);
+    const Vector<A> edge = broadcast(static_cast<A>(line[width - 1]));
     const Integer<A> repeated = static_cast<Integer<A>>(std::min(shift - x, n));
     Vector<A> other;
     if (y + 1 < height) {

@@ -58,7 +58,7 @@ DARK_INLINE Vector<A> any_row(const Reader& map, int64_t x, int64_t y) {
 
 // The rows y - 2 to y + 2 of a map convolved down its columns, from column x - 2 - taps / 2 on.
 template <typename A>
-struct alignas(64) Rows {
+struct alignas(sizeof(Vector<A>)) Rows {
   static constexpr int n = kLanes<A>;
   static constexpr int kStride = n + kMaxSide / n * n + 2 * n;  // a vector to either side
   A values[kStencil][kStride];
