@@ -58,7 +58,7 @@ demo: setup build
 test: setup build $(EMULATED)/_emulated.so
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest
 
-# One thread of the processor, about ten minutes: the committed figures. benchmarks/README.md has the rules.
+# One thread of the processor, about fifteen minutes: the committed figures. benchmarks/README.md has the rules.
 bench: setup build
 	$(MAKE) setup EXTRA=bench
 	$(BIN)/python -m pytest benchmarks/bench_*.py -q -r s --benchmark-json=build/bench.json \
@@ -67,6 +67,8 @@ bench: setup build
 	$(BIN)/python benchmarks/goals.py --json benchmarks/results/goals-cpu.json
 	$(BIN)/python benchmarks/scaling.py --json benchmarks/results/scaling-cpu.json
 	$(BIN)/python benchmarks/end_to_end.py --json benchmarks/results/end-to-end-cpu.json
+	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/loading.py --json benchmarks/results/loading-cpu.json
+	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/scaled_decoding.py --json benchmarks/results/scaled-decoding-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
 # The goals alone, half a minute.
