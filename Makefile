@@ -9,7 +9,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 EMULATED := build/emulated
 EXTRA ?= test
-SOURCES := $(wildcard csrc/* csrc/cpu/* csrc/cuda/*) CMakeLists.txt setup.py pyproject.toml
+SOURCES := $(wildcard csrc/*.* csrc/*/*) CMakeLists.txt setup.py pyproject.toml
 
 # Prints the folder of an installed torch, fails if there is none of 2.10 or later.
 define FIND_TORCH
@@ -35,7 +35,7 @@ $(VENV)/torch:
 	@touch $@
 
 $(VENV)/ready-$(EXTRA): $(VENV)/torch pyproject.toml
-	$(BIN)/python -m pip install -q "setuptools>=77" wheel "cmake>=3.24" ninja numpy
+	$(BIN)/python -m pip install -q "setuptools>=77" wheel "cmake>=3.24" ninja numpy "pybind11>=2.13"
 	$(BIN)/python -m pip install -q --no-build-isolation -e ".[$(EXTRA)]"
 	@touch $@
 
@@ -49,7 +49,7 @@ darkpose_ext/_C.so: $(SOURCES) | setup
 # The CUDA kernels' own source as C++, for machines without a GPU.
 $(EMULATED)/_emulated.so: $(SOURCES) $(wildcard tests/emulation/*) | setup
 	cmake -S . -B $(EMULATED) -G Ninja -DCMAKE_BUILD_TYPE=Release -DDARK_CUDA=OFF \
-	  -DDARK_EMULATED=ON -DPython_EXECUTABLE=$(BIN)/python
+	  -DDARK_NUMPY=OFF -DDARK_EMULATED=ON -DPython_EXECUTABLE=$(BIN)/python
 	cmake --build $(EMULATED) --target _emulated
 
 demo: setup build
@@ -85,4 +85,4 @@ check:
 	clang-format --dry-run -Werror $$(git ls-files 'csrc/*' 'tests/emulation/*')
 
 clean:
-	rm -rf build $(VENV) darkpose_ext/_C.so
+	rm -rf build $(VENV) darkpose_ext/*.so

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shim: CMake builds `darkpose_ext/_C.so`, setuptools packs it.
+"""Shim: CMake builds what `darkpose_ext` loads, setuptools packs it.
 
-The library holds no Python symbol, so one wheel serves every Python.
+`_C.so`, the ops, serves every torch and Python; `_numpy`, the functions for NumPy, this Python alone.
 """
 
 import importlib.util
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from setuptools import Command, Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 
@@ -21,11 +20,11 @@ class CMakeBuild(build_ext):
         return fullname.replace(".", "/") + ".so"
 
     def build_extension(self, ext: Extension) -> None:
-        _require_tools()
+        options = os.environ.get("CMAKE_ARGS", "").split()
+        _require_tools(options)
         prefix = Path(self.get_ext_fullpath(ext.name)).resolve().parents[1]
         # Not setuptools' temporary folder: the second build is incremental.
         build = Path(os.environ.get("DARK_BUILD_DIR", "build/native")).resolve()
-        options = os.environ.get("CMAKE_ARGS", "").split()
         configure = [
             "cmake",
             "-S",
@@ -41,19 +40,16 @@ class CMakeBuild(build_ext):
         subprocess.check_call(["cmake", "--build", str(build), "--target", "install"])
 
 
-def _require_tools() -> None:
+def _require_tools(options: list[str]) -> None:
     missing = [name for name in ("cmake", "ninja") if shutil.which(name) is None]
-    missing += ["torch"] if importlib.util.find_spec("torch") is None else []
+    for package, part in (("torch", "TORCH"), ("pybind11", "NUMPY")):
+        wanted = f"-DDARK_{part}=OFF" not in options
+        missing += [package] if wanted and importlib.util.find_spec(package) is None else []
     if missing:
         sys.exit(
             f"Building darkpose needs {' and '.join(missing)}: pip install {' '.join(missing)} "
             "(and build with --no-build-isolation, so that the build sees the installed torch)"
         )
-
-
-class AnyPythonWheel(bdist_wheel):
-    def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
 
 
 class Develop(Command):
@@ -72,5 +68,5 @@ class Develop(Command):
 
 setup(
     ext_modules=[Extension("darkpose_ext._C", [])],
-    cmdclass={"bdist_wheel": AnyPythonWheel, "build_ext": CMakeBuild, "develop": Develop},
+    cmdclass={"build_ext": CMakeBuild, "develop": Develop},
 )

@@ -57,7 +57,7 @@ sanitizer() {
 }
 
 build() {
-  cmake -S . -B build/gpu_check -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES=native \
+  cmake -S . -B build/gpu_check -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES=native -DDARK_NUMPY=OFF \
     -DPython_EXECUTABLE="$(command -v "$python")" -DCMAKE_INSTALL_PREFIX="$PWD" &&
     cmake --build build/gpu_check --target install
 }

@@ -34,7 +34,8 @@ def build(compiler: str, name: str) -> Path:
     """Compile the CPU kernels for one instruction set and return the library."""
     folder = ROOT / "build" / "instruction_sets" / f"{compiler}-{name}"
     flags = f"-DCMAKE_CXX_FLAGS=-DDARK_ONE_INSTRUCTION_SET -march={name}"
-    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DDARK_CUDA=OFF", f"-DCMAKE_CXX_COMPILER={compiler}"]
+    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DDARK_CUDA=OFF", "-DDARK_NUMPY=OFF"]
+    settings += [f"-DCMAKE_CXX_COMPILER={compiler}"]
     settings += [flags, f"-DPython_EXECUTABLE={sys.executable}"]
     configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *settings]
     for command in (configure, ["cmake", "--build", str(folder)]):

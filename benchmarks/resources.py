@@ -28,6 +28,7 @@ def ptxas_reports(architecture: str, build: Path) -> dict[Kernel, tuple[int, int
         "-DCMAKE_BUILD_TYPE=Release",
         f"-DCMAKE_CUDA_ARCHITECTURES={architecture}-real",
         "-DCMAKE_CUDA_FLAGS=-Xptxas=-v",
+        "-DDARK_NUMPY=OFF",
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     subprocess.run(

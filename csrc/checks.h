@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The argument rules of every op, for callers of torch.ops.dark. Mirrors `darkpose_ext/_checks.py`
-// word for word. Thrown directly, without torch's check macro, whose message would begin with a
-// source path.
+// The argument rules of every op, for callers of torch.ops.dark and of NumPy's. Mirrors
+// `darkpose_ext/_checks.py` word for word. Thrown directly, without torch's check macro, whose
+// message would begin with a source path.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -20,31 +20,7 @@ void require(bool holds, const Parts&... parts) {
   if (holds) return;
   std::ostringstream message;
   (message << ... << parts);
-  throw std::runtime_error(message.str());
-}
-
-inline const char* type_name(ScalarType type) {
-  switch (type) {
-    case ScalarType::Double: return "float64";
-    case ScalarType::Float: return "float32";
-    case ScalarType::Half: return "float16";
-    case ScalarType::BFloat16: return "bfloat16";
-    case ScalarType::Byte: return "uint8";
-    case ScalarType::Char: return "int8";
-    case ScalarType::Short: return "int16";
-    case ScalarType::Int: return "int32";
-    case ScalarType::Long: return "int64";
-    case ScalarType::Bool: return "bool";
-    case ScalarType::UInt16: return "uint16";
-    case ScalarType::UInt32: return "uint32";
-    case ScalarType::UInt64: return "uint64";
-    case ScalarType::ComplexHalf: return "complex32";
-    case ScalarType::ComplexFloat: return "complex64";
-    case ScalarType::ComplexDouble: return "complex128";
-    case ScalarType::Float8_e4m3fn: return "float8_e4m3fn";
-    case ScalarType::Float8_e5m2: return "float8_e5m2";
-    default: return "another type";
-  }
+  throw ArgumentError(message.str());
 }
 
 inline bool is_floating(ScalarType type) {
@@ -80,17 +56,6 @@ inline ShapeText shape_text(const Tensor& tensor) { return {tensor}; }
 
 inline std::ostream& operator<<(std::ostream& stream, const ShapeText& text) {
   return stream << list_text(sizes_of(text.tensor));
-}
-
-struct DeviceText {
-  const Tensor& tensor;
-};
-
-inline DeviceText device_text(const Tensor& tensor) { return {tensor}; }
-
-inline std::ostream& operator<<(std::ostream& stream, const DeviceText& text) {
-  if (text.tensor.is_cpu()) return stream << "cpu";
-  return stream << "cuda:" << text.tensor.get_device_index();
 }
 
 inline void check_floating(const char* op, const char* name, const Tensor& t) {

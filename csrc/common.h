@@ -1,29 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every op needs of torch: its stable-ABI types, dispatch on the element type, and a strided
-// view of heatmaps.
+// What every op shares, whichever framework's tensors it is given: dispatch on the element type,
+// and a strided view of heatmaps.
 #pragma once
-#include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <tuple>
 #include <type_traits>
 #include <vector>
 
+#ifdef DARK_NUMPY
+#include "numpy/tensor.h"
+#else
+#include "torch.h"
+#endif
 #include "portable.h"
 
 namespace dark {
-
-using torch::headeronly::BFloat16;
-using torch::headeronly::Half;
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // float16, bfloat16 and float32 are computed in float32, float64 in float64.
 template <typename T>
@@ -45,15 +37,10 @@ void dispatch_floating(ScalarType type, F&& f) {
   }
 }
 
-// `like` gives the device; the result is contiguous.
-inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type, const Tensor& like) {
-  return torch::stable::new_empty(like, sizes, type);
-}
-
 // The tensor itself where it already has this type and is contiguous, else a copy that has.
 inline Tensor contiguous_as(const Tensor& t, ScalarType type) {
-  const Tensor typed = t.scalar_type() == type ? t : torch::stable::to(t, type);
-  return typed.is_contiguous() ? typed : torch::stable::contiguous(typed);
+  const Tensor typed = t.scalar_type() == type ? t : to(t, type);
+  return typed.is_contiguous() ? typed : contiguous(typed);
 }
 
 inline std::optional<Tensor> contiguous_as(const std::optional<Tensor>& t, ScalarType type) {
@@ -108,7 +95,7 @@ inline std::optional<int64_t> common_stride(const Tensor& t, int64_t end) {
 // `maps`.
 inline Tensor strided_maps(const Tensor& t, Maps& maps) {
   const int64_t dims = t.dim(), batch_dims = std::max<int64_t>(0, dims - 3);
-  const Tensor view = common_stride(t, batch_dims) ? t : torch::stable::contiguous(t);
+  const Tensor view = common_stride(t, batch_dims) ? t : contiguous(t);
   maps.height = view.size(dims - 2);
   maps.width = view.size(dims - 1);
   maps.stride_row = view.stride(dims - 2);

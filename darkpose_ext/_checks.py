@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The argument rules of every op, for public functions and fakes. Mirrors `csrc/checks.h`.
+"""The rules of every op's tensors, for public functions and fakes. Mirrors `csrc/checks.h`.
 
 Everything is looked at before anything is allocated. A wrong type raises TypeError, a wrong value
 ValueError; both name the argument, what was expected and what came.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-MAX_TAPS = 63  # lists travel to CUDA kernels by value
-MAX_JOINTS = 1024
+from darkpose_ext._values import (
+    FLOATING_NAMES,
+    INTEGERS,
+    MAX_JOINTS,
+    METHODS,
+    RESCALES,
+    ROUNDINGS,
+    check_choice,
+    check_integer,
+    check_number,
+    check_numbers,
+    check_sigma,
+    check_taps,
+)
+
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-FLOATING_NAMES = "float16, bfloat16, float32 or float64"
-METHODS = ("argmax", "standard", "second_max", "dark")
-_INTEGERS = (int, torch.SymInt)
-_NUMBERS = (int, float, torch.SymInt, torch.SymFloat)
-ROUNDINGS = ("none", "floor", "ceil", "round")
-RESCALES = ("minmax", "max", "none")
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -36,27 +42,6 @@ def check_floating(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be a tensor, got {type(t).__name__}")
     if t.dtype not in FLOATING:
         raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
-
-
-def check_number(op: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
-        raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
-
-
-def check_integer(op: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, _INTEGERS):
-        raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
-
-
-def check_numbers(op: str, name: str, values: Any, kinds: tuple[type, ...] = _NUMBERS) -> None:
-    what = "integers" if kinds is _INTEGERS else "numbers"
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise TypeError(f"{op}: {name} must be a list of {what}, got {type(values).__name__}")
-    for value in values:
-        if not isinstance(value, kinds):
-            raise TypeError(
-                f"{op}: {name} must be a list of {what}, got one with {type(value).__name__}"
-            )
 
 
 def check_heatmaps(op: str, heatmaps: Tensor, least_dims: int) -> None:
@@ -92,33 +77,6 @@ def check_transform(
     if transform is not None:
         shape = [*first.shape[: first.dim() - own_dims], 2, 3]
         check_like(op, "transform", transform, shape, first_name, first)
-
-
-def check_taps(op: str, taps: Sequence[float]) -> None:
-    check_numbers(op, "taps", taps)
-    n = len(taps)
-    if n % 2 == 0 or n > MAX_TAPS:
-        raise ValueError(f"{op}: taps must be an odd number of values, at most {MAX_TAPS}, got {n}")
-    # Not math.isfinite, which torch.compile does not trace.
-    if not all(-math.inf < t < math.inf for t in taps) or list(taps) != list(taps)[::-1]:
-        raise ValueError(f"{op}: taps must be finite and symmetric, got {_numbers(taps)}")
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in values) + "]"
-
-
-def check_sigma(op: str, sigma: float) -> None:
-    check_number(op, "sigma", sigma)
-    if not 1e-37 < sigma < 1e37:  # in float32 too
-        raise ValueError(f"{op}: sigma must be positive and finite, got {sigma:g}")
-
-
-def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{op}: {name} must be a string, got {type(value).__name__}")
-    if value not in choices:
-        raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")
 
 
 def check_targets(
@@ -183,7 +141,7 @@ def check_flip(
     if joints > MAX_JOINTS:
         raise ValueError(f"decode: flipped serves at most {MAX_JOINTS} joints, got {joints}")
     if flip_index is not None:
-        check_numbers("decode", "flip_index", flip_index, _INTEGERS)
+        check_numbers("decode", "flip_index", flip_index, INTEGERS)
     if flip_index is not None and sorted(flip_index) != list(range(joints)):
         raise ValueError(
             f"decode: flip_index must be a permutation of 0 to {joints - 1}, got {list(flip_index)}"

@@ -8,68 +8,12 @@ any layout; arithmetic is in float32 (float64 for float64). In model code
 the ValueError or TypeError raised here. `darkpose_ext.reference` has each op in plain torch.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from darkpose_ext import _checks
-
-# What OpenCV uses for small kernels when only their size is named.
-_OPENCV_TABLES = {
-    1: (1.0,),
-    3: (0.25, 0.5, 0.25),
-    5: (0.0625, 0.25, 0.375, 0.25, 0.0625),
-    7: (0.03125, 0.109375, 0.21875, 0.28125, 0.21875, 0.109375, 0.03125),
-    9: tuple(n / 256 for n in (4, 13, 30, 51, 60, 51, 30, 13, 4)),
-}
-
-
-def gaussian_taps(sigma: float) -> list[float]:
-    """Return the normalized taps of a Gaussian of `sigma` heatmap pixels, radius ceil(2.5 sigma).
-
-    Eq 10's K "with the same variation as the training data": name the training sigma. For sigma 2
-    these are exactly OpenCV's 11 taps, for sigma 3 its size, 17. Raises ValueError for a sigma that
-    is not positive, or so large that there would be more than 63 taps (sigma above 12.4).
-
-    >>> len(gaussian_taps(2.0)), round(sum(gaussian_taps(2.0)), 12)
-    (11, 1.0)
-    """
-    _checks.check_sigma("gaussian_taps", sigma)
-    radius = math.ceil(2.5 * sigma)
-    if 2 * radius + 1 > _checks.MAX_TAPS:
-        raise ValueError(
-            f"gaussian_taps: sigma {sigma:g} needs {2 * radius + 1} taps, "
-            f"at most {_checks.MAX_TAPS} are possible"
-        )
-    return _normalized_gaussian(sigma, radius)
-
-
-def opencv_taps(size: int) -> list[float]:
-    """Return what OpenCV blurs with when only an odd kernel size is named.
-
-    For faithful reruns of the released configurations. Tables for sizes up to 9, above them a
-    Gaussian of sigma 0.15 size + 0.35 (`cv2.getGaussianKernel(size, 0)`). Raises ValueError for a
-    size that is even or not from 1 to 63.
-
-    >>> opencv_taps(3)
-    [0.25, 0.5, 0.25]
-    """
-    _checks.check_integer("opencv_taps", "size", size)
-    if size % 2 == 0 or not 1 <= size <= _checks.MAX_TAPS:
-        raise ValueError(
-            f"opencv_taps: size must be odd and from 1 to {_checks.MAX_TAPS}, got {size}"
-        )
-    if size in _OPENCV_TABLES:
-        return list(_OPENCV_TABLES[size])
-    return _normalized_gaussian(0.15 * size + 0.35, size // 2)
-
-
-def _normalized_gaussian(sigma: float, radius: int) -> list[float]:
-    values = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
-    total = math.fsum(values)
-    return [value / total for value in values]
 
 
 def encode(

@@ -116,12 +116,12 @@ def path_without_nvcc() -> str:
 
 
 def test_build_leaves_cuda_out_when_told_to(tmp_path: Path) -> None:
-    configure(tmp_path, os.environ["PATH"], "-DDARK_CUDA=OFF")
+    configure(tmp_path, os.environ["PATH"], "-DDARK_CUDA=OFF", "-DDARK_NUMPY=OFF")
     assert ".cu" not in (tmp_path / "build.ninja").read_text()
 
 
 def test_build_without_nvcc_loads_and_has_no_cuda_kernels(tmp_path: Path) -> None:
-    configure(tmp_path, path_without_nvcc())
+    configure(tmp_path, path_without_nvcc(), "-DDARK_NUMPY=OFF")
     subprocess.run(["cmake", "--build", tmp_path], check=True, stdout=subprocess.DEVNULL)
     program = f"""
 import torch
@@ -138,3 +138,11 @@ for taps in ([], [0.25, 0.5, 0.25]):  # unoptimized, what is not inlined is call
     kernels, plain, blurred = printed.splitlines()
     assert kernels == str([True, False] * len(OPS))
     assert plain == "[3.25, 3.25]" and blurred.startswith("[3.2")
+
+
+def test_build_without_torch_makes_the_functions_for_numpy_alone(tmp_path: Path) -> None:
+    configure(tmp_path, os.environ["PATH"], "-DDARK_TORCH=OFF")
+    rules = (tmp_path / "build.ninja").read_text()
+    assert (
+        "_numpy" in rules and "_C.so" not in rules and "-ltorch" not in rules
+    )

@@ -6,7 +6,7 @@
 // behind the work on others.
 #include "../decode.h"
 
-#include "../library.h"
+#include "kernels.h"
 #include "parallel.h"
 #include "peaks.h"
 #include "staging.h"
@@ -142,10 +142,10 @@ void decode_maps(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
   dense ? decode_dense(a, begin, end) : decode_staged(a, begin, end);
 }
 
-std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
-                                  std::vector<double> taps,
-                                  std::optional<Tensor> flipped,    // [B..., K, H, W]
-                                  std::optional<Tensor> transform,  // [B..., 2, 3]
+}  // namespace
+
+std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> taps,
+                                  std::optional<Tensor> flipped, std::optional<Tensor> transform,
                                   std::string method,
                                   std::optional<std::vector<int64_t>> flip_index,
                                   int64_t flip_shift, double max_shift) {
@@ -160,7 +160,4 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
   return {call.coords, call.scores};
 }
 
-}  // namespace
-
-DARK_CPU_KERNELS(m) { m.impl("decode", TORCH_BOX(&decode)); }
 }  // namespace dark

@@ -4,9 +4,9 @@
 // writing memory.
 #include <algorithm>
 
-#include "../library.h"
 #include "../targets.h"
 #include "factors.h"
+#include "kernels.h"
 #include "parallel.h"
 #include "reading.h"
 
@@ -47,10 +47,10 @@ void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_
   }
 }
 
-std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
-                                  const Tensor& weights,  // [B..., K]
-                                  int64_t height, int64_t width, double sigma,
-                                  std::optional<Tensor> transform,  // [B..., 2, 3]
+}  // namespace
+
+std::tuple<Tensor, Tensor> encode(const Tensor& joints, const Tensor& weights, int64_t height,
+                                  int64_t width, double sigma, std::optional<Tensor> transform,
                                   std::string rounding, bool truncate,
                                   std::optional<ScalarType> dtype) {
   check_encode(joints, weights, height, width, sigma, transform, rounding, dtype);
@@ -74,7 +74,4 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
   return {heatmaps, counted};
 }
 
-}  // namespace
-
-DARK_CPU_KERNELS(m) { m.impl("encode", TORCH_BOX(&encode)); }
 }  // namespace dark

@@ -4,9 +4,9 @@
 // of weight 0 are not read.
 #include <algorithm>
 
-#include "../library.h"
 #include "../targets.h"
 #include "factors.h"
+#include "kernels.h"
 #include "parallel.h"
 #include "staging.h"
 
@@ -91,8 +91,8 @@ void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>
   });
 }
 
-// heatmaps [B..., K, H, W], joints [B..., K, 2], weights [B..., K], transform [B..., 2, 3] ->
-// [B..., K]
+}  // namespace
+
 Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& weights,
                    double sigma, std::optional<Tensor> transform, std::string rounding,
                    bool truncate) {
@@ -112,7 +112,6 @@ Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& w
   return loss;
 }
 
-// grad [B..., K], the rest as above -> [B..., K, H, W]
 Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Tensor& joints,
                             const Tensor& weights, double sigma, std::optional<Tensor> transform,
                             std::string rounding, bool truncate) {
@@ -133,10 +132,4 @@ Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Te
   return out;
 }
 
-}  // namespace
-
-DARK_CPU_KERNELS(m) {
-  m.impl("heatmap_mse", TORCH_BOX(&heatmap_mse));
-  m.impl("heatmap_mse_backward", TORCH_BOX(&heatmap_mse_backward));
-}
 }  // namespace dark

@@ -7,7 +7,7 @@
 #include "../modulate.h"
 
 #include "../checks.h"
-#include "../library.h"
+#include "kernels.h"
 #include "parallel.h"
 #include "staging.h"
 
@@ -136,7 +136,8 @@ DARK_MULTIVERSION void modulate_map(const Job<A>& job, Rescale rule) {
   for (; i < size; ++i) job.out[i] = line(job.out[i]);
 }
 
-// heatmaps [..., H, W] -> [..., H, W], contiguous
+}  // namespace
+
 Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string rescale) {
   check_modulate(heatmaps, taps, rescale);
   Maps maps;
@@ -169,7 +170,4 @@ Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string re
   return out;
 }
 
-}  // namespace
-
-DARK_CPU_KERNELS(m) { m.impl("modulate", TORCH_BOX(&modulate)); }
 }  // namespace dark

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every CPU kernel is parallel over maps, in torch's own thread pool.
+// Every CPU kernel is parallel over maps: in torch's own thread pool, or as NumPy's caller says.
 #pragma once
 #include <algorithm>
 
@@ -18,7 +18,7 @@ void parallel_over_maps(int64_t maps, int64_t elements_per_map, int64_t work, F&
     if (maps > 0) f(int64_t{0}, maps);
     return;
   }
-  torch::stable::parallel_for(0, maps, grain, f);
+  parallel_for(0, maps, grain, f);
 }
 
 }  // namespace dark

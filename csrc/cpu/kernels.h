@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU kernels, whatever the framework of their tensors: torch's ops (`registration.cpp`) and
+// NumPy's functions (`../numpy/module.cpp`) are the same source. Arguments as in `../ops.cpp`; a
+// wrong one is an ArgumentError.
+#pragma once
+#include <string>
+#include <tuple>
+
+#include "../common.h"
+
+namespace dark {
+
+std::tuple<Tensor, Tensor> encode(const Tensor& joints, const Tensor& weights, int64_t height,
+                                  int64_t width, double sigma, std::optional<Tensor> transform,
+                                  std::string rounding, bool truncate,
+                                  std::optional<ScalarType> dtype);
+
+Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string rescale);
+
+std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> taps,
+                                  std::optional<Tensor> flipped, std::optional<Tensor> transform,
+                                  std::string method,
+                                  std::optional<std::vector<int64_t>> flip_index,
+                                  int64_t flip_shift, double max_shift);
+
+Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& weights,
+                   double sigma, std::optional<Tensor> transform, std::string rounding,
+                   bool truncate);
+
+Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Tensor& joints,
+                            const Tensor& weights, double sigma, std::optional<Tensor> transform,
+                            std::string rounding, bool truncate);
+
+}  // namespace dark

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernels need of a framework, without one: strided arrays that own their memory or borrow
+// it, and threads. The same names as `../torch.h`.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <ostream>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace dark {
+
+using ArgumentError = std::invalid_argument;
+
+enum class ScalarType { Half, BFloat16, Float, Double };
+
+inline const char* type_name(ScalarType type) {
+  switch (type) {
+    case ScalarType::Half: return "float16";
+    case ScalarType::BFloat16: return "bfloat16";
+    case ScalarType::Float: return "float32";
+    default: return "float64";
+  }
+}
+
+using Half = _Float16;
+
+// The upper half of a float32.
+struct BFloat16 {
+  uint16_t bits = 0;
+
+  BFloat16() = default;
+  explicit BFloat16(float value) {  // to the nearest, ties to even
+    uint32_t word;
+    std::memcpy(&word, &value, sizeof(word));
+    bits =
+        static_cast<uint16_t>(value == value ? (word + 0x7fff + ((word >> 16) & 1)) >> 16 : 0x7fc0);
+  }
+  operator float() const {
+    const uint32_t word = uint32_t{bits} << 16;
+    float value;
+    std::memcpy(&value, &word, sizeof(value));
+    return value;
+  }
+};
+
+inline int64_t size_of(ScalarType type) {
+  return type == ScalarType::Double ? 8 : type == ScalarType::Float ? 4 : 2;
+}
+
+class Tensor {
+ public:
+  // Not owned.
+  Tensor(void* data, ScalarType type, std::vector<int64_t> sizes, std::vector<int64_t> strides)
+      : data_(data), type_(type), sizes_(std::move(sizes)), strides_(std::move(strides)) {}
+
+  // Contiguous, uninitialized, and owned.
+  Tensor(ScalarType type, std::vector<int64_t> sizes)
+      : type_(type), sizes_(std::move(sizes)), strides_(sizes_.size()) {
+    int64_t stride = 1;
+    for (size_t d = sizes_.size(); d-- > 0; stride *= sizes_[d]) strides_[d] = stride;
+    constexpr std::align_val_t kCacheLine{64};
+    memory_.reset(::operator new(numel() * size_of(type), kCacheLine),
+                  [=](void* memory) { ::operator delete(memory, kCacheLine); });
+    data_ = memory_.get();
+  }
+
+  int64_t dim() const { return static_cast<int64_t>(sizes_.size()); }
+  int64_t size(int64_t d) const { return sizes_[d]; }
+  int64_t stride(int64_t d) const { return strides_[d]; }
+  const std::vector<int64_t>& sizes() const { return sizes_; }
+  ScalarType scalar_type() const { return type_; }
+  int device() const { return 0; }
+  const std::shared_ptr<void>& memory() const { return memory_; }
+
+  int64_t numel() const {
+    int64_t count = 1;
+    for (const int64_t size : sizes_) count *= size;
+    return count;
+  }
+  bool is_contiguous() const {
+    int64_t stride = 1;
+    for (int64_t d = dim() - 1; d >= 0; stride *= sizes_[d--])
+      if (sizes_[d] != 1 && strides_[d] != stride) return numel() == 0;
+    return true;
+  }
+  template <typename T>
+  const T* const_data_ptr() const {
+    return static_cast<const T*>(data_);
+  }
+  template <typename T>
+  T* mutable_data_ptr() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  std::shared_ptr<void> memory_;  // null where it is borrowed
+  void* data_;
+  ScalarType type_;
+  std::vector<int64_t> sizes_, strides_;
+};
+
+inline const char* device_text(const Tensor&) { return "cpu"; }
+
+inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type, const Tensor&) {
+  return {type, sizes};
+}
+
+template <typename F>
+void dispatch_floating(ScalarType type, F&& f);  // `../common.h`
+
+// A contiguous copy of another type.
+inline Tensor to(const Tensor& t, ScalarType type) {
+  const Tensor out(type, t.sizes());
+  dispatch_floating(t.scalar_type(), [&](auto from) {
+    dispatch_floating(type, [&](auto into) {
+      using From = decltype(from);
+      using Into = decltype(into);
+      const From* source = t.const_data_ptr<From>();
+      std::vector<int64_t> at(t.dim(), 0);
+      int64_t offset = 0;
+      for (int64_t i = 0; i < out.numel(); ++i) {
+        using Wide = std::conditional_t<std::is_same_v<From, double>, double, float>;
+        out.mutable_data_ptr<Into>()[i] = static_cast<Into>(static_cast<Wide>(source[offset]));
+        for (int64_t d = t.dim() - 1; d >= 0; --d) {  // the next element in order
+          offset += t.stride(d);
+          if (++at[d] < t.size(d)) break;
+          offset -= t.size(d) * t.stride(d);
+          at[d] = 0;
+        }
+      }
+    });
+  });
+  return out;
+}
+
+inline Tensor contiguous(const Tensor& t) { return to(t, t.scalar_type()); }
+
+// How many threads the kernels may use for the calls of this one.
+inline thread_local int64_t thread_limit = 1;
+
+// Calls f(begin, end) for parts of the range in threads of their own. `grain` is what is worth one
+// of a pool that waits; making one takes some 100 microseconds.
+template <typename F>
+void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
+  const int64_t count = end - begin;
+  const int64_t parts = std::min(thread_limit, count / (10 * grain));
+  if (parts <= 1) return f(begin, end);
+  const auto edge = [&](int64_t part) { return begin + count * part / parts; };
+  std::vector<std::exception_ptr> failures(parts);
+  const auto run = [&](int64_t part) noexcept {
+    try {
+      f(edge(part), edge(part + 1));
+    } catch (...) {
+      failures[part] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(parts - 1);
+  int64_t part = 1;
+  try {
+    for (; part < parts; ++part) threads.emplace_back(run, part);
+  } catch (const std::system_error&) {  // no more threads are to be had: this one does the rest
+  }
+  run(0);
+  for (; part < parts; ++part) run(part);
+  for (std::thread& thread : threads) thread.join();
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace dark

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+from numpy import dtype
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+def encode(
+    joints: Array,
+    weights: Array,
+    height: int,
+    width: int,
+    sigma: float,
+    transform: Array | None,
+    rounding: str,
+    truncate: bool,
+    dtype: dtype[Any] | None,
+    threads: int,
+) -> tuple[Array, Array]: ...
+def modulate(heatmaps: Array, taps: list[float], rescale: str, threads: int) -> Array: ...
+def decode(
+    heatmaps: Array,
+    taps: list[float],
+    flipped: Array | None,
+    transform: Array | None,
+    method: str,
+    flip_index: list[int] | None,
+    flip_shift: int,
+    max_shift: float,
+    threads: int,
+) -> tuple[Array, Array]: ...

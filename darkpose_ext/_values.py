@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of plain arguments (numbers, lists, choices), with torch and without it.
+
+A wrong type raises TypeError, a wrong value ValueError; both name the argument, what was expected
+and what came.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+INTEGERS: tuple[type, ...] = (int,)
+NUMBERS: tuple[type, ...] = (int, float)
+try:
+    from torch import SymFloat, SymInt
+except ModuleNotFoundError:  # `darkpose_ext.numpy` does without
+    pass
+else:
+    INTEGERS, NUMBERS = (*INTEGERS, SymInt), (*NUMBERS, SymInt, SymFloat)
+
+MAX_TAPS = 63  # lists travel to CUDA kernels by value
+MAX_JOINTS = 1024
+FLOATING_NAMES = "float16, bfloat16, float32 or float64"
+METHODS = ("argmax", "standard", "second_max", "dark")
+ROUNDINGS = ("none", "floor", "ceil", "round")
+RESCALES = ("minmax", "max", "none")
+
+
+def check_number(op: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
+        raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
+
+
+def check_integer(op: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, INTEGERS):
+        raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
+
+
+def check_numbers(op: str, name: str, values: Any, kinds: tuple[type, ...] = NUMBERS) -> None:
+    what = "integers" if kinds is INTEGERS else "numbers"
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"{op}: {name} must be a list of {what}, got {type(values).__name__}")
+    for value in values:
+        if not isinstance(value, kinds):
+            raise TypeError(
+                f"{op}: {name} must be a list of {what}, got one with {type(value).__name__}"
+            )
+
+
+def check_taps(op: str, taps: Sequence[float]) -> None:
+    check_numbers(op, "taps", taps)
+    n = len(taps)
+    if n % 2 == 0 or n > MAX_TAPS:
+        raise ValueError(f"{op}: taps must be an odd number of values, at most {MAX_TAPS}, got {n}")
+    # Not math.isfinite, which torch.compile does not trace.
+    if not all(-math.inf < t < math.inf for t in taps) or list(taps) != list(taps)[::-1]:
+        raise ValueError(f"{op}: taps must be finite and symmetric, got {_numbers(taps)}")
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in values) + "]"
+
+
+def check_sigma(op: str, sigma: float) -> None:
+    check_number(op, "sigma", sigma)
+    if not 1e-37 < sigma < 1e37:  # in float32 too
+        raise ValueError(f"{op}: sigma must be positive and finite, got {sigma:g}")
+
+
+def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{op}: {name} must be a string, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")

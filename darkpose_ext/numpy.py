@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`encode`, `modulate` and `decode` for NumPy arrays, without torch.
+
+The same kernels as `torch.ops.dark` on a CPU, bit for bit, for programs that run a network by ONNX
+Runtime, TensorRT or OpenVINO, and for data loaders. Arrays are read where they lie, whatever their
+strides; only what is misaligned, reversed or in another byte order is copied first. The
+interpreter's lock is released while they work.
+
+Pixel centers are at integers and a point is (x, y). B... are any leading dimensions (none, one or
+more), K joints, maps of H x W pixels. Arrays may be float16, float32 or float64, or the bfloat16 of
+ml_dtypes; arithmetic is in float32 (float64 for float64). `darkpose_ext.ops` says more of each
+argument; `threads` is how many threads a call may use: 1 is right where others work beside it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from darkpose_ext import _values
+from darkpose_ext.taps import gaussian_taps, opencv_taps
+
+try:
+    from darkpose_ext import _numpy
+except ImportError as error:
+    raise ImportError(
+        f"The compiled functions for NumPy do not load: {error}. "
+        "Build them in the source folder: python setup.py develop"
+    ) from error
+
+__all__ = ["decode", "encode", "gaussian_taps", "modulate", "opencv_taps"]
+
+Array: TypeAlias = NDArray[Any]
+
+
+def encode(
+    joints: ArrayLike,  # [B..., K, 2]
+    weights: ArrayLike,  # [B..., K]
+    height: int,
+    width: int,
+    sigma: float,
+    *,
+    rounding: str = "none",
+    truncate: bool = False,
+    transform: ArrayLike | None = None,  # [B..., 2, 3]
+    dtype: DTypeLike | None = None,
+    threads: int = 1,
+) -> tuple[Array, Array]:
+    """Render a Gaussian heatmap for each joint (Eq 12 to 14), see `darkpose_ext.encode`.
+
+    Returns:
+        heatmaps [B..., K, H, W] of type `dtype` and the weights that count [B..., K]; float32
+        (float64 for float64 joints) if it is None.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> maps, weights = encode([[2.0, 1.0]], [1.0], 3, 4, sigma=1.0)
+    >>> maps.shape, float(maps[0, 1, 2])
+    ((1, 3, 4), 1.0)
+    """
+    op = "encode"
+    _values.check_integer(op, "height", height)
+    _values.check_integer(op, "width", width)
+    _values.check_sigma(op, sigma)
+    _values.check_choice(op, "rounding", rounding, _values.ROUNDINGS)
+    return _numpy.encode(
+        _array(op, "joints", joints),
+        _array(op, "weights", weights),
+        height,
+        width,
+        sigma,
+        _optional_array(op, "transform", transform),
+        rounding,
+        bool(truncate),
+        None if dtype is None else _floating(op, "dtype", np.dtype(dtype)),
+        _threads(op, threads),
+    )
+
+
+def modulate(
+    heatmaps: ArrayLike, taps: Sequence[float], *, rescale: str = "minmax", threads: int = 1
+) -> Array:
+    """Smooth each heatmap [..., H, W], restore its height (Eq 10, 11): `darkpose_ext.modulate`.
+
+    Returns:
+        [..., H, W], contiguous, float32 (float64 for float64).
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> float(modulate(np.eye(3), [0.25, 0.5, 0.25]).max())
+    1.0
+    """
+    op = "modulate"
+    maps = _array(op, "heatmaps", heatmaps)
+    _values.check_taps(op, taps)
+    _values.check_choice(op, "rescale", rescale, _values.RESCALES)
+    return _numpy.modulate(maps, list(taps), rescale, _threads(op, threads))
+
+
+def decode(
+    heatmaps: ArrayLike,  # [B..., K, H, W]
+    taps: Sequence[float],
+    *,
+    method: str = "dark",
+    flipped: ArrayLike | None = None,  # [B..., K, H, W]
+    flip_index: Sequence[int] | None = None,
+    flip_shift: int = 0,
+    max_shift: float = 3.0,
+    transform: ArrayLike | None = None,  # [B..., 2, 3]
+    threads: int = 1,
+) -> tuple[Array, Array]:
+    """Find each joint's sub-pixel position (Eq 1 to 9, 2), see `darkpose_ext.decode`.
+
+    Returns:
+        coords [B..., K, 2] and scores [B..., K], float32 (float64 for float64).
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> maps, _ = encode([[3.3, 2.8]], [1.0], 7, 8, sigma=1.0)
+    >>> decode(maps, [])[0].round(3).tolist()
+    [[3.3, 2.8]]
+    """
+    op = "decode"
+    maps = _array(op, "heatmaps", heatmaps)
+    mirrored = _optional_array(op, "flipped", flipped)
+    _values.check_numbers(op, "taps", taps)
+    _values.check_choice(op, "method", method, _values.METHODS)
+    if flip_index is not None:
+        _values.check_numbers(op, "flip_index", flip_index, _values.INTEGERS)
+    _values.check_integer(op, "flip_shift", flip_shift)
+    _values.check_number(op, "max_shift", max_shift)
+    return _numpy.decode(
+        maps,
+        list(taps),
+        mirrored,
+        _optional_array(op, "transform", transform),
+        method,
+        None if flip_index is None else list(flip_index),
+        flip_shift,
+        max_shift,
+        _threads(op, threads),
+    )
+
+
+# ---- what the compiled functions are given -------------------------------------------------------
+
+
+def _array(op: str, name: str, value: ArrayLike) -> Array:
+    """Return an array whose elements the kernels can read, the same one if they can."""
+    array = np.asarray(value)
+    type_ = _floating(op, name, array.dtype)
+    backward = any(stride < 0 or stride % array.itemsize for stride in array.strides)
+    if type_ != array.dtype or backward or not array.flags.aligned:
+        return np.ascontiguousarray(array, type_)
+    return array
+
+
+def _optional_array(op: str, name: str, value: ArrayLike | None) -> Array | None:
+    return None if value is None else _array(op, name, value)
+
+
+def _floating(op: str, name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in this machine's byte order, if it is one that the kernels compute with."""
+    known = dtype.kind == "f" and dtype.itemsize <= 8
+    if not known and dtype.name != "bfloat16":
+        raise TypeError(f"{op}: {name} must be {_values.FLOATING_NAMES}, got {dtype.name}")
+    return dtype.newbyteorder("=") if known else dtype
+
+
+def _threads(op: str, threads: int) -> int:
+    _values.check_integer(op, "threads", threads)
+    if threads < 1:
+        raise ValueError(f"{op}: threads must be at least 1, got {threads}")
+    return threads
