@@ -1,6 +1,7 @@
 # Everything a fresh machine needs: Python 3.10 or newer, a C++ compiler, a package registry.
 #   make demo    trains and evaluates on synthetic people, about five minutes on two CPU cores
-#   make test    builds, then runs every test
+#   make test    builds, then runs every test but the slow ones
+#   make test-slow   those: a browser (Debian: chromium), Ray, AOTInductor, C++ programs, this site's pages
 # An installed torch of 2.10 or later is used if there is one; else TORCH_SPEC is installed.
 PYTHON ?= python3
 TORCH_SPEC ?= torch==2.13.0
@@ -16,7 +17,7 @@ define FIND_TORCH
 import pathlib, torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10); print(pathlib.Path(torch.__file__).parents[1])
 endef
 
-.PHONY: setup build demo test bench bench-quick check clean
+.PHONY: setup build demo test test-slow docs bench bench-quick check clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready-$(EXTRA)
@@ -56,7 +57,11 @@ demo: setup build
 	$(BIN)/python -m darkpose demo
 
 test: setup build $(EMULATED)/_emulated.so
-	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup build
+	$(MAKE) setup EXTRA=slow
+	$(BIN)/python -m pytest -m slow
 
 # One thread of the processor, about fifteen minutes: the committed figures. benchmarks/README.md has the rules.
 bench: setup build
@@ -74,6 +79,11 @@ bench: setup build
 # The goals alone, half a minute.
 bench-quick: setup build
 	$(BIN)/python benchmarks/goals.py
+
+# The documentation site, into build/site.
+docs: setup
+	$(MAKE) setup EXTRA=docs
+	$(BIN)/python -m mkdocs build --strict
 
 # Formatting, lint and types: what pre-commit runs too.
 check: EXTRA := dev

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shim: CMake builds what `darkpose_ext` loads, setuptools packs it.
 
-`_C.so`, the ops, serves every torch and Python; `_numpy`, the functions for NumPy, this Python alone.
+`_C.so`, the ops, serves every torch and Python; `_numpy`, the functions for NumPy, this Python.
 """
 
 import importlib.util

@@ -19,8 +19,11 @@ from darkpose.files import write_text
 from darkpose.foreign.convert import convert
 from darkpose.metrics.coco import Nms
 from darkpose.outcome import write_outcome
+from darkpose.predict.command import predict
 from darkpose.tables.command import table
 from darkpose.training import Recipe, build, training_parser
+
+_IMAGES = "Images, folders, patterns such as 'day1/*.jpg'"
 
 
 class Command(Protocol):
@@ -126,13 +129,21 @@ class EnsembleCommand:
 
 
 class FunctionCommand:
-    """A plain function, its arguments as options; those without a default by their position."""
+    """A plain function, its arguments as options; those without a default by their position.
 
-    def __init__(self, function: Callable[..., object]) -> None:
+    `several` is a list among the latter, the last of them, and what the help says of it.
+    """
+
+    def __init__(
+        self, function: Callable[..., object], several: tuple[str, str] | None = None
+    ) -> None:
         self.function = function
         self.summary = (function.__doc__ or "").splitlines()[0]
         self.parser = ArgumentParser(exit_on_error=False)
-        self.parser.add_function_arguments(function, as_positional=True)
+        skipped: set[str | int] = {several[0]} if several else set()
+        self.parser.add_function_arguments(function, as_positional=True, skip=skipped)
+        if several:
+            self.parser.add_argument(several[0], nargs="+", type=str, help=several[1])
 
     def run(self, config: Namespace) -> None:
         self.function(**self.parser.instantiate(config))
@@ -146,6 +157,7 @@ def commands() -> dict[str, Command]:
         "fit": TrainerCommand("fit", resume),
         "validate": TrainerCommand("validate", evaluate),
         "test": TrainerCommand("test", f"{evaluate[:-1]}, logged as a test."),
+        "predict": FunctionCommand(predict, ("images", f"{_IMAGES}, videos.")),
         "table": FunctionCommand(table),
         "ablation": AblationCommand(),
         "ensemble": EnsembleCommand(),

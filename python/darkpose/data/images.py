@@ -87,19 +87,23 @@ def read_image(path: str | Path) -> Image:
     return _as_rgb(decode_image(path).rgba)
 
 
-def decode_image(path: str | Path, reduction: int = 1) -> DecodedImage:
-    """Read an image file for cutting people out of it, ignoring EXIF orientation.
+def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) -> DecodedImage:
+    """Read an image file for cutting people out of it.
 
     Args:
         path: of the file.
         reduction: 1, or 2, 4 or 8 for decoding a JPEG at a fraction of its size. Formats that must
             be decoded whole anyway are not reduced.
+        turned: turn the pixels as the file's EXIF tag says, which needs a reduction of 1. Otherwise
+            they stay as they are stored, which is what annotations count.
 
     Raises:
         ValueError: the file is missing, cut short, or not an image; an unknown reduction.
     """
     if reduction not in _REDUCED_FLAGS:
         raise ValueError(f"reduction must be 1, 2, 4 or 8, got {reduction}")
+    if turned and reduction > 1:
+        raise ValueError(f"a turned image must have a reduction of 1, got {reduction}")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -110,7 +114,7 @@ def decode_image(path: str | Path, reduction: int = 1) -> DecodedImage:
             f"image {path} must be complete, got a file cut short at {len(data)} bytes"
         )
     size = _jpeg_size(data) if reduction > 1 else None
-    flags = _REDUCED_FLAGS[reduction if size else 1]
+    flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if size else 1]
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise ValueError(

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People's boxes, in every form in which people have them, as one table by image.
+
+Boxes are [N, 4] x, y, width, height in image pixels. What is wrong with a file is found before
+anything is predicted, and named by its line, position or id.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkpose.data.annotations import read_annotation_file, read_json
+
+CSV_COLUMNS = ("file", "x", "y", "w", "h")
+"""What a CSV file of boxes must have; `score` and `frame`, the number of a video's frame from 0,
+may be there too."""
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_BOX = re.compile(rf"{_NUMBER}(?:\s*,\s*{_NUMBER})*")
+
+
+class ImageBoxes(NamedTuple):
+    """The boxes in one image, or in one frame of a video."""
+
+    name: str
+    """Of the image's file, as the boxes' file has it."""
+    frame: int | None
+    """Of a video, from 0; None: an image, or every frame."""
+    image_id: int | str
+    """What results call the image."""
+    boxes: NDArray[np.float64]  # [N, 4]
+    scores: NDArray[np.float64]  # [N]
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """The boxes of a file, images in the order in which they first come."""
+
+    images: tuple[ImageBoxes, ...]
+    stored: bool
+    """Whether boxes count the stored pixels, not turned as EXIF says, as COCO's do."""
+    category_id: int = 1
+    """Of the people, as results name it."""
+
+
+class _Box(NamedTuple):
+    name: str
+    frame: int | None
+    image_id: int | str
+    box: Any  # x, y, width, height
+    score: Any
+    what: str  # it is called in messages
+
+
+def parse_boxes(text: str) -> NDArray[np.float64] | None:
+    """Return the boxes [N, 4] of `x,y,w,h`, several separated by `;` or spaces; None if the text is
+    no list of numbers, but maybe the name of a file.
+
+    Raises:
+        ValueError: a box has not four numbers, or a negative size.
+
+    >>> parse_boxes("10,20,30,40; 1.5,0,7,8")
+    array([[10. , 20. , 30. , 40. ],
+           [ 1.5,  0. ,  7. ,  8. ]])
+    """
+    spaced = re.sub(r"\s*,\s*", ",", text.strip())
+    parts = [part for part in re.split(r"[;\s]+", spaced) if part]
+    if not parts or not all(_BOX.fullmatch(part) for part in parts):
+        return None
+    boxes = [part.split(",") for part in parts]
+    return np.array([_numbers(box, 4, "a box of the command line") for box in boxes])
+
+
+def read_boxes(
+    path: str | Path,
+    *,
+    image_names: str | Path | None = None,
+    category: int | None = None,
+    min_score: float | None = None,
+) -> BoxTable:
+    """Read boxes from a file.
+
+    Args:
+        path: CSV with a header that has `CSV_COLUMNS`; or JSON: COCO-style annotations with
+            `images`, of which crowds are left out, or a list of detections in COCO's results format
+            with `image_id`, `bbox` and perhaps `score` and `category_id`.
+        image_names: JSON with `images` that says which file each `image_id` of detections is. Not
+            needed where `image_id` is the name of a file.
+        category: whom to take, where there are categories. None: the one with keypoints, or the one
+            named `person`, or the only one.
+        min_score: of a box; others are left out. None: all are taken.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not what it should be; a box is not four finite numbers, or has a negative
+            size; it is not clear which category to take.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        return BoxTable(_by_image(_csv_boxes(path), min_score), stored=False)
+    if path.suffix.lower() != ".json":
+        raise ValueError(f"boxes must be x,y,w,h or a .json or .csv file, got {path}")
+    if _is_list(path):
+        return _detections(path, read_json(path), image_names, category, min_score)
+    return _annotations(path, category, min_score)
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a JSON file holds a list, by its start: annotations take seconds to read."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1024).lstrip().startswith(b"[")
+
+
+# ---- each kind of file ---------------------------------------------------------------------------
+
+
+def _csv_boxes(path: Path) -> Iterable[_Box]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        missing = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{path} must have a first line with {', '.join(CSV_COLUMNS)}, got no {missing[0]}"
+            )
+        for row in reader:
+            what = f"{path}: the box of line {reader.line_num}"
+            frame = row.get("frame") or None
+            if frame is not None and not frame.isdecimal():
+                raise ValueError(f"{what} must have a frame from 0 on, got {frame!r}")
+            name, box = row["file"], [row[column] for column in CSV_COLUMNS[1:]]
+            number = None if frame is None else int(frame)
+            yield _Box(name, number, name, box, row.get("score") or 1.0, what)
+
+
+def _annotations(path: Path, category: int | None, min_score: float | None) -> BoxTable:
+    content = read_annotation_file(path)
+    people = [each for each in content["annotations"] if not each.get("iscrowd", 0)]
+    chosen = _category(path, content["categories"], people, category)
+    names = _names(path, content["images"])
+
+    def boxes() -> Iterable[_Box]:
+        for each in people:
+            if each.get("category_id", chosen) == chosen:
+                what, image = f"{path}: annotation {each['id']}", each.get("image_id")
+                score = each.get("score", 1.0)
+                yield _Box(_named(names, image, what), None, image, each.get("bbox"), score, what)
+
+    return BoxTable(_by_image(boxes(), min_score), stored=True, category_id=chosen)
+
+
+def _detections(
+    path: Path,
+    content: list[Any],
+    image_names: str | Path | None,
+    category: int | None,
+    min_score: float | None,
+) -> BoxTable:
+    for position, each in enumerate(content):
+        if not isinstance(each, dict) or "image_id" not in each or "bbox" not in each:
+            raise ValueError(
+                f"{path}: the detection at position {position} must have 'image_id' and 'bbox'"
+            )
+    images = {} if image_names is None else read_json(image_names)
+    if image_names is not None and not (isinstance(images, dict) and "images" in images):
+        raise ValueError(f"{image_names} must be COCO-style JSON with a list 'images', got none")
+    chosen = _category(path, images.get("categories", []), content, category)
+    names = None if image_names is None else _names(image_names, images["images"])
+
+    def boxes() -> Iterable[_Box]:
+        for position, each in enumerate(content):
+            what, image = f"{path}: the detection at position {position}", each["image_id"]
+            if names is None and not isinstance(image, str):
+                raise ValueError(
+                    f"{what} is in image {image!r}: give image_names, the JSON file that says "
+                    "which file that is"
+                )
+            if each.get("category_id", chosen) == chosen:
+                name = image if names is None else _named(names, image, what)
+                yield _Box(name, None, image, each["bbox"], each.get("score", 1.0), what)
+
+    return BoxTable(_by_image(boxes(), min_score), names is not None, chosen)
+
+
+def _names(path: str | Path, images: Iterable[Any]) -> dict[Any, str]:
+    """Return the file's name of each image id."""
+    names = {}
+    for position, image in enumerate(images):
+        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
+            raise ValueError(f"{path}: the image at position {position} must have id and file_name")
+        names[image["id"]] = str(image["file_name"])
+    return names
+
+
+def _named(names: Mapping[Any, str], image: Any, what: str) -> str:
+    if image not in names:
+        raise ValueError(f"{what} must be in an image that is listed, got image_id {image!r}")
+    return names[image]
+
+
+def _category(
+    path: Path,
+    categories: Iterable[Mapping[str, Any]],
+    people: Iterable[Mapping[str, Any]],
+    wanted: int | None,
+) -> int:
+    """Return the id of the category to take."""
+    if wanted is not None:
+        return wanted
+    with_keypoints = [each["id"] for each in categories if each.get("keypoints")]
+    persons = [each["id"] for each in categories if each.get("name") == "person"]
+    used = sorted({each["category_id"] for each in people if "category_id" in each})
+    for found in (with_keypoints, persons, used):
+        if len(found) == 1:
+            return int(found[0])
+    if used:
+        raise ValueError(f"{path} has boxes of the categories {used}: choose one with category")
+    return 1
+
+
+# ---- checking and grouping -----------------------------------------------------------------------
+
+
+def _by_image(boxes: Iterable[_Box], min_score: float | None) -> tuple[ImageBoxes, ...]:
+    groups: dict[tuple[str, int | None], tuple[int | str, list[list[float]]]] = {}
+    for each in boxes:
+        row = [*_numbers(each.box, 4, each.what), *_numbers([each.score], 1, each.what)]
+        rows = groups.setdefault((each.name, each.frame), (each.image_id, []))[1]
+        if min_score is None or row[4] >= min_score:
+            rows.append(row)
+    images = []
+    for (name, frame), (image_id, rows) in groups.items():
+        values = np.array(rows, np.float64).reshape(-1, 5)
+        images.append(ImageBoxes(name, frame, image_id, values[:, :4], values[:, 4]))
+    return tuple(images)
+
+
+def _numbers(values: Any, count: int, what: str) -> list[float]:
+    """Return a box, or a score, as finite numbers."""
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        numbers = []
+    if (
+        len(numbers) != count
+        or not all(map(math.isfinite, numbers))
+        or min(numbers[2:], default=0) < 0
+    ):
+        expected = "x, y, width, height" if count == 4 else "a score"
+        raise ValueError(
+            f"{what} must have {expected}: finite numbers, sizes not negative, got {values!r}"
+        )
+    return numbers

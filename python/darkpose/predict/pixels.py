@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures as people have them, made what the network's crops are cut out of.
+
+Training reads one kind of file: 8-bit color, as annotated. Here anything may come: grey, with
+transparency, 16 bits a channel, turned by its EXIF tag, wider than OpenCV can warp.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from darkpose.data.images import DecodedImage, Image, decode_image
+from darkpose.geometry import Matrix, compose, invert
+
+Orientation = Literal["exif", "stored"]
+"""Of files: turned as EXIF says, as people see them, or as their pixels are stored, as COCO and
+most other data sets were annotated."""
+
+LONGEST_SIDE = 32766
+"""The most pixels in a row that `cv2.warpAffine` reads."""
+
+_TO_RGBA = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_RGB2RGBA, 4: None}  # by number of channels
+_AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 on conversion
+_MARGIN = 2  # pixels round a region, so that bilinear values at its border are those of the image
+
+
+def as_decoded(image: Any, orientation: Orientation) -> DecodedImage:
+    """Return any image as what crops are cut out of.
+
+    Args:
+        image: the path of a file; or pixels [H, W], [H, W, 1], [H, W, 3] in RGB or [H, W, 4] in
+            RGBA, uint8 or uint16, or a Pillow image, which are taken as they are: nothing is
+            turned. Of 16 bits the upper 8 are used, as OpenCV reads files; A is ignored.
+        orientation: of files.
+
+    Raises:
+        TypeError: the pixels are neither uint8 nor uint16.
+        ValueError: the file is missing, cut short, or not an image; the array has another shape.
+    """
+    if isinstance(image, str | Path):
+        return _read(image, orientation)
+    if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...
+        known = image.mode in _AS_THEY_ARE or image.mode.startswith("I;16")
+        image = image if known else image.convert("RGB")
+    pixels = np.asarray(image)
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise TypeError(
+            f"an image must have uint8 values, or uint16 ones, got {pixels.dtype}: "
+            "scale it to 0 to 255 and convert it to uint8"
+        )
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in _TO_RGBA or 0 in pixels.shape:
+        raise ValueError(
+            "an image must be [H, W], or [H, W, C] with 1, 3 or 4 channels, "
+            f"got {list(np.shape(image))}"
+        )
+    if pixels.dtype.itemsize == 2:
+        pixels = (pixels >> 8).astype(np.uint8)
+    code = _TO_RGBA[pixels.shape[2]]
+    rgba = np.ascontiguousarray(pixels)
+    if code is not None:
+        rgba = np.asarray(cv2.cvtColor(rgba, code), np.uint8)
+    return DecodedImage(rgba, (rgba.shape[1], rgba.shape[0]))
+
+
+def as_rgb(image: DecodedImage) -> Image:
+    """Return the pixels [H, W, 3] for showing them to a person or a detector."""
+    return np.asarray(cv2.cvtColor(image.rgba, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _read(path: str | Path, orientation: Orientation) -> DecodedImage:
+    try:
+        return decode_image(path, turned=orientation == "exif")
+    except cv2.error as error:  # more pixels than OpenCV is willing to decode
+        raise ValueError(f"image {path} must be readable by OpenCV, got: {error.err}") from error
+
+
+def cut(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int]) -> Image:
+    """Return the network's input [H, W, 3] as `DecodedImage.crop`, of an image of any size.
+
+    Of an image larger than OpenCV warps, the region is cut out first; of a region that is too
+    large itself, every second (third, ...) row and column.
+    """
+    if max(image.size) <= LONGEST_SIDE:
+        return image.crop(to_input, input_size)
+    width, height = input_size
+    to_image = invert(to_input)
+    corners = to_image[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]])
+    corners += to_image[:, 2:]
+    low = np.clip(np.floor(corners.min(1)) - _MARGIN, 0, image.size).astype(int)
+    high = np.clip(np.ceil(corners.max(1)) + _MARGIN, 0, image.size).astype(int)
+    if not (high > low).all():  # wholly outside
+        return np.zeros((height, width, 3), np.uint8)
+    step = -(-int((high - low).max()) // LONGEST_SIDE)
+    region = image.rgba[low[1] : high[1] : step, low[0] : high[0] : step]
+    to_whole = np.array([[step, 0.0, low[0]], [0.0, step, low[1]]])
+    part = DecodedImage(np.ascontiguousarray(region), (region.shape[1], region.shape[0]))
+    return part.crop(compose(to_input, to_whole), input_size)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Untrained networks as checkpoints, for the tests of prediction: their heatmaps have peaks."""
+
+import contextlib
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from darkpose.checkpoints import METADATA, AtomicCheckpoints
+from darkpose.codec import HeatmapCodec
+from darkpose.data.published import COCO
+from darkpose.data.spec import KeypointSpec
+from darkpose.predict.command import predict
+from darkpose.task import PoseTask
+from photos import photo
+
+BATCH = 8
+SIZE = (320, 240)
+BOXES = np.array([[40.0, 30, 100, 150], [150, 20, 80, 200], [0, 0, 320, 240]])
+
+
+def untrained(spec: KeypointSpec = COCO, seed: int = 0, **codec: Any) -> PoseTask:
+    """Return a network of seeded random weights whose heatmaps are uneven, with clear peaks."""
+    torch.manual_seed(seed)
+    task = PoseTask(HeatmapCodec(**{"input_size": (64, 64), **codec}), spec)
+    with torch.no_grad():
+        task.network.final_layer.weight *= 100  # type: ignore[operator, union-attr]
+        task.network.final_layer.bias += 4  # type: ignore[operator, union-attr]
+    return task.eval()
+
+
+def save(task: PoseTask, path: Path) -> Path:
+    """Write a checkpoint as training does."""
+    content = {
+        "state_dict": task.state_dict(),
+        METADATA: task.metadata(),
+        "pytorch-lightning_version": lightning.__version__,
+        "epoch": 0,
+        "global_step": 0,
+    }
+    AtomicCheckpoints().save_checkpoint(content, path)
+    return path
+
+
+def rgb_photo(size: tuple[int, int] = SIZE, seed: int = 0) -> NDArray[np.uint8]:
+    """A picture of blurred noise [H, W, 3], of that (width, height)."""
+    return photo(size, seed)
+
+
+def share_within(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> float:
+    """Return the share of joints [..., 2] that are nearer than the tolerance."""
+    return float((np.linalg.norm(found - expected, axis=-1) <= tolerance).mean())
+
+
+def run(*arguments: Any, **options: Any) -> str:
+    """Run the command and return what it prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        predict(*arguments, **options)
+    return printed.getvalue()
+
+
+def clip(path: Path, frames: int = 5, codec: str = "MJPG") -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, SIZE)
+    assert writer.isOpened()
+    for seed in range(frames):
+        writer.write(rgb_photo(seed=seed)[..., ::-1])
+    writer.release()
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def points(row: dict[str, Any]) -> NDArray[np.float64]:
+    return np.array([[float(row[f"{name}_{axis}"]) for axis in "xy"] for name in COCO.names])
+
+
+INLINE = ";".join(",".join(f"{value:g}" for value in box) for box in BOXES)
+
+
+def photo_folder(two_photos: list[Path], folder: Path) -> Path:
+    """Make a folder of two photos and, between them, one that is cut short."""
+    (folder / "day").mkdir(parents=True)
+    two_photos[0].replace(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-400])
+    two_photos[1].replace(folder / "day/c.jpg")
+    return folder

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes in every form, and which images they are of: what is wrong is said before anything runs."""
+
+import csv
+import doctest
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from darkpose.predict import boxes as reading
+from darkpose.predict import outputs
+from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
+from darkpose.predict.sources import plan
+
+IMAGES = [{"id": 7, "file_name": "b/seven.jpg"}, {"id": 3, "file_name": "a/three.jpg"}]
+PERSON = {"id": 1, "name": "person", "keypoints": ["nose"]}
+BIKE = {"id": 2, "name": "bike"}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def annotation(number: int, image: int, box: Any, **more: Any) -> dict[str, Any]:
+    return {"id": number, "image_id": image, "category_id": 1, "bbox": box, **more}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with empty files of the names of `IMAGES`, and one more."""
+    for name in ("a/three.jpg", "b/seven.jpg", "b/other.PNG"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "images/notes.txt").touch()
+    (tmp_path / "images/.hidden.jpg").touch()
+    return tmp_path / "images"
+
+
+# ---- on the command line -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes"),
+    [
+        ("1,2,3,4", [[1, 2, 3, 4]]),
+        (" 1, 2, 3 ,4 ", [[1, 2, 3, 4]]),
+        ("1,2,3,4;5,6,7,8", [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("1,2,3,4 -5.5,.6,7e1,0", [[1, 2, 3, 4], [-5.5, 0.6, 70, 0]]),
+    ],
+)
+def test_boxes_are_read_off_the_command_line(text: str, boxes: list[list[float]]) -> None:
+    found = parse_boxes(text)
+    assert found is not None and found.tolist() == boxes
+
+
+@pytest.mark.parametrize("text", ["boxes.json", "1,2,3,4.csv", "", "a,b,c,d", "2024,boxes"])
+def test_other_texts_are_names_of_files(text: str) -> None:
+    assert parse_boxes(text) is None
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "1,2,-3,4", "1", "1,2,3,1e999"])
+def test_impossible_boxes_on_the_command_line_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a box of the command line must have x, y, width, height"):
+        parse_boxes(text)
+
+
+def test_the_examples_in_docstrings_hold() -> None:
+    for module in (reading, outputs):
+        result = doctest.testmod(module)
+        assert result.attempted > 0 and result.failed == 0
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def test_annotations_give_people_and_count_stored_pixels(tmp_path: Path) -> None:
+    """Crowds, other categories and images without people are left out; unlabeled people are not."""
+    people = [
+        annotation(1, 7, [1, 2, 3, 4]),
+        annotation(2, 3, [5, 6, 7, 8], keypoints=[0, 0, 0]),
+        annotation(3, 7, [9, 9, 9, 9]),
+        annotation(4, 7, [0, 0, 99, 99], iscrowd=1),
+        {**annotation(5, 3, [0, 0, 1, 1]), "category_id": 2},
+    ]
+    content = {"images": IMAGES, "annotations": people, "categories": [BIKE, PERSON]}
+    found = read_boxes(write(tmp_path / "people.json", content))
+    assert found.stored and found.category_id == 1
+    assert [(each.name, each.image_id) for each in found.images] == [
+        ("b/seven.jpg", 7),
+        ("a/three.jpg", 3),
+    ]
+    assert found.images[0].boxes.tolist() == [[1, 2, 3, 4], [9, 9, 9, 9]]
+    assert found.images[1].boxes.tolist() == [[5, 6, 7, 8]]
+    bikes = read_boxes(tmp_path / "people.json", category=2)
+    assert [each.boxes.tolist() for each in bikes.images] == [[[0, 0, 1, 1]]]
+    assert bikes.category_id == 2
+
+
+def test_detections_name_images_by_a_file_or_by_themselves(tmp_path: Path) -> None:
+    people = [
+        {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9},
+        {"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.9},
+        {"image_id": 3, "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.2},
+        {"image_id": 7, "category_id": 1, "bbox": [9, 9, 9, 9]},
+    ]
+    path = write(tmp_path / "boxes.json", people)
+    names = write(tmp_path / "names.json", {"images": IMAGES, "categories": [PERSON, BIKE]})
+    found = read_boxes(path, image_names=names, min_score=0.5)
+    assert found.stored
+    seven, three = found.images
+    assert seven.name == "b/seven.jpg" and seven.scores.tolist() == [0.9, 1]
+    assert three.name == "a/three.jpg" and three.boxes.shape == (0, 4)
+
+    named = [{**each, "image_id": f"{each['image_id']}.jpg"} for each in people[:1] + people[2:]]
+    found = read_boxes(write(path, named))
+    assert not found.stored and [each.name for each in found.images] == ["7.jpg", "3.jpg"]
+    assert found.images[1].image_id == "3.jpg" and found.images[1].scores.tolist() == [0.2]
+    assert read_boxes(write(path, [])).images == ()
+
+
+def test_csv_gives_boxes_by_file_and_frame(tmp_path: Path) -> None:
+    """As spreadsheets write it, with a byte order mark."""
+    path = tmp_path / "boxes.csv"
+    rows = [
+        ("score", "file", "x", "y", "w", "h", "frame", "note"),
+        (0.5, "a,b.jpg", 1, 2, 3, 4, "", "x"),
+        ("", "clip.mp4", 5, 6, 7, 8, 12, ""),
+        (0.1, "a,b.jpg", 9, 9, 9, 9, "", ""),
+    ]
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows(rows)
+    photo, clip = read_boxes(path).images
+    assert (photo.name, photo.frame, photo.scores.tolist()) == ("a,b.jpg", None, [0.5, 0.1])
+    assert (clip.name, clip.frame, clip.boxes.tolist()) == ("clip.mp4", 12, [[5, 6, 7, 8]])
+    assert clip.scores.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("b.csv", "file,x,y,w\n", "must have a first line with file, x, y, w, h, got no h"),
+        ("b.csv", "file,x,y,w,h\na,1,2,3,4\na,1,2,nan,4\n", "the box of line 3 must have x, y"),
+        ("b.csv", "file,x,y,w,h\na,1,2,-3,4\n", "line 2 must have x, y, width, height"),
+        ("b.csv", "file,x,y,w,h\na,1,2,3\n", "line 2 must have x, y, width, height"),
+        ("b.csv", "file,x,y,w,h,score\na,1,2,3,4,high\n", "line 2 must have a score"),
+        ("b.csv", "file,x,y,w,h,frame\na,1,2,3,4,-1\n", "line 2 must have a frame from 0 on"),
+        ("b.csv", "", "must have a first line"),
+        ("b.json", "[{", "must be complete JSON"),
+        ("b.json", "3", "must be COCO-style JSON"),
+        ("b.json", [{"bbox": [1, 2, 3, 4]}], "position 0 must have 'image_id' and 'bbox'"),
+        ("b.json", [{"image_id": 5, "bbox": [1, 2, 3, 4]}], "in image 5: give image_names"),
+        ("b.json", [{"image_id": "a", "bbox": [1, 2, 3, None]}], "position 0 must have x, y"),
+        ("b.json", [{"image_id": "a", "bbox": [1, 2, 3, 4], "score": "x"}], "must have a score"),
+        (
+            "b.json",
+            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": i} for i in (4, 5)],
+            r"boxes of the categories \[4, 5\]: choose one with category",
+        ),
+        ("b.json", {"images": []}, "a list 'annotations', got none"),
+        (
+            "b.json",
+            {"images": IMAGES, "categories": [], "annotations": [annotation(6, 8, [1, 2, 3, 4])]},
+            "annotation 6 must be in an image that is listed, got image_id 8",
+        ),
+        (
+            "b.json",
+            {"images": IMAGES, "categories": [], "annotations": [annotation(6, 7, [1, 2, -3, 4])]},
+            "annotation 6 must have x, y, width, height: finite numbers, sizes not negative",
+        ),
+        ("b.txt", "1 2 3 4", "boxes must be x,y,w,h or a .json or .csv file"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(
+    tmp_path: Path, name: str, content: Any, sentence: str
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        read_boxes(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for suffix in (".csv", ".json"):
+        with pytest.raises(FileNotFoundError, match=f"gone{suffix}"):
+            read_boxes(tmp_path / f"gone{suffix}")
+
+
+# ---- which images --------------------------------------------------------------------------------
+
+
+def table(*names: str, **options: Any) -> BoxTable:
+    """Return a table with a box in each image, whose id is its position."""
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    boxes = [annotation(i, i, [i, 0, 9, 9]) for i in range(len(names))]
+    content = {"images": images, "annotations": boxes, "categories": [PERSON]}
+    return read_boxes(write(options["path"] / "table.json", content))
+
+
+def names(images: Any, *rest: Any) -> list[str]:
+    return [source.name for source in plan(images, *rest).sources]
+
+
+def test_folders_files_and_patterns_are_images_once_each_by_name(folder: Path) -> None:
+    everything = ["a/three.jpg", "b/other.PNG", "b/seven.jpg"]
+    assert names([folder]) == everything
+    assert names([f"{folder}/**/*.jpg"]) == ["a/three.jpg", "b/seven.jpg"]
+    assert names([f"{folder}/b/*.jpg", folder / "b"]) == ["seven.jpg", "other.PNG"]
+    assert names([folder / "notes.txt"]) == ["notes.txt"]  # named by itself, whatever it is
+    assert names([folder / "a", folder / "b", folder]) == ["a/three.jpg", *everything[1:]]
+    assert plan([folder]).orientation == "exif" and plan([folder]).total == 3
+    assert plan([folder], None, None, [folder / "b"]).total == 1
+
+
+def test_images_that_are_not_there_are_named(folder: Path) -> None:
+    (folder / "none").mkdir()
+    with pytest.raises(ValueError, match=r"none must hold images or videos, such as .jpg"):
+        plan([folder / "none"])
+    with pytest.raises(FileNotFoundError, match="there is no .*gone.jpg"):
+        plan([folder / "gone.jpg"])
+    with pytest.raises(FileNotFoundError, match=r"nothing matches .*\*.bmp"):
+        plan([f"{folder}/*.bmp"])
+    with pytest.raises(ValueError, match="needs images, folders or videos, got none"):
+        plan([])
+    with pytest.raises(ValueError, match="must hold images or videos"):
+        plan([folder], None, None, [folder])  # which is written to
+
+
+def test_boxes_of_a_table_go_to_the_files_of_its_names(folder: Path, tmp_path: Path) -> None:
+    boxes = table("b/seven.jpg", "gone.jpg", "a/three.jpg", path=tmp_path)
+    whole = plan([folder], boxes)
+    assert [(each.name, each.image_id) for each in whole.sources] == [
+        ("b/seven.jpg", 0),
+        ("gone.jpg", 1),  # found missing when it is read, which spoils no other
+        ("a/three.jpg", 2),
+    ]
+    assert whole.sources[2].boxes is not None
+    assert whole.sources[2].boxes.boxes.tolist() == [[2, 0, 9, 9]]
+    assert whole.orientation == "stored" and plan([folder], boxes, "exif").orientation == "exif"
+
+    some = plan([folder / "b/seven.jpg", folder / "b/other.PNG"], boxes)
+    assert [each.name for each in some.sources] == ["b/seven.jpg"]
+    assert some.notes == ("images without boxes, not looked at: 1",)
+
+
+def test_tables_of_other_images_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = table("x.jpg", "y.jpg", path=tmp_path)
+    with pytest.raises(ValueError, match="got none of its 2 images: not .*x.jpg"):
+        plan([folder], other)
+    with pytest.raises(ValueError, match="got none of three.jpg and so on: they are of x.jpg"):
+        plan([folder / "a/three.jpg"], other)
+    (folder / "a/seven.jpg").touch()
+    with pytest.raises(ValueError, match="seven.jpg must be one of the images, got .* and .*"):
+        plan([f"{folder}/*/seven.jpg"], table("seven.jpg", path=tmp_path))
+    rows = write(tmp_path / "frames.csv", "file,x,y,w,h,frame\na/three.jpg,1,2,3,4,0\n")
+    with pytest.raises(ValueError, match="boxes with a frame must be of a video, got a/three.jpg"):
+        plan([folder], read_boxes(rows))
+
+
+def test_boxes_of_the_command_line_are_in_every_image(folder: Path) -> None:
+    same = np.array([[1.0, 2, 3, 4]])
+    for source in plan([folder], same).sources:
+        assert source.boxes is not None and source.boxes.boxes.tolist() == same.tolist()

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`darkpose predict`: complete files or none, one bad image or clip spoils no other."""
+
+import io
+import json
+import logging
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from darkpose.data.annotations import load_annotations
+from darkpose.data.published import COCO
+from darkpose.metrics.coco import evaluate_oks
+from darkpose.predict import outputs
+from darkpose.predict.progress import pace
+from darkpose.predict.sources import Shot
+from darkpose.predictor import Predictor, Request
+from predicting import (
+    BOXES,
+    INLINE,
+    SIZE,
+    clip,
+    photo_folder,
+    points,
+    rgb_photo,
+    rows_of,
+    run,
+    save,
+    share_within,
+    untrained,
+)
+
+CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
+MOST = 0.99
+FLOAT32 = 1e-6  # relative
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(two_photos: list[Path], tmp_path: Path) -> Path:
+    return photo_folder(two_photos, tmp_path / "photos")
+
+
+# ---- what is written -----------------------------------------------------------------------------
+
+
+def test_results_of_annotated_people_are_complete_and_can_be_measured(
+    data: Path, tmp_path: Path
+) -> None:
+    """Each person who is annotated but crowds, labeled or not, with the image's own id."""
+    root = data / "coco_mini"
+    task = untrained(input_size=(64, 96), convention="udp")
+    people = root / "annotations/person_keypoints_train2017.json"
+    images = root / "images/train2017"
+    run(save(task, tmp_path / "udp.ckpt"), [str(images)], str(people), Path("coco.json"))
+    found = json.loads(Path("coco.json").read_text())
+    content = json.loads(people.read_text())
+    asked = [each for each in content["annotations"] if not each["iscrowd"]]
+    assert len(found) == len(asked) and all(len(each["keypoints"]) == 51 for each in found)
+    assert {each["image_id"] for each in found} == {each["image_id"] for each in asked}
+    predictor = Predictor(task, device="cpu", orientation="stored")
+    records = load_annotations(people, images).records
+    for record in records[::10]:
+        expected = predictor(record.image_path, [record.box]).keypoints[0]
+        same_image = [
+            np.reshape(each["keypoints"], (-1, 3))
+            for each in found
+            if each["image_id"] == record.image_id
+        ]
+        assert max(share_within(each[:, :2], expected[:, :2], CLOSE) for each in same_image) >= MOST
+    figures = evaluate_oks(people, found, COCO.oks_sigmas)
+    assert 0 <= figures["AP"] < 0.2  # an untrained network; the point is that it can be measured
+
+
+def test_every_kind_of_table_says_the_same(checkpoint: Path, photos: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
+    for name in ("out.json", "out.csv", "deep/out.parquet"):
+        said = run(checkpoint, [str(photos)], INLINE, Path(name))
+        assert "people: 6, images: 2," in said and "images/s" in said and name in said
+    results = json.loads(Path("out.json").read_text())
+    rows, table = rows_of(Path("out.csv")), parquet.read_table("deep/out.parquet")
+    assert [each["image_id"] for each in results] == 3 * ["a.jpg"] + 3 * ["day/c.jpg"]
+    assert (
+        [each["file"] for each in rows]
+        == table["file"].to_pylist()
+        == 3 * ["a.jpg"] + 3 * ["day/c.jpg"]
+    )
+    assert list(rows[0]) == table.column_names
+    assert [int(each["person"]) for each in rows] == table["person"].to_pylist() == [0, 1, 2] * 2
+    assert {each["frame"] for each in rows} == {""} and table["frame"].null_count == 6
+    assert json.loads(table.schema.metadata[b"darkpose"])["names"] == list(COCO.names)
+    for result, row, deep in zip(results, rows, table.to_pylist(), strict=True):
+        expected = np.reshape(result["keypoints"], (-1, 3))[:, :2]
+        np.testing.assert_allclose(points(row), expected, rtol=FLOAT32)
+        np.testing.assert_array_equal(points(deep), expected)
+        assert float(row["score"]) == pytest.approx(result["score"], rel=FLOAT32)
+        assert [float(row[side]) for side in "xywh"] == [deep[side] for side in "xywh"]
+
+
+def test_the_csv_can_be_read_again_as_boxes(checkpoint: Path, photos: Path) -> None:
+    run(checkpoint, [str(photos)], INLINE, Path("first.csv"))
+    run(checkpoint, [str(photos)], "first.csv", Path("again.csv"))
+    first, again = rows_of(Path("first.csv")), rows_of(Path("again.csv"))
+    assert len(first) == len(again) == 6
+    for a, b in zip(first, again, strict=True):
+        assert share_within(points(b), points(a), CLOSE) >= MOST
+        assert float(b["score"]) == pytest.approx(float(a["score"]) ** 2, rel=1e-3)
+
+
+def test_many_people_are_written_in_several_pieces(
+    checkpoint: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
+    monkeypatch.setattr(outputs, "ROWS_AT_ONCE", 2)
+    run(checkpoint, [str(photos)], INLINE, Path("out.parquet"))
+    file = parquet.ParquetFile("out.parquet")
+    assert file.num_row_groups == 2 and file.metadata.num_rows == 6
+
+
+def test_nobody_is_a_complete_file_too(checkpoint: Path, photos: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
+    Path("none.csv").write_text("file,x,y,w,h\n")
+    for name in ("out.json", "out.csv", "out.parquet"):
+        assert "people: 0, images: 0," in run(checkpoint, [str(photos)], "none.csv", Path(name))
+    assert json.loads(Path("out.json").read_text()) == []
+    assert rows_of(Path("out.csv")) == [] and parquet.read_table("out.parquet").num_rows == 0
+
+
+def test_boxes_without_size_are_left_out_and_counted(
+    checkpoint: Path, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = run(checkpoint, [str(photos / "a.jpg")], f"5,5,0,9;{INLINE}", Path("out.csv"))
+    assert "people: 3, images: 1," in said and "boxes without a pose, left out: 1" in caplog.text
+    assert [row["person"] for row in rows_of(Path("out.csv"))] == ["1", "2", "3"]
+
+
+def test_joints_that_are_not_numbers_become_far_away_in_json() -> None:
+    predictor = Predictor(untrained(), device="cpu")
+    found = predictor(rgb_photo(), BOXES[:1])
+    found.keypoints[0, 0] = np.nan
+    shot = Shot("a", None, Request("a", None))
+    with outputs.open_table(Path("out.json"), COCO) as write:
+        write(shot, found)
+    (person,) = json.loads(Path("out.json").read_text())
+    assert person["keypoints"][:3] == [-1e4, -1e4, 0]
+    np.testing.assert_array_equal(person["keypoints"][3:], found.keypoints[0, 1:].ravel())
+
+
+# ---- pictures and video --------------------------------------------------------------------------
+
+
+def test_pictures_get_skeletons_under_their_own_names(checkpoint: Path, photos: Path) -> None:
+    run(checkpoint, [str(photos)], INLINE, Path("out.json"), draw=Path("drawn"), threshold=0)
+    assert sorted(path.relative_to("drawn").as_posix() for path in Path("drawn").rglob("*.*")) == [
+        "a.jpg",
+        "day/c.jpg",
+    ]
+    before, after = cv2.imread(str(photos / "a.jpg")), cv2.imread("drawn/a.jpg")
+    assert after.shape == before.shape
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("bare.png"), threshold=1e9)
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("full.png"), threshold=0)
+    np.testing.assert_array_equal(cv2.imread("bare.png"), before)
+    assert 0.001 < (cv2.imread("full.png") != before).any(2).mean() < 0.9
+    assert not Path("predictions.json").exists()
+
+
+def test_pictures_are_drawn_as_they_are_seen(checkpoint: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow comes with matplotlib")
+    exif = pillow.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    pillow.fromarray(rgb_photo()).save("turned.jpg", exif=exif)
+    run(checkpoint, ["turned.jpg"], None, Path("drawn.png"))
+    assert cv2.imread("drawn.png").shape == (320, 240, 3)
+
+
+def test_a_picture_too_large_for_its_format_costs_no_result(
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("in").mkdir()
+    cv2.imwrite("in/wide.png", np.zeros((4, 17_000), np.uint8))
+    cv2.imwrite("in/good.webp", rgb_photo())
+    Path("in/wide.png").rename("in/wide.webp")  # OpenCV reads by content
+    said = run(checkpoint, ["in"], None, Path("out.csv"), draw=Path("drawn"))
+    assert "people: 2, images: 2," in said and len(rows_of(Path("out.csv"))) == 2
+    assert [path.name for path in Path("drawn").iterdir()] == ["good.webp"]
+    assert "wide.webp cannot hold 17000 x 4 pixels" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mov", ".mkv"])
+def test_a_video_gets_skeletons_frame_by_frame(
+    checkpoint: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = clip(Path("in.avi"))
+    run(checkpoint, [str(source)], INLINE, Path("out.csv"), draw=Path(f"out{suffix}"))
+    rows = rows_of(Path("out.csv"))
+    assert [row["frame"] for row in rows] == [str(i // 3) for i in range(15)]
+    assert {row["file"] for row in rows} == {"in.avi"}
+    video = cv2.VideoCapture(f"out{suffix}")
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    frames = 0
+    while (read := video.read())[0]:
+        assert read[1].shape == (SIZE[1], SIZE[0], 3)
+        frames += 1
+    assert frames == 5 and not list(Path().glob(".out*"))
+    assert f"out{suffix} will have no sound" in caplog.text
+    with pytest.raises(ValueError, match="from one image, got 0 image.* and 1 video"):
+        run(checkpoint, [str(source)], INLINE, Path("out.png"))
+
+
+def test_frames_are_predicted_as_pictures_of_them_are(checkpoint: Path) -> None:
+    source, video = clip(Path("in.avi")), cv2.VideoCapture("in.avi")
+    Path("boxes.csv").write_text(
+        "file,frame,x,y,w,h\nin.avi,1,40,30,100,150\nin.avi,3,150,20,80,200\n"
+    )
+    said = run(checkpoint, [str(source)], "boxes.csv", Path("out.csv"))
+    assert "people: 2, images: 5," in said
+    predictor = Predictor.from_checkpoint(checkpoint, device="cpu")
+    first, second = rows_of(Path("out.csv"))
+    assert (first["frame"], second["frame"]) == ("1", "3")
+    for number in range(4):
+        frame = video.read()[1][..., ::-1]
+        for row, box in ((first, BOXES[:1]), (second, BOXES[1:2])):
+            if row["frame"] == str(number):
+                expected = predictor(frame, box).keypoints[0, :, :2]
+                assert share_within(points(row), expected, CLOSE) >= MOST
+
+
+def test_frames_become_pictures_in_a_folder_and_ids_in_json(checkpoint: Path) -> None:
+    run(checkpoint, [str(clip(Path("in.avi"), 2))], INLINE, Path("out.json"), draw=Path("drawn"))
+    results = json.loads(Path("out.json").read_text())
+    assert [each["image_id"] for each in results[::3]] == ["in.avi#0", "in.avi#1"]
+    assert sorted(path.name for path in Path("drawn/in.avi").iterdir()) == [
+        "000000.jpg",
+        "000001.jpg",
+    ]
+
+
+def test_a_folder_may_have_a_dot_in_its_name(checkpoint: Path, photos: Path) -> None:
+    Path("of.2024").mkdir()
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("of.2024"))
+    assert [path.name for path in Path("of.2024").iterdir()] == ["a.jpg"]
+
+
+def test_progress_shows_images_per_second_and_time_left() -> None:
+    shown = io.StringIO()
+    with pace(40, Console(file=shown, force_terminal=True, width=100)) as progress:
+        for _ in range(20):
+            progress.advance()
+    assert "20/40" in shown.getvalue() and "images/s" in shown.getvalue()
+    assert re.search(r"\d:\d\d:\d\d", shown.getvalue())
+    assert progress.rate == pytest.approx(20 / progress.seconds, rel=0.5)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of networks that were never trained, but whose maps have clear maxima."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from darkpose.checkpoints import METADATA, AtomicCheckpoints
+from darkpose.codec import HeatmapCodec
+from darkpose.data.published import COCO
+from darkpose.data.spec import KeypointSpec
+from darkpose.task import PoseTask
+
+
+def write_checkpoint(
+    path: Path,
+    network: str = "small",
+    *,
+    input_size: tuple[int, int] = (96, 128),
+    spec: KeypointSpec = COCO,
+    task: dict[str, Any] | None = None,
+    **codec: Any,
+) -> Path:
+    """Write a checkpoint of a new network; `task` and `codec` are options of theirs."""
+    torch.manual_seed(0)
+    made = PoseTask(HeatmapCodec(input_size, **codec), spec, network, **(task or {}))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for layer in made.network.modules():
+            if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == spec.num_joints:
+                layer.weight.normal_(0, 0.2)
+    content = {"state_dict": made.state_dict(), METADATA: made.metadata()}
+    AtomicCheckpoints().save_checkpoint(content, path)
+    return path
