@@ -17,9 +17,11 @@ from darkpose.data.synthetic import write_dataset
 from darkpose.ensemble import DECODER, evaluate_ensemble
 from darkpose.files import write_text
 from darkpose.foreign.convert import convert
+from darkpose.look import look
 from darkpose.metrics.coco import Nms
 from darkpose.outcome import write_outcome
 from darkpose.predict.command import predict
+from darkpose.report.command import ReportCommand
 from darkpose.tables.command import table
 from darkpose.training import Recipe, build, training_parser
 
@@ -158,6 +160,8 @@ def commands() -> dict[str, Command]:
         "validate": TrainerCommand("validate", evaluate),
         "test": TrainerCommand("test", f"{evaluate[:-1]}, logged as a test."),
         "predict": FunctionCommand(predict, ("images", f"{_IMAGES}, videos.")),
+        "look": FunctionCommand(look, ("images", f"{_IMAGES}.")),
+        "report": ReportCommand(),
         "table": FunctionCommand(table),
         "ablation": AblationCommand(),
         "ensemble": EnsembleCommand(),

@@ -4,61 +4,38 @@
 Every function returns a matplotlib figure; `save` writes it.
 """
 
-import colorsys
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
+from darkpose.drawing import draw_skeleton
+from darkpose.geometry import Matrix, apply, compose, invert
+from darkpose.maps import person_maps
+from darkpose.predict.pixels import as_decoded
 from darkpose_ext import decode, encode, gaussian_taps, modulate
 
+if TYPE_CHECKING:
+    from darkpose.predictor import Predictor
+
 _MARKS = {"argmax": ("s", "#e15759"), "standard": ("^", "#f1a340"), "dark": ("o", "#2ca02c")}
+_CLOSE = 7.5  # heatmap pixels on each side of a peak
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, bbox_inches="tight")
-
-
-def draw_skeleton(
-    image: NDArray[np.uint8],  # [H, W, 3] RGB
-    points: NDArray[np.float64],  # [K, 2] (x, y) pixels of the image
-    spec: KeypointSpec,
-    shown: NDArray[np.bool_] | None = None,  # [K]
-) -> NDArray[np.uint8]:
-    """Return a copy of the image with a skeleton on it, the left side warm, the right side cold."""
-    canvas = image.copy()
-    shift = 4  # OpenCV's fixed point: positions to 1/16 pixel
-    fixed = np.round(np.nan_to_num(points) * 2**shift).astype(int)
-    visible = np.ones(len(points), bool) if shown is None else shown
-    thickness = max(1, round(max(image.shape) / 200))
-    for a, b in spec.skeleton:
-        if visible[a] and visible[b]:
-            ends = tuple(fixed[a].tolist()), tuple(fixed[b].tolist())
-            cv2.line(canvas, *ends, _color(spec, b), thickness, cv2.LINE_AA, shift)
-    radius = round(1.4 * thickness * 2**shift)
-    for k in np.flatnonzero(visible).tolist():
-        center = tuple(fixed[k].tolist())
-        cv2.circle(canvas, center, radius, _color(spec, k), -1, cv2.LINE_AA, shift)
-    return canvas
-
-
-def _color(spec: KeypointSpec, joint: int) -> tuple[int, int, int]:
-    name = spec.names[joint]
-    start = 0.0 if name.startswith("left") else 0.5 if name.startswith("right") else 0.28
-    hue = start + 0.16 * joint / max(1, spec.num_joints - 1)
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def skeletons(
@@ -89,16 +66,38 @@ def modulation(
     sigma: float,
     title: str,
     truth: tuple[float, float] | None = None,  # (x, y) heatmap pixels
+    *,
+    taps: Sequence[float] | None = None,
+    crop: NDArray[np.uint8] | None = None,  # [h, w, 3] RGB
+    to_crop: Matrix | None = None,  # [2, 3]
 ) -> Figure:
-    """Draw a heatmap before and after modulation and the decoded points (the paper's Fig 3)."""
-    maps = heatmap[None]
-    taps = gaussian_taps(sigma)
+    """Draw a heatmap before and after modulation and the decoded points (the paper's Fig 3).
+
+    Args:
+        heatmap: what a network says of one joint.
+        sigma: of the Gaussian to modulate with.
+        title: what is seen.
+        truth: where the joint is annotated.
+        taps: to modulate with, in place of `sigma`'s, see `HeatmapCodec.taps`.
+        crop: what the network has seen, drawn beside the map with the part of it that is shown.
+        to_crop: from heatmap to crop pixels; needed with `crop`.
+
+    Raises:
+        ValueError: a crop without its map.
+    """
+    if crop is not None and to_crop is None:
+        raise ValueError("a crop needs to_crop, the map from heatmap to crop pixels, got none")
+    maps = heatmap[None].cpu()
+    taps = gaussian_taps(sigma) if taps is None else list(taps)
     after = modulate(maps, taps)[0]
-    figure = Figure(figsize=(9, 5), layout=ConstrainedLayoutEngine(h_pad=0.06))
     peak = decode(maps, [], method="argmax")[0][0].tolist()
-    for i, (name, shown) in enumerate({"predicted": heatmap, "modulated": after}.items()):
-        axes = figure.add_subplot(1, 2, i + 1)
-        axes.imshow(shown.cpu().numpy(), cmap="viridis", interpolation="nearest")
+    figure = Figure(
+        figsize=(9 if crop is None else 12, 5), layout=ConstrainedLayoutEngine(h_pad=0.06)
+    )
+    columns = 2 if crop is None else 3
+    for i, (name, shown) in enumerate({"predicted": maps[0], "modulated": after}.items()):
+        axes = figure.add_subplot(1, columns, columns - 1 + i)
+        axes.imshow(shown.numpy(), cmap="viridis", interpolation="nearest")
         for method, (mark, color) in _MARKS.items():
             x, y = decode(maps, taps if method == "dark" else [], method=method)[0][0].tolist()
             label = f"{method} ({x:.2f}, {y:.2f})"
@@ -107,13 +106,85 @@ def modulation(
             label = f"annotated ({truth[0]:.2f}, {truth[1]:.2f})"
             axes.plot(*truth, "+", color="white", ms=13, mew=2, label=label)
         axes.set(
-            title=name, xlim=(peak[0] - 7.5, peak[0] + 7.5), ylim=(peak[1] + 7.5, peak[1] - 7.5)
+            title=name,
+            xlim=(peak[0] - _CLOSE, peak[0] + _CLOSE),
+            ylim=(peak[1] + _CLOSE, peak[1] - _CLOSE),
         )
         axes.locator_params(integer=True)
     marks = figure.axes[0].get_legend_handles_labels()
+    if crop is not None and to_crop is not None:
+        axes = figure.add_subplot(1, columns, 1)
+        axes.imshow(crop)
+        signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+        axes.plot(*apply(to_crop, np.asarray(peak) + _CLOSE * signs).T, "-", color="white", lw=2)
+        axes.set(title="input", xlim=(-0.5, crop.shape[1] - 0.5), ylim=(crop.shape[0] - 0.5, -0.5))
+        axes.axis("off")
     figure.legend(*marks, loc="outside lower center", ncols=4, facecolor="#dddddd")
     figure.suptitle(f"{title}: heatmap and where each decoder finds it")
     return figure
+
+
+def modulation_in(
+    predictor: "Predictor",
+    image: Any,
+    box: ArrayLike,  # x, y, width, height in pixels of the image
+    joint: int,
+    truth: tuple[float, float] | None = None,  # (x, y) pixels of the image
+) -> Figure:
+    """Draw `modulation` of what a network says of one joint of a person in any image.
+
+    The image is a path, pixels or a Pillow image, as `Predictor.__call__` takes it.
+
+    Raises:
+        ValueError: it is no image; the network regresses coordinates, its maps are no Gaussians; a
+            box without size; a joint that the network does not have.
+    """
+    codec, names = predictor.codec, predictor.spec.names
+    if codec.regresses:
+        raise ValueError(f"encoding {codec.encoding} regresses coordinates: nothing is modulated")
+    if not 0 <= joint < len(names):
+        raise ValueError(f"joint must be from 0 to {len(names) - 1}, got {joint}")
+    seen = person_maps(predictor, as_decoded(image, predictor.orientation), box)
+    if truth is not None:
+        x, y = apply(invert(seen.to_image), truth).tolist()
+        truth = (x, y)
+    return modulation(
+        seen.heatmaps[joint],
+        codec.sigma or 1.0,
+        names[joint].replace("_", " "),
+        truth,
+        taps=codec.taps,
+        crop=seen.crop,
+        to_crop=compose(seen.to_crop, seen.to_image),
+    )
+
+
+class Panel(NamedTuple):
+    """A picture and what it shows."""
+
+    title: str
+    picture: NDArray[np.uint8]  # [H, W, 3] RGB
+
+
+def side_by_side(rows: Sequence[Sequence[Panel]], height: float = 4.0) -> Figure:
+    """Draw rows of pictures with their titles, each `height` inches high (the paper's Fig 5)."""
+    columns = max(len(row) for row in rows)
+    widths = [max(_aspect(row[i].picture) for row in rows if i < len(row)) for i in range(columns)]
+    size = (height * sum(widths) + 0.2, (height + 0.35) * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.add_gridspec(len(rows), columns, width_ratios=widths)
+    for i, row in enumerate(rows):
+        for j, panel in enumerate(row):
+            axes = figure.add_subplot(grid[i, j])
+            axes.imshow(panel.picture)
+            # Names of files and joints are no formulas.
+            axes.set_title(panel.title.replace("$", r"\$"), fontsize=10)
+            axes.axis("off")
+    return figure
+
+
+def _aspect(picture: NDArray[np.uint8]) -> float:
+    return picture.shape[1] / picture.shape[0]
 
 
 def quantization(

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluations for the tests of reports: people that are known, but for an error."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from darkpose.codec import DECODERS, HeatmapCodec
+from darkpose.data.annotations import load_annotations
+from darkpose.data.dataset import KeypointDataset
+from darkpose.data.spec import KeypointSpec
+from darkpose.evaluation import Evaluation
+from darkpose.report import write_report
+
+CODEC = HeatmapCodec((96, 128))
+ERRORS = dict(zip(DECODERS, (9.0, 7.0, 6.0, 5.0), strict=True))  # pixels, of each decoder
+
+
+def annotation_file(people: Path) -> Path:
+    return people / "annotations" / "person_keypoints_val.json"
+
+
+def evaluated(
+    people: Path,
+    decoders: tuple[str, ...] = DECODERS,
+    codec: HeatmapCodec = CODEC,
+    seed: int = 0,
+) -> Evaluation:
+    """Return what a network says that knows everybody, but for an error, less of those it is sure
+    of."""
+    file = annotation_file(people)
+    content = json.loads(file.read_text())
+    found = load_annotations(file, people / "images" / "val", content=content)
+    dataset = KeypointDataset(found, codec.input_size, convention=codec.convention)
+    joints = np.stack([record.joints for record in dataset.records])
+    scores = np.random.default_rng(seed).uniform(0.1, 0.9, joints.shape[:2])
+    noise = np.random.default_rng(seed).normal(0, 1, (len(decoders), *scores.shape, 2))
+    points = {
+        name: joints[..., :2] + (1 - scores[..., None]) * ERRORS.get(name, 5.0) * noise[i]
+        for i, name in enumerate(decoders)
+    }
+    evaluation = Evaluation(codec, dataset, content, decoders)
+    rows = np.arange(len(dataset))
+    evaluation.put(rows, np.ones(len(rows), bool), points, {name: scores for name in decoders})
+    return evaluation
+
+
+def maps_of(evaluation: Evaluation) -> Any:
+    """Return what gives the maps of a network that says what the evaluation holds of `dark`."""
+    dataset, codec = evaluation.dataset, evaluation.codec
+
+    def maps(row: int) -> Tensor:
+        sample = dataset[row]
+        return codec.encode(sample["joints"], sample["weights"], sample["to_heatmap"])[0]
+
+    return maps
+
+
+def hostile_page(people: Path, folder: Path) -> tuple[str, str]:
+    """Return a page whose names are attacks, and what they hold."""
+    hostile = "<script>alert(1)<!--<img src=x onerror=alert(2)>\"'&amp;${title}"
+    evaluation = evaluated(people)
+    dataset = evaluation.dataset
+    names = (hostile, *dataset.spec.names[1:-1], "a</script><script>alert(3)//")
+    spec = KeypointSpec(
+        names, dataset.spec.flip_pairs, dataset.spec.oks_sigmas, dataset.spec.skeleton
+    )
+    dataset.spec = spec
+    for i, record in enumerate(dataset.records):
+        path = folder / f"{i}{hostile}.jpg"
+        path.write_bytes(record.image_path.read_bytes())
+        dataset.records[i] = replace(record, image_path=path)
+    out = folder / "hostile.html"
+    facts = {f"fact {hostile}": hostile}
+    maps = maps_of(evaluation)
+    write_report(evaluation, out, title=f"title {hostile}", facts=facts, maps=maps)
+    return out.read_text(), hostile
+
+
+def data_of(page: str) -> Any:
+    """Return what a page's scripts read."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def cells_of(page: str, caption: str) -> list[list[str]]:
+    """Return the text of the cells of the table with that caption, its head first."""
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    (table,) = (one for one in tables if f"<caption>{caption}" in one)
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+
+
+def jpeg_of(uri: str) -> NDArray[np.uint8]:
+    """Return the pixels [H, W, 3] RGB of a picture inside of a page."""
+    data = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # type: ignore

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report says what the evaluation says, of any kind of people, and trusts no text."""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from darkpose.cli import main
+from darkpose.codec import DECODERS, HeatmapCodec
+from darkpose.data.annotations import Annotations, PersonRecord
+from darkpose.data.dataset import KeypointDataset
+from darkpose.data.mpii import MPII
+from darkpose.evaluation import Evaluation
+from darkpose.geometry import Crop
+from darkpose.metrics.pck import THRESHOLDS
+from darkpose.report import write_report
+from darkpose.report.command import ReportCommand, network_maps
+from darkpose.report.measures import (
+    CURVE,
+)
+from darkpose.report.people import MAX_PEOPLE
+from predicting import save, untrained
+from reporting import (
+    CODEC,
+    cells_of,
+    data_of,
+    evaluated,
+    hostile_page,
+    maps_of,
+)
+
+NAN = float("nan")
+SHOWN = 5e-6  # of shares that a page's curves hold with five digits
+
+
+@pytest.fixture(scope="module")
+def evaluation(people: Path) -> Evaluation:
+    return evaluated(people)
+
+
+@pytest.fixture(scope="module")
+def page(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(evaluation, path, title="A title", maps=maps_of(evaluation), count=9)
+    return path.read_text()
+
+
+# ---- the same figures ----------------------------------------------------------------------------
+
+
+def test_the_tables_are_the_evaluations_figures(evaluation: Evaluation, page: str) -> None:
+    found = data_of(page)["figures"]
+    for caption in ("OKS, as COCO", "Labeled joints within a share"):
+        head, *rows = cells_of(page, caption)
+        assert [row[0] for row in rows] == list(DECODERS)
+        for name, row in zip(DECODERS, rows, strict=True):
+            figures = evaluation.figures(name)
+            for figure, cell in zip(head[1:], row[1:], strict=True):
+                value = figures[figure]
+                assert cell == ("-" if np.isnan(value) else f"{100 * value:.1f}")
+            expected = {k: None if np.isnan(v) else v for k, v in figures.items()}
+            assert found[name] == expected
+    assert 0.1 < evaluation.figures("dark")["AP"] < 0.95
+    nme = {row[0]: row[1] for row in cells_of(page, "Mean error in roots")[1:]}
+    assert nme["dark"] == f"{evaluation.figures('dark')['NME']:.4f}"
+
+
+def test_the_highest_figure_of_each_column_is_marked(evaluation: Evaluation, page: str) -> None:
+    marked = re.findall(r'<td class="best">([\d.]+)</td>', page)
+    best = max(f"{100 * evaluation.figures(name)['PCK@0.05']:.1f}" for name in DECODERS)
+    assert best in marked
+
+
+def test_errors_by_joint_are_those_of_the_evaluation(evaluation: Evaluation, page: str) -> None:
+    _, *rows = cells_of(page, "By dark: errors")
+    found = evaluation.predictions("dark").errors(evaluation.dataset.spec.names)
+    expected = [
+        [
+            one.name.replace("_", " "),
+            one.visibility,
+            f"{one.count}",
+            f"{one.median:.3f}",
+            f"{one.mean:.3f}",
+            *(f"{100 * share:.1f}" for share in one.pck.values()),
+        ]
+        for one in found
+        if one.count
+    ]
+    assert rows == expected and len(rows) > 17
+
+
+def test_curves_go_through_the_evaluations_pck(evaluation: Evaluation, page: str) -> None:
+    data = data_of(page)
+    assert data["curve"]["at"] == list(CURVE) and set(THRESHOLDS) <= set(CURVE)
+    for name in DECODERS:
+        together, *joints = data["curve"]["values"][name]
+        assert len(joints) == 17 and together == sorted(together)
+        figures = evaluation.figures(name)
+        for threshold in THRESHOLDS:
+            share = together[CURVE.index(threshold)]
+            assert share == pytest.approx(figures[f"PCK@{threshold:g}"], abs=SHOWN)
+
+
+def test_the_size_of_a_page_is_bounded(evaluation: Evaluation, tmp_path: Path) -> None:
+    for count in (0, 3):
+        write_report(evaluation, tmp_path / "a.html", count=count)
+        page = (tmp_path / "a.html").read_text()
+        assert len(data_of(page)["people"]) == page.count("data:image/jpeg") == count
+    for one in data_of(page)["people"]:
+        assert max(one["size"]) <= 384
+    for count in (-1, MAX_PEOPLE + 1):
+        with pytest.raises(ValueError, match=f"people must be from 0 to {MAX_PEOPLE}, got {count}"):
+            write_report(evaluation, tmp_path / "a.html", count=count)
+
+
+# ---- other kinds of people -----------------------------------------------------------------------
+
+
+def test_regression_has_nothing_to_encode(people: Path, tmp_path: Path) -> None:
+    codec = HeatmapCodec((96, 128), encoding="dsnt")
+    evaluation = evaluated(people, ("expectation",), codec)
+    write_report(evaluation, tmp_path / "a.html", maps=maps_of(evaluated(people)))
+    page = (tmp_path / "a.html").read_text()
+    assert "regresses coordinates" in page and "Close up" not in page
+    assert data_of(page)["decoders"] == ["expectation"]
+
+
+def test_mpii_has_pckh(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    joints = np.concatenate([rng.uniform(10, 90, (4, 16, 2)), np.full((4, 16, 1), 2.0)], -1)
+    image = tmp_path / "a.png"
+    cv2.imwrite(str(image), np.zeros((100, 100, 3), np.uint8))
+    records = tuple(
+        PersonRecord(
+            image_path=image,
+            image_id=0,
+            annotation_id=row,
+            image_size=None,
+            box=(0, 0, 100, 100),
+            area=5300,
+            joints=joints[row],
+            crop=Crop((50, 50), (125, 125)),
+            head_size=20,
+        )
+        for row in range(4)
+    )
+    codec = HeatmapCodec((64, 64))
+    dataset = KeypointDataset(Annotations(records, MPII, 1), codec.input_size)
+    evaluation = Evaluation(codec, dataset, None, ["dark"])
+    points = joints[..., :2] + 5
+    evaluation.put(np.arange(4), np.ones(4, bool), {"dark": points}, {"dark": np.ones((4, 16))})
+    write_report(evaluation, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    head, row = cells_of(page, "PCKh@0.5, in percent")
+    assert head[:3] == ["decoder", "PCKh@0.5", "Head"] and row[:2] == ["dark", "100.0"]
+    assert cells_of(page, "PCKh@0.1, in percent")[1][1] == "0.0"
+
+
+def test_a_diverged_network_and_unlabeled_people_have_a_report_too(
+    people: Path, tmp_path: Path
+) -> None:
+    evaluation = evaluated(people)
+    joints = np.zeros_like(evaluation.dataset.records[0].joints)
+    evaluation.dataset.records[0] = replace(evaluation.dataset.records[0], joints=joints)
+    rows = np.arange(len(evaluation.dataset))
+    shape = (len(rows), 17)
+    nothing = {name: np.full((*shape, 2), NAN) for name in DECODERS}
+    evaluation.put(
+        rows, np.ones(len(rows), bool), nothing, {n: np.full(shape, NAN) for n in DECODERS}
+    )
+    write_report(evaluation, tmp_path / "a.html", maps=maps_of(evaluation))
+    data = data_of((tmp_path / "a.html").read_text())
+    assert len(data["people"]) == min(40, len(rows) - 1)  # the unlabeled one is neither
+    assert data["people"][0]["points"]["dark"][0] == [None, None]
+    assert data["calibration"]["people"][0]["count"] == len(rows) - 1
+    assert data["people"][0]["oks"]["dark"] == 0
+
+
+def test_nobody_to_compare_with_is_said(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    empty = Evaluation(CODEC, evaluation.dataset, None, ["dark"])
+    with pytest.raises(ValueError, match="no person's image has been read"):
+        write_report(empty, tmp_path / "a.html")
+    records = evaluation.dataset.records
+    records[:] = [replace(one, joints=np.zeros_like(one.joints)) for one in records]
+    evaluation.annotations = None
+    with pytest.raises(ValueError, match="needs annotated people to compare with, got none"):
+        write_report(evaluation, tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+# ---- the page itself -----------------------------------------------------------------------------
+
+
+def test_a_page_asks_nothing_of_any_network(page: str) -> None:
+    addresses = re.findall(r"[a-z]+://[^\s\"'<>)]*", re.sub(r"data:image/[^\"]*", "", page))
+    assert set(addresses) == {"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
+    sources = re.findall(r"\b(?:src|href|action)=\"([^\"]*)\"", page)
+    assert sources and all(one.startswith(("#", "data:image/")) for one in sources)
+    assert "@import" not in page and "url(" not in page
+
+
+def test_the_policy_allows_this_script_and_style_alone(page: str) -> None:
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{rule} 'sha256-{digest}'" in policy
+
+
+def test_no_text_is_read_as_html(people: Path, tmp_path: Path) -> None:
+    """Names of images and joints, the title and facts come from files that others wrote."""
+    page, hostile = hostile_page(people, tmp_path)
+    assert hostile not in page and "<img" not in page
+    assert "<script>alert" not in page.lower() and "</script>" in page
+    assert page.count("<script") == 2
+    data = data_of(page)
+    assert hostile in data["names"] and all(hostile in one["name"] for one in data["people"])
+
+
+def test_a_name_that_is_no_text_does_no_harm(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    record = evaluation.dataset.records[0]
+    path = tmp_path / "caf\udce9.jpg"  # as Python reads a byte that is no UTF-8
+    path.write_bytes(record.image_path.read_bytes())
+    evaluation.dataset.records[0] = replace(record, image_path=path)
+    write_report(evaluation, tmp_path / "a.html", title=str(path), maps=maps_of(evaluation))
+    names = {one["name"] for one in data_of((tmp_path / "a.html").read_text())["people"]}
+    assert path.name in names
+
+
+def test_equal_evaluations_have_equal_pages(people: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        write_report(evaluated(people), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_reports_what_validate_measures(
+    people: Path, config: Path, tmp_path: Path
+) -> None:
+    spec = evaluated(people).dataset.spec
+    checkpoint = save(untrained(spec), tmp_path / "a.ckpt")
+    options = ["--config", str(config), "--ckpt_path", str(checkpoint)]
+    main(["validate", *options, "--out", str(tmp_path / "validate")])
+    figures = json.loads((tmp_path / "validate" / "figures.json").read_text())
+
+    command = ReportCommand()
+    out = ["--out", str(tmp_path / "report"), "--people", "6", "--title", "Mine"]
+    out += ["--model.decoders", "[dark]"]  # as a run may have logged
+    command.run(command.parser.parse_args([*options, *out]))
+    page = (tmp_path / "report" / "report.html").read_text()
+    data = data_of(page)
+    assert data["figures"]["dark"] == figures and data["decoders"] == list(DECODERS)
+    assert len(data["people"]) == 6
+    assert "<title>Mine</title>" in page and str(checkpoint) in page and "Close up" in page
+    with pytest.raises(ValueError, match="needs --ckpt_path"):
+        command.run(command.parser.parse_args([*options[:2], *out]))
+
+
+def test_the_maps_of_a_checkpoint_are_what_it_decodes(people: Path) -> None:
+    evaluation = evaluated(people, codec=HeatmapCodec((64, 64)))
+    task = untrained(evaluation.dataset.spec)
+    maps = network_maps(task, evaluation.dataset)(3)
+    sample = evaluation.dataset[3]
+    with torch.inference_mode():
+        heatmaps, flipped = task.heatmaps(sample["image"][None])
+        expected, _ = task.codec.decode(heatmaps, flipped=flipped)
+    torch.testing.assert_close(task.codec.decode(maps)[0], expected[0], atol=2e-3, rtol=0)
