@@ -74,6 +74,7 @@ bench: setup build
 	$(BIN)/python benchmarks/end_to_end.py --json benchmarks/results/end-to-end-cpu.json
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/loading.py --json benchmarks/results/loading-cpu.json
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/scaled_decoding.py --json benchmarks/results/scaled-decoding-cpu.json
+	$(BIN)/python benchmarks/interop.py --json benchmarks/results/interop-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
 # The goals alone, half a minute.

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ViTPose's heatmaps: decoded in their convention, and nearer to the truth than by transformers."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import grid_sample
+
+import oracles
+from darkpose.geometry import Convention, box_to_crop, heatmap_to_image
+from darkpose.interop.huggingface import decode_vitpose, heatmaps_to_image
+from samples import gaussians, made_maps, random_centers
+from vitpose import (
+    ALIKE,
+    BOXES,
+    DARK,
+    HEATMAP,
+    IMAGE,
+    INPUT,
+    SIGMA,
+    TAPS,
+    from_border,
+    in_heatmap,
+    model,
+    people_of,
+    processor,
+    theirs,
+)
+
+WHOLE = 0.02  # heatmap pixels, a Gaussian drawn into an image and read from its resampled crop
+NOISY = 0.65  # of their mean error, inside the map, under noise
+BORDER = 0.5  # of their mean error, within two sigma of the border, with noise or without
+
+
+# ---- convention ----------------------------------------------------------------------------------
+
+
+def test_the_matrices_are_those_of_geometry() -> None:
+    boxes = np.random.default_rng(0).uniform((-50, -50, 1, 1), (900, 900, 700, 700), (200, 4))
+    for padding in (1.0, 1.25):
+        matrices = heatmaps_to_image(boxes, HEATMAP, padding)
+        for box, matrix in zip(boxes, matrices, strict=True):
+            crop = box_to_crop(box, INPUT, Convention.udp, padding)
+            expected = heatmap_to_image(crop, INPUT, HEATMAP, Convention.udp)
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_a_blob_in_the_image_is_found_through_the_processors_crop() -> None:
+    # The input that their crop makes, read where a heatmap of this convention has its pixels.
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:700, :700]
+    grid = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in HEATMAP), indexing="xy")
+    for box in [(290.0, 220.0, 150.0, 260.0), (200.5, 290.25, 300.0, 111.0)]:
+        crop = box_to_crop(box, INPUT, "udp")
+        for _ in range(3):
+            place = np.array(crop.center) + generator.uniform(-0.3, 0.3, 2) * crop.size
+            sigma = SIGMA * np.array(crop.size) / (np.array(HEATMAP) - 1)
+            squared = ((x - place[0]) / sigma[0]) ** 2 + ((y - place[1]) / sigma[1]) ** 2
+            image = np.repeat(np.exp(-squared / 2)[..., None] * 255, 3, 2).astype(np.float32)
+            inputs = processor()(image, boxes=[[box]], do_normalize=False, return_tensors="pt")
+            values = inputs["pixel_values"][:, :1]
+            maps = grid_sample(values, torch.stack(grid, -1)[None], align_corners=True)
+            coords, scores = decode_vitpose(maps, [box])
+            truth = torch.from_numpy(place)[None, None]
+            error = in_heatmap(coords, [box]) - in_heatmap(truth, [box])
+            assert error.norm(dim=-1).max() < WHOLE
+            assert scores.item() > 0.9
+
+
+# ---- against a clean implementation, the library, and the truth ----------------------------------
+
+
+@pytest.mark.parametrize("kind", ["clean", "noisy", "two_peaks", "negative_background"])
+def test_inside_the_map_it_is_dark(kind: str) -> None:
+    width, height = HEATMAP
+    maps = made_maps(kind, 340, height, width).float()
+    expected = oracles.dark(maps.numpy(), TAPS)
+    boxes = (BOXES * 7)[:20]
+    coords, scores = decode_vitpose(maps.view(20, 17, height, width), boxes)
+    found = in_heatmap(coords, boxes).view(-1, 2).numpy()
+    inside = (from_border(torch.from_numpy(expected.argmax)) >= 2 * SIGMA).numpy()
+    compared = inside & expected.steps_within(3.0)
+    assert compared.mean() > 0.5
+    assert np.abs(found - expected.coords)[compared].max() < DARK
+    assert np.array_equal(scores.flatten().numpy(), expected.scores)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+def test_ours_is_dark_where_theirs_is_and_nearer_elsewhere(
+    noise: float,
+) -> None:
+    points, maps, boxes = people_of(random_centers(1000, *HEATMAP[::-1]), noise)
+    clean = oracles.dark(maps.flatten(0, 1).numpy(), TAPS)
+    dark, truth = torch.from_numpy(clean.coords), points.flatten(0, 1)
+    ours, others = (
+        in_heatmap(coords, boxes).flatten(0, 1)
+        for coords in (decode_vitpose(maps, boxes)[0], theirs(maps, boxes))
+    )
+    # Within two sigma of the border DARK itself is wrong, and agreeing with it worth nothing.
+    inside = from_border(torch.from_numpy(clean.argmax)) >= 2 * SIGMA
+    agree = inside & ((others - dark).norm(dim=-1) <= ALIKE)
+    assert agree.double().mean() > 0.1
+    assert (ours - dark).norm(dim=-1)[agree].max() < DARK
+    error, their_error = ((found - truth).norm(dim=-1)[~agree] for found in (ours, others))
+    assert error.mean() < NOISY * their_error.mean()
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.05])
+def test_noise_moves_ours_less_than_theirs(noise: float) -> None:
+    points, maps, boxes = people_of(random_centers(1000, *HEATMAP[::-1], margin=7.0), noise)
+    error, their_error = (
+        (in_heatmap(found, boxes) - points).norm(dim=-1).mean()
+        for found in (decode_vitpose(maps, boxes)[0], theirs(maps, boxes))
+    )
+    assert error < NOISY * their_error
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+def test_at_the_border_ours_is_nearer_than_theirs(noise: float) -> None:
+    points = random_centers(4000, *HEATMAP[::-1], margin=-0.5)
+    for low, high in ((-0.5, 1.0), (1.0, 2.0), (2.0, 3.0)):
+        distance = from_border(points)
+        chosen = points[(distance >= low) & (distance < high)]
+        truth, maps, boxes = people_of(chosen, noise)
+        error, their_error = (
+            (in_heatmap(found, boxes) - truth).norm(dim=-1).mean()
+            for found in (decode_vitpose(maps, boxes)[0], theirs(maps, boxes))
+        )
+        limit = BORDER if high < 3 else NOISY
+        assert error < limit * their_error, (low, high)
+
+
+@pytest.mark.parametrize("joints", [17, 3])
+def test_from_image_to_keypoints_it_agrees_with_theirs_where_that_is_sound(joints: int) -> None:
+    # What random weights answer, a tenth as high as the peaks of a trained network, added to it.
+    image = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+    boxes, (width, height) = (BOXES * 14)[:40], HEATMAP
+    points = random_centers(40 * joints, height, width, 5.0)
+    peaks = gaussians(points, height, width, SIGMA).view(40, joints, height, width).float()
+    network = model(joints)
+    network.head.register_forward_hook(lambda _, given, out: peaks + 0.1 * out / out.abs().max())
+    inputs = processor()(image, boxes=[boxes], return_tensors="pt")
+    with torch.inference_mode():
+        maps = network(**inputs).heatmaps
+    dark = torch.from_numpy(oracles.dark(maps.flatten(0, 1).numpy(), TAPS).coords)
+    ours, others = decode_vitpose(maps, boxes)[0], theirs(maps, boxes)
+    sound = (in_heatmap(others, boxes).flatten(0, 1) - dark).norm(dim=-1) <= ALIKE
+    assert sound.double().mean() > 0.2
+    largest = max(box_to_crop(box, INPUT, "udp").size[0] for box in BOXES) / (width - 1)
+    apart = (ours - others).norm(dim=-1).flatten()  # image pixels
+    assert apart[sound].max() < ALIKE * largest + IMAGE
+    in_maps = (in_heatmap(ours, boxes) - in_heatmap(others, boxes)).norm(dim=-1).flatten()
+    assert in_maps[sound].max() < ALIKE + DARK
