@@ -93,7 +93,7 @@ check:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
-	clang-format --dry-run -Werror $$(git ls-files 'csrc/*' 'tests/emulation/*')
+	clang-format --dry-run -Werror $$(git ls-files 'csrc/*' 'tests/emulation/*' 'examples/cpp/*.cpp' 'examples/cpp/*.h')
 
 clean:
 	rm -rf build $(VENV) darkpose_ext/*.so

@@ -15,6 +15,7 @@ from darkpose.complexity import models_table
 from darkpose.data.module import PoseData
 from darkpose.data.synthetic import write_dataset
 from darkpose.ensemble import DECODER, evaluate_ensemble
+from darkpose.export.command import export
 from darkpose.files import write_text
 from darkpose.foreign.convert import convert
 from darkpose.look import look
@@ -162,6 +163,7 @@ def commands() -> dict[str, Command]:
         "predict": FunctionCommand(predict, ("images", f"{_IMAGES}, videos.")),
         "look": FunctionCommand(look, ("images", f"{_IMAGES}.")),
         "report": ReportCommand(),
+        "export": FunctionCommand(export),
         "table": FunctionCommand(table),
         "ablation": AblationCommand(),
         "ensemble": EnsembleCommand(),

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers and texts of the command line and of the metadata.
+#pragma once
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "geometry.h"
+
+namespace darkpose {
+
+// "1,2,3" as numbers; throws unless there are `count`.
+inline std::vector<double> parse_numbers(const std::string& text, char separator, size_t count) {
+  std::vector<double> numbers;
+  const char* at = text.c_str();
+  for (char* end = nullptr;; at = end + 1) {
+    const double number = std::strtod(at, &end);
+    if (end == at) break;
+    numbers.push_back(number);
+    if (*end != separator) {
+      at = end;
+      break;
+    }
+  }
+  if (*at != '\0' || numbers.size() != count)
+    throw std::invalid_argument("expected " + std::to_string(count) + " numbers, got \"" + text +
+                                "\"");
+  return numbers;
+}
+
+inline Box parse_box(const std::string& text) {
+  std::vector<double> n;
+  try {
+    n = parse_numbers(text, ',', 4);
+  } catch (const std::invalid_argument&) {
+    throw std::invalid_argument("a box must be x,y,width,height, got \"" + text + "\"");
+  }
+  return {n[0], n[1], n[2], n[3]};
+}
+
+// A text as JSON.
+inline std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) >= 0x20) out += c;
+  }
+  return out + '"';
+}
+
+}  // namespace darkpose
