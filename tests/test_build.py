@@ -143,6 +143,4 @@ for taps in ([], [0.25, 0.5, 0.25]):  # unoptimized, what is not inlined is call
 def test_build_without_torch_makes_the_functions_for_numpy_alone(tmp_path: Path) -> None:
     configure(tmp_path, os.environ["PATH"], "-DDARK_TORCH=OFF")
     rules = (tmp_path / "build.ninja").read_text()
-    assert (
-        "_numpy" in rules and "_C.so" not in rules and "-ltorch" not in rules
-    )
+    assert "_numpy" in rules and "_C.so" not in rules and "-ltorch" not in rules
