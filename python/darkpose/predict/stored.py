@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files wherever they are: on a disk, or in an object store, as every machine of a cluster sees it.
+
+A place is a path, or a URI that pyarrow knows (file, s3, gs, hdfs, ...), with the options pyarrow
+takes behind a question mark: `s3://bucket/day1?endpoint_override=http://minio:9000`.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from os.path import abspath
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from darkpose.data.images import _is_truncated
+from darkpose.predict.pixels import Orientation
+
+
+class UnreachableError(RuntimeError):
+    """A file may well be there, but not now: the image is not bad, and must not be called so."""
+
+
+def is_uri(place: str) -> bool:
+    """Return whether a place is a URI.
+
+    >>> is_uri("s3://bucket/day1"), is_uri("day1/a.jpg")
+    (True, False)
+    """
+    return "://" in place
+
+
+def plain(place: str) -> str:
+    """Return the path of a file URI, and any other place as it is.
+
+    >>> plain("file:///people/a%20b.jpg"), plain("s3://bucket/a b.jpg")
+    ('/people/a b.jpg', 's3://bucket/a b.jpg')
+    """
+    return unquote(place.removeprefix("file://")) if place.startswith("file:///") else place
+
+
+def shown(place: str) -> str:
+    """Return a place as people should see it, without pyarrow's options.
+
+    >>> shown("s3://bucket/a.jpg?region=eu-west-1"), shown("what?.jpg")
+    ('s3://bucket/a.jpg', 'what?.jpg')
+    """
+    return place.partition("?")[0] if is_uri(place) else place
+
+
+def inside(folder: str, name: str) -> str:
+    """Return the place of a file in a folder; names that are places of their own are kept.
+
+    >>> inside("s3://bucket/day1/?region=eu-west-1", "a.jpg")
+    's3://bucket/day1/a.jpg?region=eu-west-1'
+    """
+    if is_uri(name) or name.startswith("/"):
+        return name
+    if not is_uri(folder):
+        return str(Path(folder) / name)
+    head, mark, options = folder.partition("?")
+    return f"{head.rstrip('/')}/{name}{mark}{options}"
+
+
+def located(place: str) -> tuple[Any, str]:
+    """Return pyarrow's file system of a place, and the path in it.
+
+    Raises:
+        ValueError: pyarrow knows no such URI.
+    """
+    scheme, mark, rest = plain(place).partition("://")
+    if not mark:
+        return _file_system("file:///")[0], abspath(scheme)
+    head, mark, options = rest.partition("?")
+    host, _, path = head.partition("/")
+    system, root = _file_system(f"{scheme}://{host}/{mark}{options}")
+    return system, f"{root.rstrip('/')}/{path}".rstrip("/")
+
+
+@lru_cache(maxsize=64)  # a bucket's region is asked for over the network
+def _file_system(uri: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
+
+    try:
+        system, root = FileSystem.from_uri(uri)
+    except ValueError as error:
+        raise ValueError(f"a place must be a path or a URI pyarrow knows, got: {error}") from error
+    return system, root
+
+
+def files(place: str, wanted: Callable[[str], bool], *, below: bool = True) -> list[str] | None:
+    """Return the names of files in a folder, sorted; None if the place is a file.
+
+    Those whose name, or whose folder's, begins with . or _ are left out, as in every table made of
+    several files.
+
+    Args:
+        wanted: says of a file's name whether it counts.
+        below: whether to look in the folder's own folders too.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    system, path = located(place)
+    kind = system.get_file_info(path).type
+    if kind == FileType.NotFound:
+        raise FileNotFoundError(f"images must be there, there is no {place}")
+    if kind != FileType.Directory:
+        return None
+    found = system.get_file_info(FileSelector(path, recursive=below))
+    root = path.rstrip("/")
+    names = [each.path[len(root) + 1 :] for each in found if each.type == FileType.File]
+    return sorted(
+        name
+        for name in names
+        if wanted(name) and not any(part[0] in "._" for part in PurePosixPath(name).parts)
+    )
+
+
+def file_size(place: str) -> int:
+    """Return how many bytes a file has."""
+    system, path = located(place)
+    return int(system.get_file_info(path).size)
+
+
+def read_bytes(place: str) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        ValueError: there is no such file.
+        UnreachableError: an object store does not answer, or refuses to.
+    """
+    try:
+        if not is_uri(place):
+            return Path(place).read_bytes()
+        system, path = located(place)
+        with system.open_input_stream(path) as file:
+            return bytes(file.read())
+    except OSError as error:
+        if is_uri(place) and not isinstance(error, FileNotFoundError | IsADirectoryError):
+            raise UnreachableError(f"image {shown(place)} cannot be fetched: {error}") from error
+        why = error.strerror or "there is none"
+        raise ValueError(f"image {shown(place)} must be a readable file, got: {why}") from error
+
+
+class StoredImage:
+    """An image that is fetched and decoded by whoever asks for its pixels, and then let go.
+
+    `Predictor.stream` asks in the threads that read ahead.
+
+    Args:
+        place: of the file; "" if there is only data.
+        orientation: see `darkpose.predict.pixels`.
+        data: the file's content, if it is known already.
+        name: it is called in messages; the place if None.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        orientation: Orientation,
+        data: bytes | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.place, self.orientation, self.data = place, orientation, data
+        self.name = name or shown(place)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[np.uint8]:
+        """Return the pixels [H, W, 3], RGB.
+
+        Raises:
+            ValueError: it is missing, cut short or no image.
+            UnreachableError: it cannot be fetched now.
+        """
+        data = read_bytes(self.place) if self.data is None else self.data
+        if _is_truncated(data):
+            raise ValueError(
+                f"image {self.name} must be complete, got a file cut short at {len(data)} bytes"
+            )
+        flags = cv2.IMREAD_COLOR
+        if self.orientation == "stored":
+            flags |= cv2.IMREAD_IGNORE_ORIENTATION
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        except cv2.error as error:  # more pixels than OpenCV is willing to decode
+            raise ValueError(
+                f"image {self.name} must be readable by OpenCV, got: {error.err}"
+            ) from error
+        if image is None:
+            raise ValueError(
+                f"image {self.name} must be in a format OpenCV reads, got {len(data)} other bytes"
+            )
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class Folder:
+    """A folder that results are written to: each file is there complete, or not at all.
+
+    `name` is what messages call it.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place, self.name = place, shown(place)
+        self._system, self._path = located(place)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by name; of none if there is no such folder yet.
+
+        Raises:
+            ValueError: the place is a file.
+        """
+        from pyarrow.fs import FileSelector, FileType
+
+        if self._system.get_file_info(self._path).type == FileType.File:
+            raise ValueError(f"out must be a folder, got the file {self.name}")
+        found = self._system.get_file_info(FileSelector(self._path, allow_not_found=True))
+        return {each.base_name: each.size for each in found if each.type == FileType.File}
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        with self._system.open_input_stream(f"{self._path}/{name}") as file:
+            return bytes(file.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file beside its place and rename it, over an older one of that name."""
+        beside = f"{self._path}/.{name}.{uuid4().hex}"
+        self._system.create_dir(self._path, recursive=True)
+        with self._system.open_output_stream(beside) as file:
+            file.write(data)
+        self._system.move(beside, f"{self._path}/{name}")
+
+    def sweep(self) -> None:
+        """Take away what killed processes left unfinished."""
+        for name in self.sizes():
+            if name.startswith(".part-"):
+                self._system.delete_file(f"{self._path}/{name}")
