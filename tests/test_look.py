@@ -4,11 +4,13 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from darkpose import plots
 from darkpose.geometry import apply
@@ -193,6 +195,45 @@ def test_images_of_one_name_do_not_replace_one_another(
     assert written(tmp_path / "out") == {
         *("photo.png-skeletons.png", "photo.jpg-skeletons.png", "deeper_photo-skeletons.png"),
     }
+
+
+def test_names_that_look_alike_do_not_replace_one_another(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in/a").mkdir(parents=True)
+    for name in ("a/b.jpg", "a_b.jpg", "c.jpg", "c.png", "c.jpg.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), rgb_photo((32, 24)))
+    look(checkpoint, [str(tmp_path / "in")], what=("skeletons",), out=tmp_path / "out")
+    assert len(written(tmp_path / "out")) == 5
+
+
+def test_boxes_too_far_or_too_small_spoil_no_other(
+    checkpoint: Path, image: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image.with_name("far.jpg").write_bytes(image.read_bytes())
+    boxes = tmp_path / "boxes.csv"
+    rows = "far.jpg,1e9,2,30,40\nphoto.jpg,9,9,.0001,.0001\nphoto.jpg,40,30,100,150\n"
+    boxes.write_text(f"file,x,y,w,h\n{rows}")
+    what = ("skeletons", "heatmaps", "modulation")
+    look(checkpoint, [str(tmp_path)], str(boxes), what, "nose", out=tmp_path / "out")
+    assert written(tmp_path / "out") == {
+        f"photo-{name}.png" for name in ("skeletons", "heatmaps-nose", "modulation-0-nose")
+    }
+    assert "boxes must be finite" in caplog.text
+
+
+def test_an_interrupted_figure_leaves_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "figure.png"
+    path.write_text("of yesterday")
+
+    def interrupted(self: Figure, file: BinaryIO, **options: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plots.save(Figure(), path)
+    assert path.read_text() == "of yesterday" and list(tmp_path.iterdir()) == [path]
 
 
 def test_names_from_files_stay_inside_the_folder(checkpoint: Path, tmp_path: Path) -> None:

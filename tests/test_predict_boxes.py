@@ -150,6 +150,38 @@ def test_csv_gives_boxes_by_file_and_frame(tmp_path: Path) -> None:
         ("b.csv", "file,x,y,w,h,score\na,1,2,3,4,high\n", "line 2 must have a score"),
         ("b.csv", "file,x,y,w,h,frame\na,1,2,3,4,-1\n", "line 2 must have a frame from 0 on"),
         ("b.csv", "", "must have a first line"),
+        ("b.csv", "file,x,y,w,h,x\na,1,2,3,4,9\n", "first line with .*, got two x"),
+        ("b.csv", "x,y,w,h,file\n1,2,3,4\n", "line 2 must have a file, got none"),
+        ("b.csv", "file,x,y,w,h\n,1,2,3,4\n", "line 2 must have a file, got none"),
+        ("b.csv", f"file,x,y,w,h\n{200_000 * 'a'},1,2,3,4\n", "b.csv must be CSV in UTF-8"),
+        ("b.csv", f"file,x,y,w,h,frame\na,1,2,3,4,{5000 * '9'}\n", "a frame from 0 on"),
+        ("b.json", [{"image_id": "a", "bbox": [10**400, 2, 3, 4]}], "position 0 must have x, y"),
+        ("b.json", [{"image_id": "a", "bbox": "1234"}], "position 0 must have x, y"),
+        (
+            "b.json",
+            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": i} for i in (1, "person")],
+            "categories with a number for an id, got 'person'",
+        ),
+        (
+            "b.json",
+            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": [1]}],
+            r"categories with a number for an id, got \[1\]",
+        ),
+        (
+            "b.json",
+            {"images": IMAGES, "categories": [], "annotations": [annotation(6, [7], [1, 2, 3, 4])]},  # type: ignore[arg-type]
+            r"annotation 6 must be in an image that is listed, got image_id \[7\]",
+        ),
+        (
+            "b.json",
+            {"images": [{"id": [7], "file_name": "a"}], "categories": [], "annotations": []},
+            "the image at position 0 must have id and file_name",
+        ),
+        (
+            "b.json",
+            {"images": [*IMAGES, {"id": 7, "file_name": "a"}], "categories": [], "annotations": []},
+            "each image an id of its own, got two 7",
+        ),
         ("b.json", "[{", "must be complete JSON"),
         ("b.json", "3", "must be COCO-style JSON"),
         ("b.json", [{"bbox": [1, 2, 3, 4]}], "position 0 must have 'image_id' and 'bbox'"),
@@ -182,6 +214,50 @@ def test_what_is_wrong_with_a_file_is_named(
     with pytest.raises(ValueError, match=sentence) as refusal:
         read_boxes(path)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"images": 3}, "names.json must be COCO-style JSON with a list 'images'"),
+        ({"images": IMAGES, "categories": 3}, "must be a list of objects, got 3"),
+        ({"images": IMAGES, "categories": [3]}, r"must be a list of objects, got \[3\]"),
+    ],
+)
+def test_image_names_of_another_shape_are_refused(
+    tmp_path: Path, content: Any, sentence: str
+) -> None:
+    boxes = write(tmp_path / "boxes.json", [{"image_id": 7, "bbox": [1, 2, 3, 4]}])
+    with pytest.raises(ValueError, match=sentence):
+        read_boxes(boxes, image_names=write(tmp_path / "names.json", content))
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_bytes(b"file,x,y,w,h\n\xe9.jpg,1,2,3,4\n")
+    with pytest.raises(ValueError, match="boxes.csv must be CSV in UTF-8"):
+        read_boxes(path)
+
+
+def test_a_category_that_no_box_has_is_refused(tmp_path: Path) -> None:
+    people = [{"image_id": "a.jpg", "category_id": 1, "bbox": [1, 2, 3, 4]}]
+    path = write(tmp_path / "boxes.json", people)
+    with pytest.raises(ValueError, match=r"boxes of the categories \[1\], got category 7"):
+        read_boxes(path, category=7)
+
+
+def test_an_image_that_is_listed_twice_has_results_of_both_ids(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": "a.jpg"} for i in (7, 8)]
+    people = [annotation(i, i, [i, 2, 3, 4]) for i in (7, 8)]
+    content = {"images": images, "annotations": people, "categories": [PERSON]}
+    boxes = read_boxes(write(tmp_path / "people.json", content))
+    (tmp_path / "a.jpg").touch()
+    found = [
+        (each.image_id, each.boxes.boxes.tolist())
+        for each in plan([tmp_path], boxes).sources
+        if each.boxes is not None
+    ]
+    assert found == [(7, [[7, 2, 3, 4]]), (8, [[8, 2, 3, 4]])]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -244,7 +320,10 @@ def test_boxes_of_a_table_go_to_the_files_of_its_names(folder: Path, tmp_path: P
 
     some = plan([folder / "b/seven.jpg", folder / "b/other.PNG"], boxes)
     assert [each.name for each in some.sources] == ["b/seven.jpg"]
-    assert some.notes == ("images without boxes, not looked at: 1",)
+    assert some.notes == (
+        "images without boxes, not looked at: 1",
+        "images with boxes that are not among those given, left out: 2",
+    )
 
 
 def test_tables_of_other_images_are_refused(folder: Path, tmp_path: Path) -> None:

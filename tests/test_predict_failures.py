@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`darkpose predict` where something is wrong: one sentence, the rest kept, no half a file."""
 
+import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,61 @@ def test_options_that_do_not_fit_are_refused(
     with pytest.raises(ValueError, match=sentence):
         run(checkpoint, [str(photos / image) for image in images], **options)
     assert sorted(path.name for path in Path().iterdir()) == ["photos"]
+
+
+def test_two_pictures_are_never_drawn_as_one(checkpoint: Path, photos: Path) -> None:
+    Path("a.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    Path("boxes.csv").write_text("file,x,y,w,h\na.jpg,1,2,30,40\n../a.jpg,9,9,30,40\n")
+    with pytest.raises(ValueError, match=r"a.jpg and \.\./a.jpg would both be drawn as .*/a.jpg"):
+        run(checkpoint, [str(photos)], "boxes.csv", Path("drawn"))
+    (photos / "a.tif").write_bytes((photos / "a.jpg").read_bytes())
+    (photos / "a.tif.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    with pytest.raises(ValueError, match=r"a.tif and a.tif.jpg would both be drawn as"):
+        run(checkpoint, [str(photos)], INLINE, Path("out.csv"), draw=Path("new"))
+    assert not Path("new").exists() and not Path("out.csv").exists()
+    clip(Path("clip.avi"))
+    with pytest.raises(ValueError, match="would replace .*clip.avi, which is read"):
+        run(checkpoint, ["clip.avi"], INLINE, Path("out.csv"), draw=Path("."))
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.csv", "out.parquet"])
+def test_names_that_are_no_text_or_too_long_cost_no_result(
+    checkpoint: Path, photos: Path, name: str
+) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow", reason="an extra of its own")
+    strange, bad = (os.fsdecode(text) for text in (b"\xff.jpg", b"\xfe.jpg"))
+    long = 246 * "x" + ".jpg"  # may be read, but no file beside it has room for a longer name
+    for each in (strange, long):
+        (photos / each).write_bytes((photos / "a.jpg").read_bytes())
+    (photos / bad).write_bytes(b"no image")
+    said = run(checkpoint, [str(photos)], INLINE, Path(name), draw=Path("drawn"))
+    assert "people: 12, images: 4," in said
+    assert {path.name for path in Path("drawn").rglob("*.jpg")} == {"a.jpg", "c.jpg", strange}
+    failures = {each["file"]: each["error"] for each in rows_of(Path("out.failures.csv"))}
+    assert failures.keys() == {"b.jpg", r"\udcfe.jpg", long}
+    assert "cannot be written: File name too long" in failures[long]
+    if name.endswith("csv"):
+        assert {row["file"] for row in rows_of(Path(name))} >= {r"\udcff.jpg", "a.jpg"}
+
+
+def test_huge_scores_spoil_no_other_result(checkpoint: Path, photos: Path) -> None:
+    Path("boxes.csv").write_text(
+        "file,x,y,w,h,score\na.jpg,1,2,30,40,1e300\nday/c.jpg,1,2,30,40,0.5\n"
+    )
+    assert "people: 2," in run(checkpoint, [str(photos)], "boxes.csv", Path("out.json"))
+    first, second = json.loads(Path("out.json").read_text())
+    assert first["score"] > 1e38 and 0 < second["score"] < 100
+
+
+def test_boxes_of_frames_that_a_video_does_not_have_are_told(checkpoint: Path) -> None:
+    """As of a table that counts frames from 1."""
+    clip(Path("clip.avi"), 5)
+    boxes = "file,frame,x,y,w,h\n" + "".join(f"clip.avi,{i + 1},1,2,30,40\n" for i in range(5))
+    Path("boxes.csv").write_text(boxes)
+    assert "people: 4, images: 5," in run(checkpoint, ["clip.avi"], "boxes.csv", Path("out.csv"))
+    (failure,) = rows_of(Path("out.failures.csv"))
+    assert "got boxes in frame 5 and 5 frames, the first of which is 0" in failure["error"]
 
 
 def test_an_empty_folder_is_one_sentence(checkpoint: Path) -> None:

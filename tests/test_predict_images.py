@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any image, one or many: the same keypoints in every form, bad ones named, memory bounded."""
 
+import itertools
 import struct
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -191,6 +193,36 @@ def test_images_are_taken_as_needed_from_a_source_without_end(predictor: Predict
         assert next(stream).request.key == expected
         assert taken - expected <= 2 * BATCH + 2 * 2 + 1
     stream.close()  # type: ignore[attr-defined]
+
+
+def test_no_thread_outlives_a_stream_that_is_left(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, before = rgb_photo(), set(threading.enumerate())
+
+    def endless() -> Iterator[Request]:
+        yield from (Request(number, image, BOXES) for number in itertools.count())
+
+    def broken() -> Iterator[Request]:
+        yield from itertools.islice(endless(), 20)
+        raise OSError("the disk is gone")
+
+    found = predictor.stream(endless(), threads=2)
+    next(found)
+    assert set(threading.enumerate()) > before
+    found.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) == before
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(predictor.stream(broken(), threads=2))
+    assert set(threading.enumerate()) == before
+
+    def interrupted(crops: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictor, "heatmaps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(predictor.stream(endless(), threads=2))
+    assert set(threading.enumerate()) == before
 
 
 def test_images_without_people_do_not_pile_up_behind_a_batch(predictor: Predictor) -> None:

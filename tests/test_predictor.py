@@ -280,6 +280,7 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
         ({"orientation": "left"}, "orientation must be one of exif, stored, got left"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"device": "abacus"}, "device must be one of torch's"),
+        ({"device": "cuda:99"}, "device must be one of torch's that is here, .* got cuda:99"),
     ],
 )
 def test_unknown_options_are_refused(options: dict[str, Any], sentence: str) -> None:

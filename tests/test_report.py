@@ -269,6 +269,13 @@ def test_the_command_reports_what_validate_measures(
         command.run(command.parser.parse_args([*options[:2], *out]))
 
 
+def test_too_many_people_are_refused_before_anything_is_evaluated(config: Path) -> None:
+    command = ReportCommand()
+    options = ["--config", str(config), "--ckpt_path", "none.ckpt", "--people", str(MAX_PEOPLE + 1)]
+    with pytest.raises(ValueError, match=f"people must be from 0 to {MAX_PEOPLE}, got"):
+        command.run(command.parser.parse_args(options))
+
+
 def test_the_maps_of_a_checkpoint_are_what_it_decodes(people: Path) -> None:
     evaluation = evaluated(people, codec=HeatmapCodec((64, 64)))
     task = untrained(evaluation.dataset.spec)

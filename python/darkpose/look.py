@@ -25,6 +25,7 @@ from darkpose.files import replacing
 from darkpose.maps import person_maps
 from darkpose.pictures import Method, Truth, compare, heatmaps, skeletons
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
+from darkpose.predict.people import checked_boxes, matrices
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
 from darkpose.predict.sources import Source, plan
 from darkpose.predictor import Predictor
@@ -103,14 +104,14 @@ def look(
             raise ValueError(f"look draws images, got the video {source.path}")
         try:
             image = as_decoded(source.path, work.orientation)
+            found = checked_boxes(source.boxes and source.boxes.boxes, image.size)
         except ValueError as error:
             if len(work.sources) == 1:
                 raise
             _logger.warning("%s", error)
             continue
-        found = np.array([[0, 0, *image.size]]) if source.boxes is None else source.boxes.boxes
         # Boxes without size, which some files have, have no crop and no keypoints.
-        found = found[(found[:, 2:] > 0).all(1)].astype(np.float64)
+        found = found[[all(matrices(each.codec, box) for each in predictors) for box in found]]
         known = [truths.get((source.image_id, tuple(box))) for box in found.tolist()]
         for name, picture in _pictures(
             first, image, found, known, what, shown, threshold, methods, people
@@ -222,7 +223,15 @@ def _stems(sources: Sequence[Source]) -> list[str]:
     """
     names = ["_".join(map(_safe, Path(one.name).parts)) for one in sources]
     counts = Counter(Path(name).stem for name in names)
-    return [Path(name).stem if counts[Path(name).stem] == 1 else name for name in names]
+    stems: dict[str, None] = {}
+    for name in names:
+        stem = wanted = Path(name).stem if counts[Path(name).stem] == 1 else name
+        number = 1
+        while stem in stems:  # `a/b.jpg` and `a_b.jpg`
+            number += 1
+            stem = f"{wanted}-{number}"
+        stems[stem] = None
+    return list(stems)
 
 
 def _safe(name: str) -> str:

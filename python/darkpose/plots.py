@@ -20,6 +20,7 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
 from darkpose.drawing import draw_skeleton
+from darkpose.files import replacing
 from darkpose.geometry import Matrix, apply, compose, invert
 from darkpose.maps import person_maps
 from darkpose.predict.pixels import as_decoded
@@ -34,8 +35,8 @@ _CLOSE = 7.5  # heatmap pixels on each side of a peak
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
 
 
 def skeletons(

@@ -290,9 +290,11 @@ class Predictor:
         # HRNet's threshold is of a peak's height, which coordinate regression does not have.
         threshold = 0.0 if self.codec.regresses else SCORE_THRESHOLD
         ranks = person_scores(np.nan_to_num(found[..., 2]), people.scores, threshold)
+        largest = float(np.finfo(np.float32).max)  # JSON has no infinity
+        scores = ranks.clip(-largest, largest).astype(np.float32)
         boxes = people.boxes.astype(np.float32)
         names, skeleton = self.spec.names, self.spec.skeleton
-        poses = Poses(found, ranks.astype(np.float32), boxes, names, skeleton)
+        poses = Poses(found, scores, boxes, names, skeleton)
         return Outcome(people.request, poses, None)
 
 
@@ -300,8 +302,8 @@ def _device(name: str | torch.device | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter: a torch without CUDA
         raise ValueError(
-            f"device must be one of torch's, such as cpu or cuda, got {name}"
+            f"device must be one of torch's that is here, such as cpu or cuda, got {name}"
         ) from error

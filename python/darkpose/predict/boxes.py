@@ -22,6 +22,7 @@ CSV_COLUMNS = ("file", "x", "y", "w", "h")
 """What a CSV file of boxes must have; `score` and `frame`, the number of a video's frame from 0,
 may be there too."""
 
+_ID = (int, float, str)  # of an image
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BOX = re.compile(rf"{_NUMBER}(?:\s*,\s*{_NUMBER})*")
 
@@ -126,19 +127,29 @@ def _is_list(path: Path) -> bool:
 def _csv_boxes(path: Path) -> Iterable[_Box]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
-        missing = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{path} must have a first line with {', '.join(CSV_COLUMNS)}, got no {missing[0]}"
-            )
-        for row in reader:
-            what = f"{path}: the box of line {reader.line_num}"
-            frame = row.get("frame") or None
-            if frame is not None and not frame.isdecimal():
-                raise ValueError(f"{what} must have a frame from 0 on, got {frame!r}")
-            name, box = row["file"], [row[column] for column in CSV_COLUMNS[1:]]
-            number = None if frame is None else int(frame)
-            yield _Box(name, number, name, box, row.get("score") or 1.0, what)
+        try:
+            columns = reader.fieldnames or ()
+            for name in CSV_COLUMNS:
+                if columns.count(name) != 1:
+                    raise ValueError(
+                        f"{path} must have a first line with {', '.join(CSV_COLUMNS)}, "
+                        f"got {'two' if name in columns else 'no'} {name}"
+                    )
+            for row in reader:
+                yield _csv_box(row, f"{path}: the box of line {reader.line_num}")
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} must be CSV in UTF-8, got an error: {error}") from error
+
+
+def _csv_box(row: Mapping[str, Any], what: str) -> _Box:
+    name, frame = row["file"], row.get("frame") or None
+    if not name:
+        raise ValueError(f"{what} must have a file, got none")
+    if frame is not None and not (frame.isdecimal() and len(frame) < 10):
+        raise ValueError(f"{what} must have a frame from 0 on, got {frame[:40]!r}")
+    number = None if frame is None else int(frame)
+    box = [row[column] for column in CSV_COLUMNS[1:]]
+    return _Box(name, number, name, box, row.get("score") or 1.0, what)
 
 
 def _annotations(path: Path, category: int | None, min_score: float | None) -> BoxTable:
@@ -170,7 +181,9 @@ def _detections(
                 f"{path}: the detection at position {position} must have 'image_id' and 'bbox'"
             )
     images = {} if image_names is None else read_json(image_names)
-    if image_names is not None and not (isinstance(images, dict) and "images" in images):
+    if image_names is not None and not (
+        isinstance(images, dict) and isinstance(images.get("images"), list)
+    ):
         raise ValueError(f"{image_names} must be COCO-style JSON with a list 'images', got none")
     chosen = _category(path, images.get("categories", []), content, category)
     names = None if image_names is None else _names(image_names, images["images"])
@@ -192,32 +205,45 @@ def _detections(
 
 def _names(path: str | Path, images: Iterable[Any]) -> dict[Any, str]:
     """Return the file's name of each image id."""
-    names = {}
+    names: dict[Any, str] = {}
     for position, image in enumerate(images):
-        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
+        if (
+            not isinstance(image, dict)
+            or not isinstance(image.get("id"), _ID)
+            or not isinstance(image.get("file_name"), str)
+        ):
             raise ValueError(f"{path}: the image at position {position} must have id and file_name")
-        names[image["id"]] = str(image["file_name"])
+        if names.setdefault(image["id"], image["file_name"]) != image["file_name"]:
+            raise ValueError(f"{path} must give each image an id of its own, got two {image['id']}")
     return names
 
 
 def _named(names: Mapping[Any, str], image: Any, what: str) -> str:
-    if image not in names:
+    if not isinstance(image, _ID) or image not in names:
         raise ValueError(f"{what} must be in an image that is listed, got image_id {image!r}")
     return names[image]
 
 
 def _category(
     path: Path,
-    categories: Iterable[Mapping[str, Any]],
+    categories: Any,
     people: Iterable[Mapping[str, Any]],
     wanted: int | None,
 ) -> int:
     """Return the id of the category to take."""
+    if not isinstance(categories, list) or not all(isinstance(each, dict) for each in categories):
+        raise ValueError(f"the categories for {path} must be a list of objects, got {categories!r}")
+    listed = [each.get("id") for each in categories]
+    named = [*listed, *(each["category_id"] for each in people if "category_id" in each)]
+    if strange := [each for each in named if not isinstance(each, int | float) or each % 1]:
+        raise ValueError(f"{path} must have categories with a number for an id, got {strange[0]!r}")
+    used = sorted({*named[len(listed) :]})
     if wanted is not None:
+        if used and wanted not in named:
+            raise ValueError(f"{path} has boxes of the categories {used}, got category {wanted}")
         return wanted
     with_keypoints = [each["id"] for each in categories if each.get("keypoints")]
     persons = [each["id"] for each in categories if each.get("name") == "person"]
-    used = sorted({each["category_id"] for each in people if "category_id" in each})
     for found in (with_keypoints, persons, used):
         if len(found) == 1:
             return int(found[0])
@@ -230,14 +256,15 @@ def _category(
 
 
 def _by_image(boxes: Iterable[_Box], min_score: float | None) -> tuple[ImageBoxes, ...]:
-    groups: dict[tuple[str, int | None], tuple[int | str, list[list[float]]]] = {}
+    # By id too: a file may list an image twice, and its results are of both.
+    groups: dict[tuple[str, int | None, int | str], list[list[float]]] = {}
     for each in boxes:
         row = [*_numbers(each.box, 4, each.what), *_numbers([each.score], 1, each.what)]
-        rows = groups.setdefault((each.name, each.frame), (each.image_id, []))[1]
+        rows = groups.setdefault((each.name, each.frame, each.image_id), [])
         if min_score is None or row[4] >= min_score:
             rows.append(row)
     images = []
-    for (name, frame), (image_id, rows) in groups.items():
+    for (name, frame, image_id), rows in groups.items():
         values = np.array(rows, np.float64).reshape(-1, 5)
         images.append(ImageBoxes(name, frame, image_id, values[:, :4], values[:, 4]))
     return tuple(images)
@@ -246,8 +273,8 @@ def _by_image(boxes: Iterable[_Box], min_score: float | None) -> tuple[ImageBoxe
 def _numbers(values: Any, count: int, what: str) -> list[float]:
     """Return a box, or a score, as finite numbers."""
     try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
+        numbers = [float(value) for value in values] if isinstance(values, list) else []
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     if (
         len(numbers) != count

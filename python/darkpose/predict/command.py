@@ -20,7 +20,7 @@ from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.detectors import load_detector
 from darkpose.predict.pixels import Orientation
 from darkpose.predict.progress import pace
-from darkpose.predict.sources import VIDEO_SUFFIXES, Plan, Shot, frame_rate, plan
+from darkpose.predict.sources import VIDEO_SUFFIXES, Plan, Shot, Source, frame_rate, plan
 from darkpose.predictor import Predictor, Request
 
 _logger = logging.getLogger(__name__)
@@ -147,13 +147,24 @@ def _check_outputs(written: Sequence[Path], work: Plan, inputs: Sequence[Path]) 
             )
         if suffix in VIDEO_SUFFIXES and videos != [True]:
             raise ValueError(f"{path} must be drawn from one video, got {_counted(videos)}")
-        targets = {path.resolve()}
+        targets = {path.resolve(): ""}
         if not suffix:
-            targets |= {
-                (path / outputs.picture_name(each.name, None)).resolve() for each in work.sources
-            }
-        if hit := targets & read:
+            for each in work.sources:
+                target = _drawn(each, path)
+                if target in targets:
+                    raise ValueError(
+                        f"{targets[target]} and {each.name} would both be drawn as {target}: "
+                        "predict them one by one, into folders of their own"
+                    )
+                targets[target] = each.name
+        if hit := targets.keys() & read:
             raise ValueError(f"{path} would replace {min(hit)}, which is read: name another")
+
+
+def _drawn(source: Source, folder: Path) -> Path:
+    """Return the picture of an image in a folder, or the folder of a video's frames."""
+    picture = folder / outputs.picture_name(source.name, 0 if source.is_video else None)
+    return (picture.parent if source.is_video else picture).resolve()
 
 
 def _counted(videos: Sequence[bool]) -> str:
@@ -237,4 +248,4 @@ def _record(out: Path, failures: Sequence[tuple[str, str]]) -> None:
         return
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("file", "error"), *failures])
-    write_text(_failures_file(out), text.getvalue())
+    write_text(_failures_file(out), outputs.as_text(text.getvalue()))

@@ -80,7 +80,7 @@ def columns(
     """
     people = np.flatnonzero(with_pose(poses))
     table: dict[str, Sequence[Any] | NDArray[np.float32]] = {
-        "file": [name] * len(people),
+        "file": [as_text(name)] * len(people),
         "frame": [frame] * len(people),
         "person": people.tolist(),
     }
@@ -91,6 +91,11 @@ def columns(
         for i, what in enumerate(("x", "y", "score")):
             table[f"{joint}_{what}"] = poses.keypoints[people, k, i]
     return table
+
+
+def as_text(name: str) -> str:
+    """Return a name as UTF-8 has it: a file's may hold bytes that are no text."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def with_pose(poses: Poses) -> NDArray[np.bool_]:
@@ -259,8 +264,11 @@ def _write_picture(
         written = False
     if not written:  # JPEG and WebP have a largest size
         raise NotDrawnError(f"{path} cannot hold {bgr.shape[1]} x {bgr.shape[0]} pixels")
-    with replacing(path) as file:
-        file.write(data.tobytes())
+    try:
+        with replacing(path) as file:
+            file.write(data.tobytes())
+    except OSError as error:  # such as a name too long
+        raise NotDrawnError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -52,8 +52,8 @@ class People:
         """[2, 3] from heatmap to image pixels, of people who have a crop and are not yet found."""
         self._to_input: dict[int, Matrix] = {}
         for position, box in enumerate(boxes):
-            if matrices := _matrices(codec, box):
-                self._to_input[position], self.to_image[position] = matrices
+            if found := matrices(codec, box):
+                self._to_input[position], self.to_image[position] = found
         first = list(self._to_input)[:ahead]
         self._image = image
         self._cut = {position: self._crop(position) for position in first}
@@ -89,7 +89,7 @@ class People:
         return cut(self._image, self._to_input[position], self.codec.input_size)
 
 
-def _matrices(codec: HeatmapCodec, box: ArrayLike) -> tuple[Matrix, NDArray[np.float32]] | None:
+def matrices(codec: HeatmapCodec, box: ArrayLike) -> tuple[Matrix, NDArray[np.float32]] | None:
     """Return the maps [2, 3] from image to input and from heatmap to image pixels, as
     `KeypointDataset` has them; None if a box is too small for any."""
     try:

@@ -140,10 +140,12 @@ def plan(
                 f"the boxes must be of these images, got none of {files[0].name} and so on: "
                 f"they are of {boxes.images[0].name}"
             )
-        ignored = len(files) - len(paths)
+        ignored = len(files) - len({*paths.values()})
     notes = []
     if ignored:
         notes.append(f"images without boxes, not looked at: {ignored}")
+    if absent := len({each.name for each in boxes.images}.difference(paths)):
+        notes.append(f"images with boxes that are not among those given, left out: {absent}")
     return Plan(_with_boxes(boxes, paths), orientation, boxes.category_id, tuple(notes))
 
 
@@ -211,20 +213,20 @@ def _match(images: Sequence[ImageBoxes], files: Sequence[Path]) -> dict[str, Pat
 
 
 def _with_boxes(table: BoxTable, paths: Mapping[str, Path]) -> tuple[Source, ...]:
-    found: dict[str, Source] = {}
+    found: dict[tuple[str, int | str], Source] = {}
     for each in table.images:
         if each.name not in paths:
             continue
         own = Boxes(each.boxes, each.scores)
         blank = Source(paths[each.name], each.name, each.image_id, Boxes(*_NOBODY))
-        source = found.get(each.name, blank)
+        source = found.get((each.name, each.image_id), blank)
         if each.frame is None:
             source = source._replace(boxes=own)
         elif not source.is_video:
             raise ValueError(f"boxes with a frame must be of a video, got {each.name}")
         else:
             source = source._replace(frames={**(source.frames or {}), each.frame: own})
-        found[each.name] = source
+        found[each.name, each.image_id] = source
     return tuple(found.values())
 
 
@@ -264,4 +266,10 @@ def _frames(source: Source, failed: ShotFailure) -> Iterator[Shot]:
         failed(
             source.name,
             f"video {source.path} must be complete, got {number} of {announced} frames",
+        )
+    elif source.frames and max(source.frames) >= number:
+        failed(
+            source.name,
+            f"video {source.path} must have every frame with boxes, got boxes in frame "
+            f"{max(source.frames)} and {number} frames, the first of which is 0",
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from darkpose.data.dataset import KeypointDataset
 from darkpose.maps import flip_average
 from darkpose.report.page import write_report
+from darkpose.report.people import check_count
 from darkpose.task import PoseTask
 from darkpose.training import build, training_parser
 
@@ -31,6 +32,7 @@ class ReportCommand:
     def run(self, config: Namespace) -> None:
         if config.ckpt_path is None:
             raise ValueError("needs --ckpt_path, the checkpoint to evaluate")
+        check_count(config.people)  # not after hours of evaluation
         task, data, trainer = build(self.parser, config)
         task.decoders = task.codec.decoders  # a report compares them, whatever training logged
         trainer.validate(

@@ -24,7 +24,7 @@ from darkpose.report.measures import (
     curves,
     measure,
 )
-from darkpose.report.people import MAX_PEOPLE, people
+from darkpose.report.people import check_count, people
 from darkpose.report.representation import Maps, close_ups, gains, round_trips
 
 _PARTS = Path(__file__).parent
@@ -49,14 +49,13 @@ def write_report(
         facts: shown above all else, such as the checkpoint's name.
         maps: returns the maps [K, h, w] of the person at a position of the data set's records, for
             the close-ups of single joints; without it there are none.
-        count: of people shown as pictures, at most `MAX_PEOPLE`: half of them the worst.
+        count: of people shown as pictures, at most `people.MAX_PEOPLE`: half of them the worst.
 
     Raises:
         ValueError: nobody is scored, nobody is annotated, or there are to be too many pictures; an
             image can no longer be read.
     """
-    if not 0 <= count <= MAX_PEOPLE:
-        raise ValueError(f"people must be from 0 to {MAX_PEOPLE}, got {count}")
+    check_count(count)
     measured = measure(evaluation)
     last = measured.decoders[-1]
     style = (_PARTS / "page.css").read_text(encoding="utf-8")

@@ -22,6 +22,12 @@ LONGEST = 384  # pixels of a picture's longer side
 _QUALITY = 82  # of JPEG
 
 
+def check_count(count: int) -> None:
+    """Raise ValueError if there are to be more pictures than a page can have."""
+    if not 0 <= count <= MAX_PEOPLE:
+        raise ValueError(f"people must be from 0 to {MAX_PEOPLE}, got {count}")
+
+
 def chosen(measured: Measured, count: int) -> list[tuple[int, str]]:
     """Return positions of at most `count` people, and "worst" or "best": half of each by OKS.
 
@@ -44,12 +50,7 @@ def people(evaluation: Evaluation, measured: Measured, count: int) -> list[dict[
     Raises:
         ValueError: an image that has been evaluated can no longer be read.
     """
-    found = chosen(measured, count)
-    entries: dict[int, dict[str, Any]] = {}
-    # Image by image, so that no more than one is in memory and none is read twice.
-    for i, kind in sorted(found, key=lambda one: str(measured.records[one[0]].image_path)):
-        entries[i] = _entry(evaluation, measured, i, kind)
-    return [entries[i] for i, _ in found]
+    return [_entry(evaluation, measured, i, kind) for i, kind in chosen(measured, count)]
 
 
 def _entry(evaluation: Evaluation, measured: Measured, i: int, kind: str) -> dict[str, Any]:
