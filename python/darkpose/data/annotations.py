@@ -162,7 +162,7 @@ def read_json(path: str | Path, data_format: DataFormat = "coco") -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(missing(path, data_format=data_format)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be complete JSON, got an error at {error}") from error
 
 

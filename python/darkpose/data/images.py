@@ -102,23 +102,33 @@ def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) 
     """
     if reduction not in _REDUCED_FLAGS:
         raise ValueError(f"reduction must be 1, 2, 4 or 8, got {reduction}")
-    if turned and reduction > 1:
-        raise ValueError(f"a turned image must have a reduction of 1, got {reduction}")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"image {path} must be a readable file, got: {error.strerror}") from error
+    return decode_bytes(data, path, reduction, turned=turned)
+
+
+def decode_bytes(
+    data: bytes, name: object, reduction: int = 1, *, turned: bool = False
+) -> DecodedImage:
+    """Decode what an image file holds, as `decode_image`; `name` is what messages call it."""
+    if turned and reduction > 1:
+        raise ValueError(f"a turned image must have a reduction of 1, got {reduction}")
     # OpenCV decodes what there is of a truncated file and returns gray for the rest.
     if _is_truncated(data):
         raise ValueError(
-            f"image {path} must be complete, got a file cut short at {len(data)} bytes"
+            f"image {name} must be complete, got a file cut short at {len(data)} bytes"
         )
     size = _jpeg_size(data) if reduction > 1 else None
     flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if size else 1]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:  # more pixels than OpenCV is willing to decode
+        raise ValueError(f"image {name} must be readable by OpenCV, got: {error.err}") from error
     if image is None:
         raise ValueError(
-            f"image {path} must be in a format OpenCV reads, got {len(data)} other bytes"
+            f"image {name} must be in a format OpenCV reads, got {len(data)} other bytes"
         )
     rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA).astype(np.uint8, copy=False)
     if size:

@@ -44,17 +44,21 @@ def predict(
     threshold: float = 0.2,
     threads: int | None = None,
     engine: Literal["local", "ray"] = "local",
+    workers: int | None = None,
+    shard_size: int = 1000,
 ) -> None:
     """Find the keypoints of people in images, folders or videos; write them, draw skeletons.
 
     Args:
         checkpoint: as training or `darkpose convert` writes it.
-        images: images, folders, patterns such as 'day1/*.jpg', videos.
+        images: images, folders, patterns such as 'day1/*.jpg', videos. With engine ray also URIs
+            (s3://, gs://, ...) and Parquet tables.
         boxes: of people: a .json file (COCO-style annotations or detections), a .csv file with the
             columns file, x, y, w, h and perhaps score and frame, or x,y,w,h itself, several
             separated by ;. Without boxes and detector, each whole image is one person.
         out: file to write: .json (COCO's results format), .csv or .parquet; or what draw takes.
-            With engine ray the folder or URI of Parquet files.
+            With engine ray the folder or URI of Parquet files, where the same command does what is
+            missing.
         draw: folder for pictures with skeletons, or a .jpg, .png or .webp file for one image, or a
             .mp4, .mov, .mkv or .avi file for one video, which will be without sound.
         image_names: JSON with images that says which file each image_id of detections is.
@@ -71,6 +75,8 @@ def predict(
         threshold: joints of a lower score are not drawn.
         threads: that read images; by default as many as processors.
         engine: local, or ray for many machines.
+        workers: of engine ray; by default one on each GPU of the cluster, or on each processor.
+        shard_size: images, or rows of a Parquet table, that a worker of engine ray does at once.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -98,6 +104,8 @@ def predict(
             batch_size=batch_size,
             orientation=orientation,
             device=device,
+            workers=workers,
+            shard_size=shard_size,
         )
         return
     written = [Path(path) for path in (out, draw) if path is not None]

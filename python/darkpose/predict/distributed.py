@@ -303,8 +303,7 @@ def _report(results: Iterable[Mapping[str, Any]], total: int, out: str) -> list[
                 _logger.warning("a shard failed: %s", found.broken)
             if len(broken) == FAILURES:
                 break
-            for _ in range(found.images):
-                progress.advance()
+            progress.advance(found.images)
     good = sum(each.images - each.failed for each in done)
     people = sum(each.people for each in done)
     print(f"people: {people}, images: {good}, {progress.rate:.1f} images/s: {out}")

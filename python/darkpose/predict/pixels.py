@@ -40,7 +40,7 @@ def as_decoded(image: Any, orientation: Orientation) -> DecodedImage:
         ValueError: the file is missing, cut short, or not an image; the array has another shape.
     """
     if isinstance(image, str | Path):
-        return _read(image, orientation)
+        return decode_image(image, turned=orientation == "exif")
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...
         known = image.mode in _AS_THEY_ARE or image.mode.startswith("I;16")
         image = image if known else image.convert("RGB")
@@ -69,13 +69,6 @@ def as_decoded(image: Any, orientation: Orientation) -> DecodedImage:
 def as_rgb(image: DecodedImage) -> Image:
     """Return the pixels [H, W, 3] for showing them to a person or a detector."""
     return np.asarray(cv2.cvtColor(image.rgba, cv2.COLOR_RGBA2RGB), np.uint8)
-
-
-def _read(path: str | Path, orientation: Orientation) -> DecodedImage:
-    try:
-        return decode_image(path, turned=orientation == "exif")
-    except cv2.error as error:  # more pixels than OpenCV is willing to decode
-        raise ValueError(f"image {path} must be readable by OpenCV, got: {error.err}") from error
 
 
 def cut(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int]) -> Image:

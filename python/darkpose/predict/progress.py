@@ -16,10 +16,10 @@ class Pace:
         self.count, self._began, self._progress = 0, time.perf_counter(), progress
         self._task = progress.add_task("predicting", total=total, rate="")
 
-    def advance(self) -> None:
-        """Count one image more."""
-        self.count += 1
-        self._progress.update(self._task, advance=1, rate=f"{self.rate:.1f} images/s")
+    def advance(self, count: int = 1) -> None:
+        """Count so many images more."""
+        self.count += count
+        self._progress.update(self._task, advance=count, rate=f"{self.rate:.1f} images/s")
 
     @property
     def seconds(self) -> float:

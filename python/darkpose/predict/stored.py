@@ -13,12 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.images import _is_truncated
-from darkpose.predict.pixels import Orientation
+from darkpose.data.images import decode_bytes
+from darkpose.predict.pixels import Orientation, as_rgb
 
 
 class UnreachableError(RuntimeError):
@@ -179,24 +178,7 @@ class StoredImage:
             UnreachableError: it cannot be fetched now.
         """
         data = read_bytes(self.place) if self.data is None else self.data
-        if _is_truncated(data):
-            raise ValueError(
-                f"image {self.name} must be complete, got a file cut short at {len(data)} bytes"
-            )
-        flags = cv2.IMREAD_COLOR
-        if self.orientation == "stored":
-            flags |= cv2.IMREAD_IGNORE_ORIENTATION
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-        except cv2.error as error:  # more pixels than OpenCV is willing to decode
-            raise ValueError(
-                f"image {self.name} must be readable by OpenCV, got: {error.err}"
-            ) from error
-        if image is None:
-            raise ValueError(
-                f"image {self.name} must be in a format OpenCV reads, got {len(data)} other bytes"
-            )
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        return as_rgb(decode_bytes(data, self.name, turned=self.orientation == "exif"))
 
 
 class Folder:
