@@ -177,6 +177,17 @@ def test_pictures_get_skeletons_under_their_own_names(checkpoint: Path, photos: 
     assert not Path("predictions.json").exists()
 
 
+def test_a_picture_without_a_joint_says_why(
+    checkpoint: Path, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("drawn.png"), threshold=1e9)
+    assert "none is drawn: --threshold 0 draws all" in caplog.text
+    caplog.clear()
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("drawn.png"), threshold=0)
+    run(checkpoint, [str(photos / "a.jpg")], INLINE, Path("table.csv"), threshold=1e9)
+    assert "none is drawn" not in caplog.text
+
+
 def test_pictures_are_drawn_as_they_are_seen(checkpoint: Path) -> None:
     pillow = pytest.importorskip("PIL.Image", reason="Pillow comes with matplotlib")
     exif = pillow.Exif()

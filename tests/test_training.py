@@ -39,6 +39,7 @@ def test_fit_writes_logs_and_checkpoints_with_all_a_user_needs(
     assert {file.name for file in checkpoint.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert content["epoch"] == 1
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written["out"] == str(tmp_path / "run")
     assert written["data"]["batch_size"] == 16 and written["trainer"]["max_epochs"] == 2
 
 

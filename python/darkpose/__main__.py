@@ -1,6 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m darkpose` is `darkpose`."""
 
-from darkpose.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; say in one sentence what it needs and is not installed."""
+    try:
+        from darkpose.cli import main as run
+    except ImportError as error:
+        sys.exit(f"darkpose: {error}")
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 from lightning import LightningModule, Trainer
@@ -58,12 +59,13 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
     """Return what a training parser's configuration describes, the network newly initialized.
 
     The initial weights depend on `config.seed` alone; data order and augmentation have seeds of
-    their own. Training writes `settings` into the folder, as `config.yaml`.
+    their own. Training writes `settings` and the folder into the folder, as `config.yaml`.
     """
     lightning.seed_everything(config.seed, verbose=False)
     made = parser.instantiate(config)
     options = dict(made.trainer)
-    file = _SettingsFile(made.out / "config.yaml", settings(parser, config))
+    text = settings(parser, config) + yaml.safe_dump({"out": str(made.out)})
+    file = _SettingsFile(made.out / "config.yaml", text)
     callbacks = [*_listed(options.pop("callbacks", None)), file]
     trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
     made.data.trainer = trainer  # who shares a batch is known before anything is written

@@ -63,7 +63,8 @@ def predict(
             .mp4, .mov, .mkv or .avi file for one video, which will be without sound.
         image_names: JSON with images that says which file each image_id of detections is.
         category: of the boxes to take. By default the one with keypoints, or named person.
-        min_box_score: least score of a box; by default all are taken, and of huggingface's 0.5.
+        min_box_score: least score of a box; by default 0 for boxes that are given, 0.5 for
+            huggingface's.
         detector: finds people where no boxes are given: module:function of your own, called with an
             RGB image [H, W, 3] and returning boxes [N, 4] and scores [N]; or huggingface:MODEL.
         decoder: how to read the heatmaps; the best one by default.
@@ -189,6 +190,7 @@ def _run(
     failures: list[tuple[str, str]] = []
     pending: deque[Shot] = deque()  # asked for and not yet answered
     good = people = left_out = 0
+    highest = 0.0  # score of a joint
 
     def requests() -> Iterator[Request]:
         for shot in work.shots(lambda name, error: failures.append((name, error))):
@@ -207,6 +209,9 @@ def _run(
             found = int(outputs.with_pose(outcome.poses).sum())
             people, left_out = people + found, left_out + len(outcome.poses) - found
             good += 1
+            highest = max(
+                highest, float(np.nan_to_num(outcome.poses.keypoints[..., 2]).max(initial=0))
+            )
             for write in opened:
                 try:
                     write(shot, outcome.poses)
@@ -219,6 +224,11 @@ def _run(
         f"people: {people}, images: {good}, {shown.rate:.1f} images/s: "
         f"{', '.join(map(str, written))}"
     )
+    drawn = any(path.suffix.lower() not in outputs.TABLE_SUFFIXES for path in written)
+    if drawn and people and highest < threshold:
+        _logger.warning(
+            "no joint has a score of %g, so none is drawn: --threshold 0 draws all", threshold
+        )
     if left_out:
         _logger.warning(
             "boxes without a pose, left out: %d (they have no size, or the network says NaN)",
