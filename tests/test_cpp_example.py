@@ -2,6 +2,7 @@
 """The C++ example reads, crops and finds what Python reads, crops and finds, without Python."""
 
 import json
+import resource
 import shutil
 import subprocess
 from dataclasses import replace
@@ -19,6 +20,7 @@ from darkpose.data.images import crop_image
 from darkpose.export import pt2
 from darkpose.export.command import export
 from darkpose.task import load_task
+from darkpose_ext._library import LIBRARY
 from photos import annotations, photo
 from untrained import write_checkpoint
 
@@ -186,6 +188,37 @@ def test_files_that_are_cut_short_or_no_images_are_refused(programs: Path, tmp_p
     assert not (tmp_path / "out.ppm").exists()
 
 
+def test_a_header_alone_takes_no_memory_for_what_it_promises(
+    programs: Path, tmp_path: Path
+) -> None:
+    limit = 1 << 30
+    for kind in ("P6", "P2"):
+        (tmp_path / "header.ppm").write_text(f"{kind} 32768 32768 255\n12")
+        arguments = ["udp", "96x128", "1.25", tmp_path / "header.ppm", "0,0,9,9", tmp_path / "out"]
+        ran = subprocess.run(
+            [programs / "crop", *arguments],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+        assert ran.returncode == 1 and "header.ppm is cut short" in ran.stderr
+
+
+def test_numbers_out_of_range_and_folders_are_refused(programs: Path, tmp_path: Path) -> None:
+    image, out = tmp_path / "a.ppm", tmp_path / "out.ppm"
+    cv2.imwrite(str(image), photo((20, 15)))
+    for size, padding, path, words in (
+        ("1e30x128", 1.25, image, "expected a whole number from 1 on"),
+        ("nanx128", 1.25, image, "expected a whole number from 1 on"),
+        ("96x128", 0, image, "padding must be positive"),
+        ("96x128", "nan", image, "padding must be positive"),
+        ("96x128", 1.25, tmp_path, f"image {tmp_path} must be a readable file"),
+    ):
+        ran = run(programs / "crop", "udp", size, padding, path, "0,0,9,9", out)
+        assert ran.returncode == 1 and words in ran.stderr
+        assert not out.exists()
+
+
 # ---- keypoints -----------------------------------------------------------------------------------
 
 
@@ -244,6 +277,23 @@ def test_keypoints_of_many_boxes_are_those_of_python_for_the_same_crops(
         assert np.abs(found[:, 2] - scores[0].numpy()).max() <= PRINTED
 
 
+def test_joints_beyond_every_number_are_null(programs: Path, package: Path, tmp_path: Path) -> None:
+    image = tmp_path / "a.ppm"
+    cv2.imwrite(str(image), photo((20, 15)))
+    ran = run(programs / "darkpose_cpp", package, image, "0,0,1e300,1e300")
+    assert json.loads(ran.stdout)["people"][0]["keypoints"] == [None] * 17
+
+
+def test_the_ops_library_is_found_by_a_name_in_the_same_folder(
+    programs: Path, package: Path, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.ppm"), photo((20, 15)))
+    (tmp_path / "ops.so").symlink_to(LIBRARY)
+    command = [programs / "darkpose_cpp", package, "a.ppm", "--ops", "ops.so"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_what_is_wrong_is_said_in_a_sentence(programs: Path, package: Path, tmp_path: Path) -> None:
     image = tmp_path / "a.ppm"
     cv2.imwrite(str(image), photo((20, 15)))
@@ -258,6 +308,7 @@ def test_what_is_wrong_is_said_in_a_sentence(programs: Path, package: Path, tmp_
         ((package, image, "1,2,0,4"), "a box must be finite and of positive size"),
         ((package, image, "--fast"), "there is no option --fast"),
         ((package, image, "--ops"), "--ops needs a value"),
+        ((package, image, "--threads", "nan"), "expected a whole number from 1 on, got nan"),
         ((package, image, "--ops", "/none.so"), "the ops' library must load (--ops names it)"),
     ):
         ran = run(programs / "darkpose_cpp", *arguments)

@@ -193,6 +193,9 @@ def test_metadata_of_others_are_refused() -> None:
         parse_metadata({"author": "someone"}, "x.onnx")
     with pytest.raises(ValueError, match="must be of format 1, got 2"):
         parse_metadata({"format": "2", "convention": '"udp"'}, "x.onnx")
+    for broken in ("udp", "[" * 100_000):
+        with pytest.raises(ValueError, match="x.onnx must have metadata in JSON, got"):
+            parse_metadata({"format": "1", "convention": broken}, "x.onnx")
 
 
 def test_inputs_and_outputs_are_named_and_any_number_of_people_goes_in(exported: Path) -> None:

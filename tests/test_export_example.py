@@ -73,6 +73,20 @@ def run_example(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def foreign_model(path: Path) -> Path:
+    """Write a model that is not of `darkpose export`."""
+    import onnx
+
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Abs", ["x"], ["y"])], "g", [value], [other]
+    )
+    opset = onnx.helper.make_opsetid("", 18)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    return path
+
+
 def test_example_finds_what_evaluation_finds_without_torch(
     exported: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -109,14 +123,23 @@ def test_example_crops_as_each_convention_has_it(convention: str) -> None:
         assert np.abs(to_image - expected).max() <= NEARER
 
 
+def test_example_draws_no_joint_that_is_nowhere_near() -> None:
+    image, scores = np.zeros((9, 9, 3), np.uint8), np.ones((1, 3), np.float32)
+    coords = np.array([[[4, 4], [1e30, 4], [np.nan, 4]]], np.float32)
+    drawn = example().draw(image, coords, scores, [[0, 1], [0, 2]])
+    assert drawn.any() and not image.any()
+
+
 def test_example_says_in_a_sentence_what_is_wrong(exported: Path, tmp_path: Path) -> None:
     image, text = tmp_path / "a.png", tmp_path / "text.onnx"
     cv2.imwrite(str(image), photo((32, 24)))
     text.write_text("no model")
+    foreign = foreign_model(tmp_path / "foreign.onnx")
     for arguments, words in (
         ((str(exported), "missing.png"), "No such file or directory: 'missing.png'"),
         (("missing.onnx", str(image)), "model missing.onnx must be a file"),
         ((str(text), str(image)), "text.onnx must be an ONNX file"),
+        ((str(foreign), str(image)), "foreign.onnx must be written by `darkpose export`"),
         ((str(exported), str(text)), "text.onnx must be in a format that OpenCV reads"),
         ((str(exported), str(image), "1,2,3"), "a box must be x,y,width,height, got '1,2,3'"),
         ((str(exported), str(image), "1,2,0,3"), "must be finite and of positive size"),

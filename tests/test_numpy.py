@@ -208,6 +208,14 @@ def test_other_threads_run_while_a_function_works() -> None:
         (lambda: dark.decode(np.zeros((1, 3, 3), int), []), TypeError, "got int64"),
         (lambda: dark.decode(np.zeros((1, 3, 3), np.longdouble), []), TypeError, "got "),
         (lambda: dark.decode([["a"]], []), TypeError, "heatmaps must be float16"),
+        (lambda: dark.encode([[1.0, 2.0]], [1.0], 2**70, 9, 2.0), ValueError, "height must fit in"),
+        (lambda: dark.decode(heatmaps(), [], threads=2**70), ValueError, "threads must fit in 64"),
+        (
+            lambda: dark.decode(heatmaps(), [], flipped=heatmaps(), flip_index=[0, 1, 2**70]),
+            ValueError,
+            "flip_index must fit in 64 bits",
+        ),
+        (lambda: dark.encode([[1.0, 2.0]], [1.0], 2**22, 2**22, 2.0), MemoryError, "does not fit"),
         (lambda: dark.decode(heatmaps(), [0.5, 0.5]), ValueError, "taps must be an odd number"),
         (lambda: dark.decode(heatmaps(), "taps"), TypeError, "taps must be a list of numbers"),
         (lambda: dark.decode(heatmaps(), [], method="soft"), ValueError, "method must be one of"),
@@ -238,6 +246,20 @@ def test_a_wrong_argument_is_refused_in_one_sentence(
     with pytest.raises(kind, match=sentence) as refusal:
         call()
     assert len(str(refusal.value).splitlines()) == 1 and ".h" not in str(refusal.value)
+
+
+def test_sizes_whose_product_is_not_64_bits_are_refused() -> None:
+    people = 2**22  # with 2^40 pixels of 4 bytes each: 2^64 bytes
+    joints, weights = np.zeros((people, 2), np.float32), np.zeros(people, np.float32)
+    with pytest.raises(MemoryError, match="the result does not fit in memory"):
+        dark.encode(joints, weights, 2**20, 2**20, 2.0)
+
+
+def test_floats_of_a_byte_are_refused() -> None:
+    # Of ml_dtypes' one-byte types this one has NumPy's own kind of floats.
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    with pytest.raises(TypeError, match="heatmaps must be .* got float8_e5m2"):
+        dark.decode(np.zeros((1, 9, 9), ml_dtypes.float8_e5m2), [])
 
 
 # ---- without torch -------------------------------------------------------------------------------

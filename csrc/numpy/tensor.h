@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
 #include <ostream>
@@ -53,6 +54,11 @@ inline int64_t size_of(ScalarType type) {
   return type == ScalarType::Double ? 8 : type == ScalarType::Float ? 4 : 2;
 }
 
+// A MemoryError in Python.
+struct TooLarge : std::bad_alloc {
+  const char* what() const noexcept override { return "the result does not fit in memory"; }
+};
+
 class Tensor {
  public:
   // Not owned.
@@ -62,12 +68,16 @@ class Tensor {
   // Contiguous, uninitialized, and owned.
   Tensor(ScalarType type, std::vector<int64_t> sizes)
       : type_(type), sizes_(std::move(sizes)), strides_(sizes_.size()) {
+    const int64_t most = std::numeric_limits<int64_t>::max() / size_of(type);
     int64_t stride = 1;
-    for (size_t d = sizes_.size(); d-- > 0; stride *= sizes_[d]) strides_[d] = stride;
+    for (size_t d = sizes_.size(); d-- > 0; stride *= sizes_[d]) {
+      if (sizes_[d] > 0 && stride > most / sizes_[d]) throw TooLarge();
+      strides_[d] = stride;
+    }
     constexpr std::align_val_t kCacheLine{64};
-    memory_.reset(::operator new(numel() * size_of(type), kCacheLine),
-                  [=](void* memory) { ::operator delete(memory, kCacheLine); });
-    data_ = memory_.get();
+    data_ = ::operator new(numel() * size_of(type), kCacheLine, std::nothrow);
+    if (data_ == nullptr) throw TooLarge();
+    memory_.reset(data_, [=](void* memory) { ::operator delete(memory, kCacheLine); });
   }
 
   int64_t dim() const { return static_cast<int64_t>(sizes_.size()); }
@@ -165,7 +175,7 @@ void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
   int64_t part = 1;
   try {
     for (; part < parts; ++part) threads.emplace_back(run, part);
-  } catch (const std::system_error&) {  // no more threads are to be had: this one does the rest
+  } catch (const std::exception&) {  // no more threads are to be had: this one does the rest
   }
   run(0);
   for (; part < parts; ++part) run(part);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers and texts of the command line and of the metadata.
 #pragma once
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -27,6 +29,17 @@ inline std::vector<double> parse_numbers(const std::string& text, char separator
     throw std::invalid_argument("expected " + std::to_string(count) + " numbers, got \"" + text +
                                 "\"");
   return numbers;
+}
+
+// A whole number from 1 on that an int holds.
+inline int parse_count(double number) {
+  if (!(number >= 1 && number <= std::numeric_limits<int>::max() && number == std::floor(number)))
+    throw std::invalid_argument("expected a whole number from 1 on, got " + std::to_string(number));
+  return static_cast<int>(number);
+}
+
+inline int parse_count(const std::string& text) {
+  return parse_count(parse_numbers(text, ',', 1)[0]);
 }
 
 inline Box parse_box(const std::string& text) {

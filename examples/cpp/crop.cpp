@@ -19,7 +19,7 @@ int main(int count, char** arguments) {
       throw std::invalid_argument(
           "usage: crop CONVENTION WIDTHxHEIGHT PADDING IMAGE X,Y,W,H OUT.ppm");
     const auto size = parse_numbers(arguments[2], 'x', 2);
-    const Size input{static_cast<int>(size[0]), static_cast<int>(size[1])};
+    const Size input{parse_count(size[0]), parse_count(size[1])};
     if (input.width < 4 || input.height < 4)
       throw std::invalid_argument("the input's size must be 4x4 or more");
     const Convention convention{arguments[1],

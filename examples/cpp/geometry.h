@@ -44,6 +44,7 @@ struct Convention {
     const bool sound = std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.width) &&
                        std::isfinite(box.height) && box.width > 0 && box.height > 0;
     if (!sound) throw std::invalid_argument("a box must be finite and of positive size");
+    if (!(padding > 0)) throw std::invalid_argument("padding must be positive");
     const double aspect = static_cast<double>(input.width) / input.height;
     const double inset = name == "darkpose" ? 1 : 0;
     const Crop crop{box.x + (box.width - inset) / 2, box.y + (box.height - inset) / 2,

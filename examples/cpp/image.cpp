@@ -27,11 +27,10 @@ constexpr int64_t kMostPixels = int64_t{1} << 30;
   throw std::runtime_error("image " + path + " " + reason);
 }
 
-Image sized(const std::string& path, int64_t width, int64_t height) {
+void check_size(const std::string& path, int64_t width, int64_t height) {
   if (width < 1 || height < 1 || width > kMostPixels / height)
     fail(path, "must have from 1 to 2^30 pixels, got " + std::to_string(width) + " x " +
                    std::to_string(height));
-  return Image(static_cast<int>(width), static_cast<int>(height));
 }
 
 // ---- PNM: a header of numbers with comments between, then numbers or bytes
@@ -47,8 +46,12 @@ class PnmReader {
     const int64_t width = number(), height = number();
     most_ = number();
     if (most_ < 1 || most_ > 65535) fail(path_, "must have values up to 65535 at most");
-    Image image = sized(path_, width, height);
+    check_size(path_, width, height);
     ++at_;  // the one space after the header
+    // Before memory is taken for what a few bytes promise. Text has a space between its values.
+    const int64_t bytes = width * height * (color ? 3 : 1) * (text || most_ > 255 ? 2 : 1);
+    if (static_cast<int64_t>(data_.size() - at_) < bytes - text) fail(path_, "is cut short");
+    Image image(static_cast<int>(width), static_cast<int>(height));
     for (size_t i = 0; i < image.rgb.size(); i += 3) {
       for (int channel = 0; channel < 3; ++channel)
         image.rgb[i + channel] = channel > 0 && !color ? image.rgb[i] : value(text);
@@ -171,7 +174,8 @@ Image read_png(const std::string& path, const Bytes& data) {
   if (done) {
     png.format = PNG_FORMAT_RGB;
     png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // 16-bit values would be taken for linear light
-    image = sized(path, png.width, png.height);
+    check_size(path, png.width, png.height);
+    image = Image(static_cast<int>(png.width), static_cast<int>(png.height));
     done = png_image_finish_read(&png, &black, image.rgb.data(), 0, nullptr) != 0;
   }
   const std::string message = png.message;
@@ -190,7 +194,12 @@ Image read_png(const std::string& path, const Bytes&) {
 Image read_image(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(path, "must be a readable file");
-  const Bytes data{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  Bytes data;
+  try {
+    data.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  } catch (const std::ios_base::failure&) {  // a folder
+    fail(path, "must be a readable file");
+  }
   const auto begins = [&](const char* text) {
     const size_t length = std::strlen(text);
     return data.size() > length && std::memcmp(data.data(), text, length) == 0;

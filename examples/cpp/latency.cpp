@@ -45,8 +45,8 @@ int main(int count, char** arguments) {
   try {
     if (count != 4 && !(count == 6 && std::string(arguments[4]) == "--threads"))
       throw std::invalid_argument("usage: latency MODEL.pt2 CROPS.raw PEOPLE [--threads N]");
-    if (count == 6) at::set_num_threads(static_cast<int>(parse_numbers(arguments[5], ',', 1)[0]));
-    serve(arguments[1], arguments[2], static_cast<int64_t>(parse_numbers(arguments[3], ',', 1)[0]));
+    if (count == 6) at::set_num_threads(parse_count(arguments[5]));
+    serve(arguments[1], arguments[2], parse_count(arguments[3]));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "latency: %s\n", error.what());
     return 1;

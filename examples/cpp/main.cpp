@@ -46,7 +46,7 @@ Options parse(int count, char** arguments) {
     if (argument == "--ops")
       options.ops = arguments[i];
     else
-      options.threads = static_cast<int>(parse_numbers(arguments[i], ',', 1)[0]);
+      options.threads = parse_count(arguments[i]);
   }
   if (named.size() < 2)
     throw std::invalid_argument(
@@ -63,7 +63,7 @@ void print_person(const Box& box, const at::Tensor& coords, const at::Tensor& sc
   const auto points = coords.accessor<float, 2>();
   const auto values = scores.accessor<float, 1>();
   for (int64_t k = 0; k < coords.size(0); ++k) {
-    if (std::isnan(values[k]))
+    if (!(std::isfinite(points[k][0]) && std::isfinite(points[k][1]) && std::isfinite(values[k])))
       std::printf("%snull", k > 0 ? ", " : "");
     else
       std::printf("%s[%.3f, %.3f, %.4f]", k > 0 ? ", " : "", points[k][0], points[k][1], values[k]);

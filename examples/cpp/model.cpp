@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <dlfcn.h>
 
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
@@ -16,7 +17,7 @@ namespace {
 // "[192, 256]" of the metadata.
 Size parse_size(const std::string& json) {
   const auto numbers = parse_numbers(json.substr(1, json.size() - 2), ',', 2);
-  return {static_cast<int>(numbers[0]), static_cast<int>(numbers[1])};
+  return {parse_count(numbers[0]), parse_count(numbers[1])};
 }
 
 }  // namespace
@@ -25,7 +26,8 @@ Model::Model(const std::string& package, const std::string& ops) : package_(pack
   if (!std::ifstream(package))
     throw std::runtime_error("model " + package + " must be a readable file");
   // It registers the op and stays for as long as the program.
-  if (dlopen(ops.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr)
+  const std::string library = std::filesystem::absolute(ops);  // else a bare name is searched for
+  if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr)
     throw std::runtime_error("the ops' library must load (--ops names it): " +
                              std::string(dlerror()));
   try {
@@ -35,6 +37,9 @@ Model::Model(const std::string& package, const std::string& ops) : package_(pack
                              error.what_without_backtrace());
   }
   metadata_ = loader_->get_metadata();
+  if (metadata("format") != "1")
+    throw std::runtime_error("model " + package + " must be of format 1, got " +
+                             metadata("format"));
   const std::string name = metadata("convention");
   convention_ = {name.substr(1, name.size() - 2), parse_size(metadata("input_size")),
                  parse_size(metadata("heatmap_size")),

@@ -41,10 +41,8 @@ class Model:
         except Exception as error:  # of many types, none of them public
             raise ValueError(f"model {path} must be an ONNX file: {error}") from error
         found = self.session.get_modelmeta().custom_metadata_map
-        if "convention" not in found:
-            raise ValueError(
-                f"model {path} must be written by `darkpose export`, it has no metadata"
-            )
+        if found.get("format") != "1":
+            raise ValueError(f"model {path} must be written by `darkpose export`, in format 1")
         self.about = {name: json.loads(value) for name, value in found.items()}
 
     def __call__(
@@ -106,7 +104,7 @@ def draw(
     """Return a copy of the image with everybody's skeleton."""
     drawn = image.copy()
     for points, values in zip(coords, scores, strict=True):
-        seen = (values >= SHOWN) & np.isfinite(points).all(-1)
+        seen = (values >= SHOWN) & (np.abs(points) < 1e6).all(-1)  # OpenCV's pixels are integers
         at = {k: points[k].round().astype(int).tolist() for k in np.flatnonzero(seen).tolist()}
         for a, b in skeleton:
             if a in at and b in at:

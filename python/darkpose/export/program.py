@@ -107,9 +107,13 @@ def parse_metadata(found: dict[str, str], file: object) -> dict[str, Any]:
     """
     if "format" not in found or "convention" not in found:
         raise ValueError(f"{file} must be written by `darkpose export`, got no metadata of it")
-    if json.loads(found["format"]) != FORMAT:
-        raise ValueError(f"{file} must be of format {FORMAT}, got {found['format']}")
     foreign = ("AOTI_",)  # the compiler's own
-    return {
-        name: json.loads(value) for name, value in found.items() if not name.startswith(foreign)
-    }
+    try:
+        values = {
+            name: json.loads(value) for name, value in found.items() if not name.startswith(foreign)
+        }
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} must have metadata in JSON, got {error}") from error
+    if values["format"] != FORMAT:
+        raise ValueError(f"{file} must be of format {FORMAT}, got {values['format']}")
+    return values
