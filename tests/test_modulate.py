@@ -10,6 +10,7 @@ from torch import Tensor
 
 import oracles
 from conftest import Implementation
+from darkpose_ext import gaussian_taps, opencv_taps
 from samples import DTYPES, MADE, made_maps
 from tolerances import BLURRED, TAPS
 
@@ -138,25 +139,19 @@ def test_modulate_equals_its_twin(kernels: Implementation, dtype: torch.dtype, k
 
 
 def test_opencv_taps_equal_opencv() -> None:
-    from darkpose_ext import ops
-
     for k in range(1, 64, 2):
         expected = oracles.opencv_taps(k)
-        np.testing.assert_allclose(ops.opencv_taps(k), expected, rtol=0, atol=TAPS)
+        np.testing.assert_allclose(opencv_taps(k), expected, rtol=0, atol=TAPS)
 
 
 def test_gaussian_taps_are_opencv_taps_at_the_customary_sigmas() -> None:
-    from darkpose_ext import ops
-
-    np.testing.assert_allclose(ops.gaussian_taps(2), oracles.opencv_taps(11), rtol=0, atol=TAPS)
-    assert len(ops.gaussian_taps(3)) == 17
+    np.testing.assert_allclose(gaussian_taps(2), oracles.opencv_taps(11), rtol=0, atol=TAPS)
+    assert len(gaussian_taps(3)) == 17
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 1.7, 2.0, 3.0, 12.0])
 def test_gaussian_taps_are_a_normalized_gaussian(sigma: float) -> None:
-    from darkpose_ext import ops
-
-    taps = np.array(ops.gaussian_taps(sigma))
+    taps = np.array(gaussian_taps(sigma))
     radius = math.ceil(2.5 * sigma)
     shape = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
     np.testing.assert_allclose(taps, shape / shape.sum(), rtol=0, atol=TAPS)
