@@ -14,7 +14,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("CHANGELOG.md", "benchmarks/README.md", "benchmarks/results/resources.md")
+PAGES = (
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "benchmarks/results/resources.md",
+    "benchmarks/results/goals-cpu.json",
+    "benchmarks/results/speed.svg",
+    "benchmarks/results/scaling.svg",
+)
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 
