@@ -6,16 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning
 import pytest
 import torch
 
-from darkpose.checkpoints import METADATA, AtomicCheckpoints, check_metadata
+from darkpose.checkpoints import check_metadata
 from darkpose.cli import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
-from darkpose.task import PoseTask, load_task
+from darkpose.task import PoseTask, load_task, save_task
 from training_runs import fit
 
 
@@ -152,8 +151,6 @@ def test_a_regression_checkpoint_is_not_read_as_heatmaps() -> None:
 def test_converted_weights_are_nothing_to_resume_from(config: Path, tmp_path: Path) -> None:
     task = PoseTask(HeatmapCodec((64, 64)), COCO)
     path = tmp_path / "converted.ckpt"
-    content = {"state_dict": task.state_dict(), METADATA: task.metadata(), "global_step": 0}
-    content["pytorch-lightning_version"] = lightning.__version__
-    AtomicCheckpoints().save_checkpoint(content, path)
+    save_task(task, path)
     with pytest.raises(SystemExit, match="model.init"):
         main(["fit", "--config", str(config), "--out", str(tmp_path), "--ckpt_path", str(path)])

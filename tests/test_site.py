@@ -41,8 +41,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages say is there: a photo, a checkpoint, their YAML files."""
     import cv2
 
-    from darkpose.foreign.convert import _write
-    from darkpose.task import PoseTask
+    from darkpose.task import PoseTask, save_task
     from photos import photo
 
     monkeypatch.chdir(tmp_path)
@@ -54,7 +53,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The README names a file with data alone.
     Path("data.yaml").write_text("data: {val: val.json, val_images: images}\n")
     task = PoseTask(HeatmapCodec((64, 64)), COCO)
-    _write(task, Path("ours.ckpt"), {})
+    save_task(task, Path("ours.ckpt"))
     return tmp_path
 
 

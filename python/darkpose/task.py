@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
@@ -259,6 +260,26 @@ def _check_sizes(codec: HeatmapCodec, network: nn.Module) -> None:
             f"heatmap_size must be a quarter of the input for these networks, "
             f"{width // 4} x {height // 4}, got {codec.heatmap_size}"
         )
+
+
+def save_task(task: PoseTask, path: str | Path, **extra: Any) -> None:
+    """Write a task as a checkpoint that nothing has trained: weights, and all that belongs to them.
+
+    Args:
+        task: whose network it is.
+        path: of the file, which is there complete or not at all.
+        extra: plain values that are to be in the file too.
+    """
+    content = {
+        "state_dict": task.state_dict(),
+        METADATA: task.metadata(),
+        # What Lightning's trainer looks for before it evaluates a checkpoint.
+        "pytorch-lightning_version": lightning.__version__,
+        "epoch": 0,
+        "global_step": 0,
+        **extra,
+    }
+    AtomicCheckpoints().save_checkpoint(content, path)
 
 
 def load_task(path: str | Path, **options: Any) -> PoseTask:

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-import lightning
-
-from darkpose.checkpoints import METADATA, AtomicCheckpoints
+from darkpose.checkpoints import METADATA
 from darkpose.codec import Encoding, HeatmapCodec, released_sigma
 from darkpose.data.mpii import MPII
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.foreign.formats import CodeBase, Weights, complete, read_weights, recognize
 from darkpose.geometry import Convention
-from darkpose.task import MEAN, STD, Color, Network, PoseTask
+from darkpose.task import MEAN, STD, Color, Network, PoseTask, save_task
 
 Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose", "hourglass"]
 Triple = tuple[float, float, float]
@@ -123,25 +121,12 @@ def convert(
         std=origin.std,
     )
     task.network.load_state_dict(complete(weights.tensors, task.network.state_dict()))
-    _write(task, out, {"file": checkpoint.name, "source": source})
+    save_task(task, out, converted_from={"file": checkpoint.name, "source": source})
     logging.getLogger(__name__).info(
         "%s: %s of %s, %d joints beginning with %s, input %d wide and %d high, %s, sigma %g, %s",
         *(out, network, source, task.spec.num_joints, task.spec.names[0], *size),
         *(codec.convention.value, codec.sigma, task.color),
     )
-
-
-def _write(task: PoseTask, out: Path, converted_from: Mapping[str, str]) -> None:
-    content = {
-        "state_dict": task.state_dict(),
-        METADATA: task.metadata(),
-        "converted_from": dict(converted_from),
-        # What Lightning's trainer looks for before it evaluates a checkpoint.
-        "pytorch-lightning_version": lightning.__version__,
-        "epoch": 0,
-        "global_step": 0,
-    }
-    AtomicCheckpoints().save_checkpoint(content, out)
 
 
 def _family(network: str) -> str:
