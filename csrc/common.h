@@ -91,22 +91,33 @@ inline std::optional<int64_t> common_stride(const Tensor& t, int64_t end) {
   return common ? common : 0;
 }
 
+// Whether one stride walks B... of heatmaps, so that `describe` can.
+inline bool has_strided_maps(const Tensor& t) {
+  return common_stride(t, std::max<int64_t>(0, t.dim() - 3)).has_value();
+}
+
+// Heatmaps whose B... one stride walks, as `Maps`.
+inline Maps describe(const Tensor& t) {
+  Maps maps;
+  const int64_t dims = t.dim();
+  maps.height = t.size(dims - 2);
+  maps.width = t.size(dims - 1);
+  maps.stride_row = t.stride(dims - 2);
+  maps.stride_column = t.stride(dims - 1);
+  if (dims > 2) {
+    maps.joints = t.size(dims - 3);
+    maps.stride_joint = t.stride(dims - 3);
+  }
+  maps.stride_person = common_stride(t, std::max<int64_t>(0, dims - 3)).value_or(0);
+  for (int64_t d = 0; d < dims - 2; ++d) maps.count *= t.size(d);
+  return maps;
+}
+
 // Returns t, or a contiguous copy where B... cannot be walked with one stride, and describes it in
 // `maps`.
 inline Tensor strided_maps(const Tensor& t, Maps& maps) {
-  const int64_t dims = t.dim(), batch_dims = std::max<int64_t>(0, dims - 3);
-  const Tensor view = common_stride(t, batch_dims) ? t : contiguous(t);
-  maps.height = view.size(dims - 2);
-  maps.width = view.size(dims - 1);
-  maps.stride_row = view.stride(dims - 2);
-  maps.stride_column = view.stride(dims - 1);
-  if (dims > 2) {
-    maps.joints = view.size(dims - 3);
-    maps.stride_joint = view.stride(dims - 3);
-  }
-  maps.stride_person = common_stride(view, batch_dims).value_or(0);
-  maps.count = 1;
-  for (int64_t d = 0; d < dims - 2; ++d) maps.count *= view.size(d);
+  const Tensor view = has_strided_maps(t) ? t : contiguous(t);
+  maps = describe(view);
   return view;
 }
 

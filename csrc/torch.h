@@ -18,6 +18,8 @@ using torch::headeronly::BFloat16;
 using torch::headeronly::Half;
 using torch::headeronly::ScalarType;
 using torch::stable::contiguous;
+using torch::stable::copy_;
+using torch::stable::empty_like;
 using torch::stable::parallel_for;
 using torch::stable::Tensor;
 using torch::stable::to;

@@ -92,7 +92,7 @@ def _heatmap_mse_backward_fake(
     truncate: bool = False,
 ) -> Tensor:
     _checks.check_heatmap_mse_backward(grad, heatmaps, joints, weights, sigma, transform, rounding)
-    return heatmaps.new_empty(heatmaps.shape)
+    return torch.empty_like(heatmaps)
 
 
 # ---- gradients -----------------------------------------------------------------------------------

@@ -183,7 +183,8 @@ def heatmap_mse(
 
     Args:
         heatmaps: [B..., K, H, W], the prediction p; the only argument with a gradient. There is no
-            second derivative, and torch.func's grad and jvp do not see this one.
+            second derivative, and torch.func's grad and jvp do not see this one. The gradient lies
+            in memory as `torch.empty_like(heatmaps)` does: channels-last maps have such a gradient.
         joints, weights, sigma, rounding, truncate, transform: as in `encode`.
 
     Returns:

@@ -118,11 +118,12 @@ def heatmap_mse_backward(
     truncate: bool = False,
     transform: Tensor | None = None,
 ) -> Tensor:  # [B..., K, H, W]
-    """Twin of `torch.ops.dark.heatmap_mse_backward`: the gradient for `heatmaps`."""
+    """Twin of `torch.ops.dark.heatmap_mse_backward`: the gradient, laid out as `heatmaps`."""
     residual, weights = _residual(heatmaps, joints, weights, sigma, rounding, truncate, transform)
     scale = grad.to(residual.dtype) * weights / (residual.shape[-2] * residual.shape[-1])
     counts = (weights > 0)[..., None, None]
-    return torch.where(counts, scale[..., None, None] * residual, 0.0).to(heatmaps.dtype)
+    gradient = torch.where(counts, scale[..., None, None] * residual, 0.0)
+    return torch.empty_like(heatmaps).copy_(gradient)
 
 
 # ---- what the ops are made of -------------------------------------------------------------------

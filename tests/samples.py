@@ -146,6 +146,36 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "unaligned": _unaligned,
 }
 
+
+def _expanded(t: Tensor) -> Tensor:
+    """The first one's maps for everyone of the first dimension, at one place in memory."""
+    return t[:1].contiguous().expand_as(t) if t.dim() > 3 else t
+
+
+def _expanded_channels_last(t: Tensor) -> Tensor:
+    return _channels_last(t[:1]).expand_as(t) if t.dim() > 3 else t
+
+
+def _permuted(t: Tensor) -> Tensor:
+    """The leading dimensions in the reverse order in memory: no one stride walks several."""
+    order = (*reversed(range(t.dim() - 3)), -3, -2, -1)
+    return t.permute(order).contiguous().permute(order)
+
+
+def _permuted_channels_last(t: Tensor) -> Tensor:
+    order = (*reversed(range(t.dim() - 3)), -3, -2, -1)
+    return _channels_last(t.permute(order)).permute(order)
+
+
+STRIDED: dict[str, Callable[[Tensor], Tensor]] = {
+    **LAYOUTS,
+    # For tests that compare with the maps as they are laid out: these may be other maps.
+    "expanded": _expanded,
+    "expanded_channels_last": _expanded_channels_last,
+    "permuted": _permuted,
+    "permuted_channels_last": _permuted_channels_last,
+}
+
 LEADING = ((), (3,), (2, 2), (2, 1, 3))
 
 

@@ -12,7 +12,7 @@ import darkpose_ext
 import oracles
 from conftest import Implementation
 from darkpose_ext import reference
-from samples import DTYPES
+from samples import DTYPES, LAYOUTS
 from tolerances import GRADIENT, LOSS
 
 B, K, HEIGHT, WIDTH = 3, 5, 13, 11
@@ -174,6 +174,23 @@ def test_heatmap_mse_without_a_need_of_gradients_has_none(device: str) -> None:
     with torch.no_grad():
         loss = darkpose_ext.heatmap_mse(maps.requires_grad_(), joints, weights, 2.0)
     assert not loss.requires_grad
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+@pytest.mark.parametrize("joints", [17, 150])
+def test_heatmap_mse_does_not_depend_on_the_number_of_threads(joints: int, layout: str) -> None:
+    maps = LAYOUTS[layout](torch.rand(3, joints, 64, 48))
+    targets = (64 * torch.rand(3, joints, 2), torch.rand(3, joints))
+    grad, before, results = torch.rand(3, joints), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            loss = torch.ops.dark.heatmap_mse(maps, *targets, 2.0)
+            gradient = torch.ops.dark.heatmap_mse_backward(grad, maps, *targets, 2.0)
+            results.append((loss, gradient))
+    finally:
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *results))
 
 
 def test_heatmap_mse_second_derivative_is_refused_in_words(device: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from conftest import Implementation
 from darkpose_ext import reference
-from samples import DTYPES, LAYOUTS, LEADING, made_maps
+from samples import DTYPES, LAYOUTS, LEADING, STRIDED, made_maps
 from tolerances import BLURRED, LOSS, PIXELS, TARGETS
 
 K, HEIGHT, WIDTH = 3, 15, 14
@@ -103,6 +103,56 @@ def test_heatmap_mse_and_its_gradient_do_not_depend_on_the_layout(
     actual = ops.heatmap_mse_backward(grad, laid, joints, weights, 2.0, transform=transform)
     assert actual.shape == maps.shape and actual.dtype == dtype
     torch.testing.assert_close(actual.cpu(), expected, rtol=TARGETS[dtype], atol=LOSS[dtype])
+
+
+# Numbers of joints less than a vector, a few vectors with a rest, and more than are worked on at a
+# time.
+@pytest.mark.parametrize("joints", [K, 17, 70])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 2), (2, 3)], ids=str)
+@pytest.mark.parametrize("layout", STRIDED)
+def test_gradient_of_heatmap_mse_lies_in_memory_as_its_heatmaps(
+    ops: Implementation, layout: str, leading: tuple[int, ...], joints: int
+) -> None:
+    shape = (*leading, joints)
+    for dtype in DTYPES:
+        maps = torch.rand(*shape, 6, 5, dtype=torch.float64).to(dtype)
+        maps = STRIDED[layout](maps.to(ops.device))
+        points = 5 * torch.rand(*shape, 2, dtype=torch.float64)
+        weights = torch.rand(shape, dtype=torch.float64) - 0.25  # some do not count
+        grad = torch.rand(shape, dtype=torch.float64)
+        plain = maps.cpu().contiguous()
+        expected = reference.heatmap_mse_backward(grad, plain, points, weights, 2.0)
+        moved = [t.to(ops.device) for t in (grad, points, weights)]
+        actual = ops.heatmap_mse_backward(moved[0], maps, *moved[1:], 2.0)
+        assert actual.dtype == dtype and actual.stride() == torch.empty_like(maps).stride()
+        actual = actual.cpu().contiguous()
+        torch.testing.assert_close(actual, expected, rtol=TARGETS[dtype], atol=LOSS[dtype])
+        loss = ops.heatmap_mse(maps, *moved[1:], 2.0).cpu()
+        expected = reference.heatmap_mse(plain, points, weights, 2.0)
+        torch.testing.assert_close(loss, expected, rtol=LOSS[dtype], atol=LOSS[dtype])
+
+
+@pytest.mark.parametrize("shape", [(17, 6, 5), (0, 17, 6, 5), (2, 17, 6, 1), (2, 17, 1, 6)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradient_of_few_or_no_maps_lies_in_memory_as_they_do(
+    ops: Implementation, layout: str, shape: tuple[int, ...]
+) -> None:
+    maps = LAYOUTS[layout](torch.rand(shape, device=ops.device))
+    joints, weights = maps.new_ones(*shape[:-2], 2), maps.new_ones(shape[:-2])
+    gradient = ops.heatmap_mse_backward(weights, maps, joints, weights, 2.0)
+    expected = reference.heatmap_mse_backward(weights, maps, joints, weights, 2.0)
+    assert gradient.stride() == torch.empty_like(maps).stride()
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=LOSS[torch.float32])
+
+
+@pytest.mark.parametrize("layout", STRIDED)
+def test_gradient_of_heatmap_mse_is_not_copied_by_autograd(device: str, layout: str) -> None:
+    maps = STRIDED[layout](torch.rand(2, 2, 17, 6, 5, device=device)).requires_grad_()
+    joints, weights = maps.detach().new_ones(2, 2, 17, 2), maps.detach().new_ones(2, 2, 17)
+    (gradient,) = torch.autograd.grad(
+        torch.ops.dark.heatmap_mse(maps, joints, weights, 2.0).sum(), maps
+    )
+    assert gradient.stride() == torch.empty_like(maps).stride()
 
 
 @pytest.mark.parametrize("method", ["argmax", "standard", "second_max", "dark"])

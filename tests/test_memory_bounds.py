@@ -22,7 +22,7 @@ from samples import DTYPES, LAYOUTS, made_maps
 
 PROT_NONE = 0  # of <sys/mman.h>, which the module mmap has not
 SHAPES = ((1, 1), (2, 3), (5, 7), (16, 15), (5, 16), (9, 33), (20, 24))
-PEOPLE, JOINTS, SIGMA = 2, 5, 2.0
+PEOPLE, JOINTS, SIGMA = 2, 11, 2.0  # joints: a vector and a rest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's C library")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from darkpose_ext import gaussian_taps
-from samples import LAYOUTS, LEADING, made_maps
+from samples import LAYOUTS, LEADING, STRIDED, made_maps
 from tolerances import LOSS, PIXELS
 
 K, HEIGHT, WIDTH = 4, 12, 10
@@ -109,6 +109,31 @@ def test_opcheck_passes(device: str, op: str, leading: tuple[int, ...], layout: 
         t["heatmaps"].requires_grad_()
     arguments, options = opcheck_arguments(op, t)
     torch.library.opcheck(getattr(torch.ops.dark, op).default, arguments, options)
+
+
+# The one op whose result has the strides of its argument.
+@pytest.mark.parametrize("leading", LEADING, ids=str)
+@pytest.mark.parametrize("layout", STRIDED)
+def test_opcheck_passes_for_the_gradient_of_any_layout(
+    device: str, layout: str, leading: tuple[int, ...]
+) -> None:
+    t = inputs(leading, device)
+    t["heatmaps"] = STRIDED[layout](t["heatmaps"])
+    arguments, options = opcheck_arguments("heatmap_mse_backward", t)
+    torch.library.opcheck(torch.ops.dark.heatmap_mse_backward.default, arguments, options)
+
+
+@pytest.mark.parametrize("layout", STRIDED)
+def test_compiled_gradient_lies_in_memory_as_the_heatmaps(device: str, layout: str) -> None:
+    t = inputs((2, 3), device)
+    gradients = []
+    compiled = torch.compile(heatmap_mse, fullgraph=True, dynamic=True, backend="aot_eager")
+    for function in (compiled, heatmap_mse):
+        maps = STRIDED[layout](t["heatmaps"]).requires_grad_()
+        (gradient,) = torch.autograd.grad(function({**t, "heatmaps": maps}).sum(), maps)
+        assert gradient.stride() == torch.empty_like(maps).stride()
+        gradients.append(gradient)
+    torch.testing.assert_close(*gradients, rtol=0, atol=LOSS[torch.float32])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
@@ -255,6 +280,21 @@ def test_gradient_of_vmap_equals_that_of_the_batch(device: str) -> None:
         function({**t, "heatmaps": maps}).sum().backward()
         gradients.append(maps.grad)
     torch.testing.assert_close(*gradients, rtol=0, atol=LOSS[torch.float32])
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_gradient_of_vmap_lies_in_memory_as_the_maps_of_each(device: str, layout: str) -> None:
+    t = inputs((4,), device)
+    t["heatmaps"] = LAYOUTS[layout](t["heatmaps"])
+    ones = torch.ones_like(t["weights"])
+
+    def gradient(maps: Tensor, *others: Tensor) -> Tensor:
+        return torch.ops.dark.heatmap_mse_backward(others[0], maps, *others[1:], 1.0)
+
+    arguments = (t["heatmaps"], ones, t["joints"], t["weights"])
+    actual = torch.vmap(gradient)(*arguments)
+    assert actual.stride() == torch.empty_like(t["heatmaps"]).stride()
+    assert torch.equal(actual, gradient(*arguments))
 
 
 @pytest.mark.parametrize("op", CALLS)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // heatmap_mse: per joint 1/2 mean over the map of (w (p - g))^2, and its gradient grad w^2 (p - g)
-// / (H W). The target g is rendered a row at a time from its two factors and never stored. Joints
-// of weight 0 are not read.
+// / (H W). The target g is rendered a row at a time from its two factors and never stored. Maps of
+// weight 0 have no part in either, whatever they hold. Channels-last maps are read, and their
+// gradient is written, as they lie; others without dense rows are made dense first.
 #include <algorithm>
 
+#include "../gradient.h"
 #include "../targets.h"
+#include "channels_last.h"
 #include "factors.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -45,17 +48,39 @@ DARK_MULTIVERSION A squared_distance(const T* p, int64_t stride, const A* column
   return across<A>(even + odd, Plus());
 }
 
+// The first `count` lanes, `step` elements apart.
+template <typename O, typename V>
+DARK_INLINE void write_apart(O* to, int64_t step, const V& v, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i * step] = static_cast<O>(v[i]);
+}
+
+// Zeros in one map.
+template <typename T>
+void fill_map(T* to, const Maps& maps) {
+  if (maps.dense()) {
+    std::fill_n(to, maps.size(), T{});
+    return;
+  }
+  for (int64_t y = 0; y < maps.height; ++y)
+    for (int64_t x = 0; x < maps.width; ++x) to[y * maps.stride_row + x * maps.stride_column] = T{};
+}
+
 // scale (p - g) over a map.
 template <typename T, typename A, typename O>
 DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* columns,
-                                         const A* rows, int64_t height, int64_t width, A scale,
-                                         O* out) {
-  for (int64_t y = 0; y < height; ++y, p += stride, out += width)
-    each_difference(
-        p, columns, rows[y], width, [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
-          const Vector<A> scaled = scale * d;
-          count == kLanes<A> ? write(out + x, scaled) : write_some(out + x, scaled, count);
-        });
+                                         const A* rows, A scale, O* out, const Maps& maps) {
+  for (int64_t y = 0; y < maps.height; ++y, p += stride, out += maps.stride_row)
+    each_difference(p, columns, rows[y], maps.width,
+                    [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
+                      const Vector<A> scaled = scale * d;
+                      O* to = out + x * maps.stride_column;
+                      if (maps.stride_column != 1)
+                        write_apart(to, maps.stride_column, scaled, count);
+                      else if (count == kLanes<A>)
+                        write(to, scaled);
+                      else
+                        write_some(to, scaled, count);
+                    });
 }
 
 template <typename T, typename A>
@@ -75,20 +100,71 @@ void loss_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& ta
 
 template <typename T, typename A>
 void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets,
-                      const A* grad, T* out, int64_t begin, int64_t end) {
+                      const A* grad, T* gradient, const Maps& out, int64_t begin, int64_t end) {
   Factors<A> factors(targets.rule);
   for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
     const Target<A> target = targets(map);
-    T* q = out + map * maps.size();
+    T* to = gradient + out.offset(map / out.joints, map % out.joints);
     if (target.weight == A(0)) {
-      std::fill_n(q, maps.size(), static_cast<T>(A(0)));
+      fill_map(to, out);
       return;
     }
     factors.center_on(target.center);
     const A scale = grad[map] * target.weight * target.weight / static_cast<A>(maps.size());
-    scaled_difference(p, stride, factors.columns(), factors.rows(), maps.height, maps.width, scale,
-                      q);
+    scaled_difference(p, stride, factors.columns(), factors.rows(), scale, to, out);
   });
+}
+
+// ---- channels-last: a part of a person's joints at a time ---------------------------------------
+
+template <typename T, typename A>
+void loss_of_parts(const Maps& maps, const JointParts& parts, const T* heatmaps,
+                   const TargetReader<A>& targets, A* loss, int64_t begin, int64_t end) {
+  JointFactors<A> factors(targets.rule);
+  const int64_t room = maps.joints + kLanes<A>;
+  std::vector<A> of_row(room), of_map(room), sums(room);
+  parts.each_person(begin, end, [&](int64_t person, int64_t joint, int64_t count) {
+    const int64_t first = person * maps.joints + joint;
+    factors.set(targets, first, count);
+    squared_distances(heatmaps + maps.offset(person, joint), maps, factors.columns(),
+                      factors.rows(), count, of_row.data(), of_map.data(), sums.data());
+    for (int64_t k = 0; k < count; ++k) {
+      const A weight = factors.weights()[k];
+      const A half_squared = A(0.5) * weight * weight;
+      loss[first + k] =
+          weight == A(0) ? A(0) : half_squared * sums[k] / static_cast<A>(maps.size());
+    }
+  });
+}
+
+template <typename T, typename A>
+void gradient_of_parts(const Maps& maps, const JointParts& parts, const T* heatmaps,
+                       const TargetReader<A>& targets, const A* grad, T* gradient, const Maps& out,
+                       int64_t begin, int64_t end) {
+  JointFactors<A> factors(targets.rule);
+  std::vector<A> scales(maps.joints);
+  parts.each_person(begin, end, [&](int64_t person, int64_t joint, int64_t count) {
+    const int64_t first = person * maps.joints + joint;
+    factors.set(targets, first, count);
+    for (int64_t k = 0; k < count; ++k) {
+      const A weight = factors.weights()[k];
+      scales[k] = grad[first + k] * weight * weight / static_cast<A>(maps.size());
+    }
+    scaled_differences(heatmaps + maps.offset(person, joint), maps, factors.columns(),
+                       factors.rows(), scales.data(), factors.weights(), count,
+                       gradient + out.offset(person, joint), out);
+  });
+}
+
+// Calls by_map(begin, end), or by_part(parts, begin, end) where `parted`, in threads.
+template <typename A, typename ByMap, typename ByPart>
+void over_maps(const Maps& maps, bool parted, ByMap&& by_map, ByPart&& by_part) {
+  constexpr int64_t kWork = 2;
+  if (!parted) return parallel_over_maps(maps.count, maps.size(), kWork, by_map);
+  const JointParts parts(maps.joints);
+  parallel_over_maps(maps.count / maps.joints * parts.parts,
+                     maps.size() * (maps.joints / parts.parts), kWork,
+                     [&](int64_t begin, int64_t end) { by_part(parts, begin, end); });
 }
 
 }  // namespace
@@ -103,11 +179,15 @@ Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& w
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     using T = decltype(t);
     using A = Arithmetic<T>;
+    const T* p = residual.heatmaps.const_data_ptr<T>();
     const TargetReader<A> reader(residual.targets);
-    parallel_over_maps(maps.count, maps.size(), 2, [&](int64_t begin, int64_t end) {
-      loss_of_maps(maps, residual.heatmaps.const_data_ptr<T>(), reader, loss.mutable_data_ptr<A>(),
-                   begin, end);
-    });
+    A* out = loss.mutable_data_ptr<A>();
+    over_maps<A>(
+        maps, channels_last<A>(maps),
+        [&](int64_t begin, int64_t end) { loss_of_maps(maps, p, reader, out, begin, end); },
+        [&](const JointParts& parts, int64_t begin, int64_t end) {
+          loss_of_parts(maps, parts, p, reader, out, begin, end);
+        });
   });
   return loss;
 }
@@ -119,17 +199,25 @@ Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Te
   const Residual residual(heatmaps, joints, weights, sigma, transform, rounding, truncate);
   const Maps& maps = residual.maps;
   const Tensor scale = contiguous_as(grad, residual.targets.type());
-  const Tensor out = empty(sizes_of(heatmaps), heatmaps.scalar_type(), heatmaps);
+  Gradient gradient(heatmaps);
+  const Maps& out = gradient.maps;
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     using T = decltype(t);
     using A = Arithmetic<T>;
+    const T* p = residual.heatmaps.const_data_ptr<T>();
     const TargetReader<A> reader(residual.targets);
-    parallel_over_maps(maps.count, maps.size(), 2, [&](int64_t begin, int64_t end) {
-      gradient_of_maps(maps, residual.heatmaps.const_data_ptr<T>(), reader,
-                       scale.const_data_ptr<A>(), out.mutable_data_ptr<T>(), begin, end);
-    });
+    const A* factors = scale.const_data_ptr<A>();
+    T* to = gradient.written.mutable_data_ptr<T>();
+    over_maps<A>(
+        maps, channels_last<A>(maps) && channels_last<A>(out),
+        [&](int64_t begin, int64_t end) {
+          gradient_of_maps(maps, p, reader, factors, to, out, begin, end);
+        },
+        [&](const JointParts& parts, int64_t begin, int64_t end) {
+          gradient_of_parts(maps, parts, p, reader, factors, to, out, begin, end);
+        });
   });
-  return out;
+  return gradient.finish();
 }
 
 }  // namespace dark
