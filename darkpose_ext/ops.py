@@ -84,7 +84,8 @@ def modulate(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax"
         taps: an odd number of symmetric values, at most 63: `gaussian_taps(training sigma)`.
         rescale: "minmax" is Eq 11; "max" what was released, h' max(h) / max(h'); "none" leaves h'.
             A map for which the formula would divide by zero, overflow or turn the map over (max(h)
-            not positive) stays as convolved.
+            not positive) stays as convolved, and so does one that is flat but for rounding: max(h')
+            and min(h') differ by no more than 64 units in the last place.
 
     Returns:
         [..., H, W], contiguous, float32 (float64 for float64): a second rounding to half precision

@@ -87,6 +87,27 @@ def test_modulate_keeps_flat_maps_finite(
 
 
 @pytest.mark.parametrize("rescale", RESCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_modulate_does_not_rescale_rounding_noise(
+    ops: Implementation, dtype: torch.dtype, rescale: str
+) -> None:
+    # Equal taps that reach over the whole map make it flat, up to the order of the sums.
+    taps = [1 / 63] * 63
+    maps = made_maps("noise", ops.count(32), 17, 32).to(dtype)
+    expected = maps.sum((1, 2), keepdim=True) / 63**2
+    if rescale == "max":
+        expected = maps.amax((1, 2), keepdim=True)
+    actual = ops.modulate(maps.to(ops.device), taps, rescale=rescale).cpu()
+    torch.testing.assert_close(actual, expected.expand_as(actual), rtol=0, atol=BLURRED[dtype])
+
+
+def test_modulate_rescales_what_is_just_above_rounding_noise(ops: Implementation) -> None:
+    maps = torch.full((1, 9, 9), 1.0, dtype=torch.float64)
+    maps[0, 4, 4] += 1e-12
+    assert ops.modulate(maps.to(ops.device), [1.0]).amin() == 0
+
+
+@pytest.mark.parametrize("rescale", RESCALES)
 def test_modulate_keeps_a_nan_in_its_map(ops: Implementation, rescale: str) -> None:
     maps = made_maps("noisy", 3, 9, 9).float().to(ops.device)
     clean = ops.modulate(maps, [0.25, 0.5, 0.25], rescale=rescale)
