@@ -56,7 +56,7 @@ def modulate(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax"
     highest, top = h.amax((-2, -1), keepdim=True), blurred.amax((-2, -1), keepdim=True)
     bottom = blurred.amin((-2, -1), keepdim=True) if rescale == "minmax" else torch.zeros_like(top)
     spread = top - bottom
-    # Where the map is flat but for rounding, or where the formula would divide by zero, turn it over
+    # Where the map is flat but for rounding, or the formula would divide by zero, turn it over
     # or overflow, it stays as convolved. Mirrors `csrc/modulate.h`.
     flat = 64 * torch.finfo(h.dtype).eps * torch.maximum(top, -bottom)
     sound = (highest > 0) & (spread > 0) & (spread > flat)
