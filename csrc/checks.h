@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "common.h"
+#include "names.h"
 
 namespace dark {
 
@@ -104,12 +105,14 @@ inline void check_sigma(const char* op, double sigma) {
   require(sigma > 1e-37 && sigma < 1e37, op, ": sigma must be positive and finite, got ", sigma);
 }
 
-inline void check_choice(const char* op, const char* name, const std::string& value,
-                         const std::vector<std::string>& choices) {
-  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+// The enumerator that is called `value`.
+template <typename Enum>
+Enum named(const char* op, const char* argument, const std::string& value) {
+  if (const std::optional<Enum> found = find_name<Enum>(value)) return *found;
   std::string known;
-  for (const std::string& choice : choices) known += (known.empty() ? "" : ", ") + choice;
-  require(false, op, ": ", name, " must be one of ", known, ", got ", value);
+  for (const char* name : names(Enum{})) known += (known.empty() ? "" : ", ") + std::string(name);
+  require(false, op, ": ", argument, " must be one of ", known, ", got ", value);
+  return {};
 }
 
 inline void check_targets(const char* op, const Tensor& joints, const Tensor& weights, double sigma,
@@ -119,7 +122,7 @@ inline void check_targets(const char* op, const Tensor& joints, const Tensor& we
           ": joints must be [..., K, 2], got ", shape_text(joints));
   check_like(op, "weights", weights, leading_sizes(joints, 1), "joints", joints);
   check_sigma(op, sigma);
-  check_choice(op, "rounding", rounding, {"none", "floor", "ceil", "round"});
+  named<Rounding>(op, "rounding", rounding);
   check_transform(op, transform, "joints", joints, 2);
 }
 
@@ -138,7 +141,7 @@ inline void check_modulate(const Tensor& heatmaps, const std::vector<double>& ta
                            const std::string& rescale) {
   check_heatmaps("modulate", heatmaps, 2);
   check_taps("modulate", taps);
-  check_choice("modulate", "rescale", rescale, {"minmax", "max", "none"});
+  named<Rescale>("modulate", "rescale", rescale);
 }
 
 inline void check_flip(const Tensor& heatmaps, const std::optional<Tensor>& flipped,
@@ -173,9 +176,8 @@ inline void check_decode(const Tensor& heatmaps, const std::vector<double>& taps
                          const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift,
                          double max_shift) {
   check_heatmaps("decode", heatmaps, 3);
-  check_choice("decode", "method", method, {"argmax", "standard", "second_max", "dark"});
-  require(method == "dark" || taps.empty(), "decode: taps belong to method dark, got ", taps.size(),
-          " with ", method);
+  require(named<Method>("decode", "method", method) == Method::dark || taps.empty(),
+          "decode: taps belong to method dark, got ", taps.size(), " with ", method);
   if (!taps.empty()) check_taps("decode", taps);
   check_flip(heatmaps, flipped, flip_index, flip_shift);
   require(max_shift >= 0, "decode: max_shift must not be negative, got ", max_shift);

@@ -12,14 +12,6 @@
 
 namespace dark {
 
-enum class Method { argmax, standard, second_max, dark };
-
-inline Method parse_method(const std::string& method) {
-  if (method == "argmax") return Method::argmax;
-  if (method == "standard") return Method::standard;
-  return method == "second_max" ? Method::second_max : Method::dark;
-}
-
 // How a map becomes coordinates, whatever it is read from.
 template <typename A>
 struct DecodeRule {
@@ -32,9 +24,9 @@ struct DecodeRule {
   int taps_count;  // 0: no modulation
   A taps[kMaxTaps];
 
-  // The last steps, the same for every device: Eq 2, and NaN for a map that holds one.
-  DARK_SHARED void store(int64_t person, int64_t joint, const Peak<A>& peak, Point<A> p) const {
-    const int64_t index = person * joints + joint;
+  // The last steps, the same for every device: Eq 2, and NaN for a map that holds one. `index` is
+  // person x joints + joint.
+  DARK_SHARED void store(int64_t person, int64_t index, const Peak<A>& peak, Point<A> p) const {
     if (transforms != nullptr) p = apply_transform(transforms + 6 * person, p);
     const A nan = static_cast<A>(NAN);
     coords[2 * index] = peak.nan ? nan : p.x;
@@ -89,7 +81,7 @@ struct DecodeCall {
         scores(empty(leading_sizes(heatmaps_, 2), arithmetic_type(heatmaps_.scalar_type()),
                      heatmaps_)),
         transform(contiguous_as(transform_, arithmetic_type(heatmaps_.scalar_type()))),
-        method(parse_method(method_)),
+        method(*find_name<Method>(method_)),
         taps(taps_),
         flip_shift(std::min(flip_shift_, maps.width)),
         max_shift(max_shift_) {

@@ -6,11 +6,10 @@
 #include <cstdint>
 
 #include "elementary.h"
+#include "names.h"
 #include "portable.h"
 
 namespace dark {
-
-enum class Rounding { none, floor, ceil, round };
 
 template <typename A>
 struct Point {
@@ -29,11 +28,12 @@ DARK_SHARED Point<A> apply_transform(const A* m, Point<A> p) {
 template <typename A>
 DARK_SHARED A round_center(A x, Rounding rounding) {
   switch (rounding) {
+    case Rounding::none: return x;
     case Rounding::floor: return std::floor(x);
     case Rounding::ceil: return std::ceil(x);
     case Rounding::round: return std::floor(x + A(0.5));
-    default: return x;
   }
+  __builtin_unreachable();
 }
 
 // The released rule, the same formula for DarkPose's sub-pixel and HRNet's rounded centers: the 3

@@ -3,18 +3,11 @@
 // `reference.modulate`.
 #pragma once
 #include <cmath>
-#include <string>
 
+#include "names.h"
 #include "portable.h"
 
 namespace dark {
-
-enum class Rescale { minmax, max, none };
-
-inline Rescale parse_rescale(const std::string& rescale) {
-  if (rescale == "minmax") return Rescale::minmax;
-  return rescale == "max" ? Rescale::max : Rescale::none;
-}
 
 template <typename A>
 DARK_SHARED A highest_or_nan(A a, A b) {
@@ -45,13 +38,23 @@ struct Line {
 template <typename A>
 constexpr A kFlat = 64 * (sizeof(A) == 8 ? A(0x1p-52) : A(0x1p-23));
 
+// The value that becomes 0.
+template <typename A>
+DARK_SHARED A bottom_of(Rescale rule, const Range<A>& range) {
+  switch (rule) {
+    case Rescale::minmax: return range.bottom;
+    case Rescale::max:
+    case Rescale::none: return A(0);
+  }
+  __builtin_unreachable();
+}
+
 // Where the map is flat or the formula would divide by zero, turn it over or overflow, it stays as
 // convolved.
 template <typename A>
 DARK_SHARED Line<A> rescaling(Rescale rule, const Range<A>& range) {
   const A infinity = static_cast<A>(INFINITY);
-  const A bottom = rule == Rescale::minmax ? range.bottom : A(0);
-  const A spread = range.top - bottom;
+  const A bottom = bottom_of(rule, range), spread = range.top - bottom;
   const A largest = range.top > -bottom ? range.top : -bottom;
   const bool sound = range.highest > A(0) && range.highest < infinity &&
                      spread > kFlat<A> * largest && spread > A(0) && spread < infinity;

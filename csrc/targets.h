@@ -8,12 +8,6 @@
 
 namespace dark {
 
-inline Rounding parse_rounding(const std::string& rounding) {
-  if (rounding == "floor") return Rounding::floor;
-  if (rounding == "ceil") return Rounding::ceil;
-  return rounding == "round" ? Rounding::round : Rounding::none;
-}
-
 // Joints, weights and transforms, contiguous and of the arithmetic type `type`; kept alive here
 // while kernels read them.
 struct Targets {
@@ -28,7 +22,7 @@ struct Targets {
         weights(contiguous_as(weights_, type)),
         transform(contiguous_as(transform_, type)),
         rule{joints_.size(joints_.dim() - 2), height,  width, sigma,
-             parse_rounding(rounding),        truncate} {}
+             *find_name<Rounding>(rounding),  truncate} {}
 
   int64_t count() const { return weights.numel(); }
   ScalarType type() const { return joints.scalar_type(); }

@@ -7,11 +7,14 @@ Everything is float64 unless the released code stores float32. Points are (x, y)
 integers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, trunc
 
 import cv2
 import numpy as np
+
+from tolerances import UNDECIDED
 
 CLAMP = 1e-10  # the released floor under the logarithm
 
@@ -150,16 +153,54 @@ def dark(heatmaps: np.ndarray, k: int | None, storage: type = np.float32) -> Dec
     return out
 
 
+def _all_decided(
+    method: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    return lambda heatmaps: (method(heatmaps), np.ones(len(heatmaps), bool))
+
+
+def _guarded_dark(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    decoded = dark(heatmaps, None, np.float64)
+    return decoded.guarded(3.0), ~decoded.undecided(UNDECIDED)
+
+
+# By method of decode, without blur: heatmaps [N, H, W] -> coordinates [N, 2], and which of them [N]
+# float32 can be held to. A method without an oracle is a test that fails.
+METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "argmax": _all_decided(lambda heatmaps: argmax(heatmaps)[0]),
+    "standard": _all_decided(standard_shift),
+    "second_max": _all_decided(second_max),
+    "dark": _guarded_dark,
+}
+
+# By rounding of encode.
+ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda centers: centers,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": lambda centers: np.floor(centers + 0.5),
+}
+
+
+def _to_full_range(smooth: np.ndarray, peak: float) -> np.ndarray:
+    return (smooth - smooth.min()) / (smooth.max() - smooth.min()) * peak
+
+
+# By rescaling of modulate: the smoothed map [H, W] and the highest value before.
+RESCALES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "minmax": _to_full_range,
+    "max": lambda smooth, peak: smooth * (peak / smooth.max()),
+    "none": lambda smooth, peak: smooth,
+}
+
+
 def modulate(heatmap: np.ndarray, taps: np.ndarray, rescale: str) -> np.ndarray:  # [H, W]
     """Eq 10 and 11: convolve with taps x taps, zeros outside, then restore the range."""
     radius = len(taps) // 2
     padded = np.pad(heatmap.astype(float), radius)
     rows = np.array([np.convolve(row, taps, "valid") for row in padded])
     smooth = np.array([np.convolve(column, taps, "valid") for column in rows.T]).T
-    low, high, peak = smooth.min(), smooth.max(), heatmap.max()
-    if rescale == "minmax":
-        return (smooth - low) / (high - low) * peak
-    return smooth * (peak / high) if rescale == "max" else smooth
+    return RESCALES[rescale](smooth, heatmap.max())
 
 
 def darkpose_target(

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from conftest import Implementation
 from darkpose_ext import gaussian_taps, reference
+from darkpose_ext._values import METHODS
 from samples import gaussians, made_maps
 from tolerances import PIXELS, RELEASED_FLOAT64, ROUNDED, TRANSFORMED
 
-METHODS = ("argmax", "standard", "second_max", "dark")
 FLOAT64 = torch.float64
 # Fixtures only choose the implementation, so that they need not be rebuilt for every example.
 properties = settings(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import oracles
 from conftest import Implementation
+from darkpose_ext._values import ROUNDINGS
 from samples import DTYPES
 from tolerances import TARGETS
 
@@ -83,11 +84,10 @@ def test_encode_stops_counting_joints_exactly_where_released(
         assert weight == released(tuple(center), 1.0, WIDTH, HEIGHT, 2)[1], center
 
 
-@pytest.mark.parametrize("rounding", ["floor", "ceil", "round"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_encode_rounds_centers_in_the_named_direction(ops: Implementation, rounding: str) -> None:
-    round_ = {"floor": np.floor, "ceil": np.ceil, "round": lambda c: np.floor(c + 0.5)}[rounding]
     centers = crossing_centers()
-    rounded = torch.from_numpy(round_(centers.numpy()))
+    rounded = torch.from_numpy(oracles.ROUNDINGS[rounding](centers.numpy()))
     actual = encode_one_by_one(ops, centers, 2.0, rounding=rounding)
     expected = encode_one_by_one(ops, rounded, 2.0)
     assert np.array_equal(actual[0], expected[0])

@@ -11,10 +11,9 @@ from torch import Tensor
 import oracles
 from conftest import Implementation
 from darkpose_ext import gaussian_taps, opencv_taps
+from darkpose_ext._values import RESCALES
 from samples import DTYPES, MADE, made_maps
 from tolerances import BLURRED, TAPS
-
-RESCALES = ("minmax", "max", "none")
 
 
 def modulate(ops: Implementation, maps: Tensor, k: int, rescale: str) -> np.ndarray:

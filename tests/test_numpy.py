@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import abi
 import darkpose_ext
 import darkpose_ext.numpy as dark
+from darkpose_ext._values import METHODS, RESCALES, ROUNDINGS
 from samples import made_maps
 
 K, HEIGHT, WIDTH = 3, 21, 30
@@ -43,7 +44,7 @@ def assert_same(found: tuple[Array, ...], expected: tuple[torch.Tensor, ...]) ->
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["argmax", "standard", "second_max", "dark"])
+@pytest.mark.parametrize("method", METHODS)
 def test_decode_gives_the_bits_of_the_op(method: str, kind: str, dtype: Any) -> None:
     maps, flipped = heatmaps(kind, dtype), heatmaps(kind, dtype)
     matrices = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
@@ -60,7 +61,7 @@ def test_decode_gives_the_bits_of_the_op(method: str, kind: str, dtype: Any) -> 
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("rescale", ["minmax", "max", "none"])
+@pytest.mark.parametrize("rescale", RESCALES)
 def test_modulate_gives_the_bits_of_the_op(rescale: str, dtype: Any) -> None:
     maps = heatmaps(dtype=dtype)
     expected = darkpose_ext.modulate(torch.from_numpy(maps), TAPS, rescale=rescale)
@@ -68,7 +69,7 @@ def test_modulate_gives_the_bits_of_the_op(rescale: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [None, *TYPES])
-@pytest.mark.parametrize("rounding", ["none", "floor", "ceil", "round"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_encode_gives_the_bits_of_the_op(rounding: str, dtype: Any) -> None:
     joints = np.random.default_rng(0).uniform(-5, 35, (4, K, 2)).astype(np.float32)
     weights = np.ones((4, K), np.float32)

@@ -31,12 +31,11 @@ BLURRED = {torch.float64: 1e-12, torch.float32: 5e-6, torch.float16: 5e-6, torch
 
 # Relative, for losses and gradients: means over a map in another order.
 LOSS = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 1e-5, torch.bfloat16: 1e-5}
-# Absolute, for gradients of losses of order one, stored in the maps' own type.
+# Absolute, for gradients of losses of order one. Those stored in half precision are held to one
+# unit in the last place: rounded once more, they may go either way.
 GRADIENT = {
     torch.float64: 1e-12,
     torch.float32: 1e-7,
-    torch.float16: 1e-6,
-    torch.bfloat16: 1e-5,
 }
 
 # Two-sided p of a bootstrap over persons, for "one decoder is better than another".

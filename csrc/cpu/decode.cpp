@@ -15,14 +15,21 @@
 namespace dark {
 namespace {
 
+// The steps that are taken at once, map by map; DARK's waits for those of other maps.
 template <typename Reader, typename A = typename Reader::A>
 DARK_INLINE Point<A> simple_step(Method method, const Reader& map, int64_t x, int64_t y,
                                  int64_t index) {
-  if (method == Method::standard && standard_fits(x, y, map.width, map.height))
-    return standard_step(map.at(x - 1, y), map.at(x + 1, y), map.at(x, y - 1), map.at(x, y + 1));
-  if (method == Method::second_max && map.width * map.height > 1) {
-    const int64_t second = find_peak_slowly(map, index).index;
-    return second_max_step<A>(second % map.width - x, second / map.width - y);
+  switch (method) {
+    case Method::argmax:
+    case Method::dark: break;
+    case Method::standard:
+      if (!standard_fits(x, y, map.width, map.height)) break;
+      return standard_step(map.at(x - 1, y), map.at(x + 1, y), map.at(x, y - 1), map.at(x, y + 1));
+    case Method::second_max: {
+      if (map.width * map.height == 1) break;
+      const int64_t second = find_peak_slowly(map, index).index;
+      return second_max_step<A>(second % map.width - x, second / map.width - y);
+    }
   }
   return {0, 0};
 }
@@ -53,13 +60,11 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
     y[i] = peaks[i].index / map.width;
     x[i] = peaks[i].index - y[i] * map.width;
     if (peaks[i].nan || !can_step(peaks[i])) continue;
-    if (rule.method != Method::dark) {
-      const Point<A> step = simple_step(rule.method, map, x[i], y[i], peaks[i].index);
-      dx[i] = step.x;
-      dy[i] = step.y;
-    } else if (taylor_fits(x[i], y[i], map.width, map.height)) {
+    if (rule.method == Method::dark && taylor_fits(x[i], y[i], map.width, map.height))
       taylor[taylor_count++] = i;
-    }
+    const Point<A> step = simple_step(rule.method, map, x[i], y[i], peaks[i].index);
+    dx[i] = step.x;
+    dy[i] = step.y;
   }
   if (taylor_count > 0) {
     Stencils<A> stencils;
@@ -74,7 +79,7 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
     stencils.steps(rule.max_shift, dx, dy);
   }
   for (int i = 0; i < count; ++i)
-    rule.store((first + i) / rule.joints, (first + i) % rule.joints, peaks[i],
+    rule.store((first + i) / rule.joints, first + i, peaks[i],
                {static_cast<A>(x[i]) + dx[i], static_cast<A>(y[i]) + dy[i]});
 }
 

@@ -177,7 +177,7 @@ Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string re
   Maps maps;
   const Tensor view = strided_maps(heatmaps, maps);
   const Tensor out = empty(sizes_of(heatmaps), arithmetic_type(heatmaps.scalar_type()), heatmaps);
-  const Rescale rule = parse_rescale(rescale);
+  const Rescale rule = *find_name<Rescale>(rescale);
   const int reach = static_cast<int>(taps.size()) / 2;
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     using T = decltype(t);
