@@ -44,35 +44,56 @@ DARK_SHARED Point<A> second_max_step(int64_t dx, int64_t dy) {
   return {scale * x, scale * y};
 }
 
-// Eq 9: -D''^-1 D' of the logarithm of the 5x5 values v[y][x] round the maximum, of which the two
-// axes and the four diagonal neighbors are read. Central differences, second ones at distance 2, as
-// released. No step where the logarithm is not that of a peak: a value of the stencil at most
-// 1e-10, or a Hessian that is not negative definite, or where values so far apart that the
-// arithmetic overflows or, more than 19 orders of magnitude below the peak, underflows. Values are
-// taken relative to the central one: that changes no derivative and keeps the logarithms small and
-// exact. Without branches: V may be a vector of several maps' values.
+// A value of the stencil that is not above this has no logarithm worth a step, as released.
+constexpr double kLowest = 1e-10;
+
+// Of the stencil's values relative to the central one, which changes no derivative and keeps the
+// logarithms small and exact.
+template <typename V>
+struct Logarithms {
+  V right, left, below, above;  // of the neighbors
+  V along, down;                // of the product of the two values two pixels away
+  V diagonal;                   // of (lower right / upper right) (upper left / lower left)
+};
+
+// Eq 9: -D''^-1 D'. Central differences, second ones at distance 2, as released. No step where the
+// logarithm is not that of a peak: a Hessian that is not negative definite, or values so far apart
+// that the arithmetic overflows or, more than 19 orders of magnitude below the peak, underflows.
+// Without branches: V may be a vector of several maps' values.
+template <typename V>
+DARK_SHARED Point<V> taylor_step(const Logarithms<V>& log, Scalar<V> max_shift) {
+  using A = Scalar<V>;
+  using E = Elementary<V>;
+  const V dx = A(0.5) * (log.right - log.left), dy = A(0.5) * (log.below - log.above);
+  const V dxx = A(0.25) * log.along, dyy = A(0.25) * log.down, dxy = A(0.25) * log.diagonal;
+  const V determinant = dxx * dyy - dxy * dxy;
+  const V inverse = A(1) / determinant;
+  const V x = (dxy * dy - dyy * dx) * inverse, y = (dxy * dx - dxx * dy) * inverse;
+  const V squared = x * x + y * y, all = V{} + A(1);
+  const V shortening = squared > max_shift * max_shift ? max_shift / E::sqrt(squared) : all;
+  // 1 where the step is sound, else 0.
+  const V finite = E::where_above(V{} + static_cast<A>(INFINITY), squared, all);
+  const V peaked = E::where_above(-dxx, V{}, E::where_above(determinant, V{}, finite));
+  return {E::where_above(peaked, V{}, x * shortening), E::where_above(peaked, V{}, y * shortening)};
+}
+
+// The step from the 5x5 values v[y][x] round the maximum, of which the two axes and the four
+// diagonal neighbors are read.
 template <typename V>
 DARK_SHARED Point<V> taylor_step(const V (&v)[kStencil][kStencil], Scalar<V> max_shift) {
   using A = Scalar<V>;
   using E = Elementary<V>;
   V lowest = E::lower(E::lower(v[1][1], v[1][3]), E::lower(v[3][1], v[3][3]));
   for (int i = 0; i < kStencil; ++i) lowest = E::lower(E::lower(v[2][i], v[i][2]), lowest);
-
   const V scale = A(1) / v[2][2];
-  const V dx = A(0.5) * (E::log(v[2][3] * scale) - E::log(v[2][1] * scale));
-  const V dy = A(0.5) * (E::log(v[3][2] * scale) - E::log(v[1][2] * scale));
-  const V dxx = A(0.25) * E::log(v[2][4] * scale * (v[2][0] * scale));
-  const V dyy = A(0.25) * E::log(v[4][2] * scale * (v[0][2] * scale));
-  const V dxy = A(0.25) * E::log((v[3][3] / v[1][3]) * (v[1][1] / v[3][1]));
-  const V determinant = dxx * dyy - dxy * dxy;
-  const V x = (dxy * dy - dyy * dx) / determinant, y = (dxy * dx - dxx * dy) / determinant;
-  const V length = E::sqrt(x * x + y * y);
-  const V all = V{} + A(1), shortening = length > max_shift ? max_shift / length : all;
-  // 1 where the step is sound, else 0.
-  const V finite = E::where_above(V{} + static_cast<A>(INFINITY), length, all);
-  const V peaked = E::where_above(-dxx, V{}, E::where_above(determinant, V{}, finite));
-  const V sound = E::where_above(lowest, V{} + A(1e-10), peaked);
-  return {E::where_above(sound, V{}, x * shortening), E::where_above(sound, V{}, y * shortening)};
+  const Point<V> step =
+      taylor_step<V>({E::log(v[2][3] * scale), E::log(v[2][1] * scale), E::log(v[3][2] * scale),
+                      E::log(v[1][2] * scale), E::log(v[2][4] * scale * (v[2][0] * scale)),
+                      E::log(v[4][2] * scale * (v[0][2] * scale)),
+                      E::log((v[3][3] / v[1][3]) * (v[1][1] / v[3][1]))},
+                     max_shift);
+  const V enough = V{} + A(kLowest);
+  return {E::where_above(lowest, enough, step.x), E::where_above(lowest, enough, step.y)};
 }
 
 }  // namespace dark

@@ -20,7 +20,10 @@ struct Team {
     else
       __syncthreads();
   }
-  __device__ int lane() const { return rank % kWarp; }
+  // Unsigned, for which a power of two divides in one instruction.
+  __device__ int lane() const { return static_cast<int>(static_cast<unsigned>(rank) % kWarp); }
+  __device__ int warps() const { return static_cast<int>(static_cast<unsigned>(size) / kWarp); }
+  __device__ int warp() const { return static_cast<int>(static_cast<unsigned>(rank) / kWarp); }
 };
 
 __device__ inline Team whole_block() {
@@ -72,19 +75,25 @@ __device__ V warp_reduce(V value, Combine combine) {
   return value;
 }
 
-// combine() over the values of all threads of the team, given to all of them. The order depends on
-// nothing but the team's size: the same bits in every run. A barrier for the team.
-template <typename V, typename Combine>
-__device__ V team_reduce(const Team& team, V value, Combine combine) {
-  __shared__ V of_warp[kMaxThreads / kWarp];
-  value = warp_reduce(value, combine);
-  if (team.size == kWarp) return value;
-  __syncthreads();  // until the last reduction's results have been read
-  if (team.lane() == 0) of_warp[team.rank / kWarp] = value;
+template <typename A>
+__device__ A sum_of_warp(const A& value) {
+  return warp_reduce(value, [](A a, A b) { return a + b; });
+}
+
+// What `of_lanes` makes of the values of a warp, of those of all threads of the block, given to all
+// of them. The order depends on nothing but the block's size: the same bits in every run. A barrier
+// for the block, which has room for a value of each of its warps in shared memory.
+template <typename V, typename Reduce>
+__device__ V block_reduce(V value, const V& neutral, Reduce of_lanes, V* of_warp) {
+  const Team block = whole_block();
+  value = of_lanes(value);
+  if (block.size == kWarp) return value;
+  __syncthreads();  // until what was here has been read
+  if (block.lane() == 0) of_warp[block.warp()] = value;
   __syncthreads();
-  value = of_warp[0];
-  for (int warp = 1; warp < team.size / kWarp; ++warp) value = combine(value, of_warp[warp]);
-  return value;
+  value = neutral;
+  if (block.lane() < block.warps()) value = of_warp[block.lane()];
+  return of_lanes(value);
 }
 
 // Threads for the pieces of one map: enough loads in flight and little idle at its end.

@@ -26,8 +26,8 @@ inline bool channels_last(const Maps& maps) {
 }
 
 template <typename T>
-bool rows_of_vectors(const Tensor& heatmaps, const Maps& maps) {
-  return vectors_begin_at(heatmaps.const_data_ptr<T>(), {maps.stride_person, maps.stride_row}) &&
+bool rows_of_vectors(const T* heatmaps, const Maps& maps) {
+  return vectors_begin_at(heatmaps, {maps.stride_person, maps.stride_row}) &&
          maps.width * maps.joints % kVector<T> == 0;
 }
 
@@ -57,18 +57,30 @@ struct Place {
   }
 };
 
-// Calls f(entry, row, x) for the entries that belong to `joint`, by a warp: entry i of thread t is
-// number t N + i, and row is that of the rows read at once.
+// What the threads of a block have found, in shared memory. After every 128 bytes there is a gap as
+// wide as an entry: else the entries of a joint, read together, would lie in one bank where their
+// number is a power of two, and so would what neighboring threads write at once.
+template <typename Entry>
+struct Entries {
+  static constexpr unsigned kLine = 128 / sizeof(Entry);
+  Entry* begin;
+
+  explicit __device__ Entries(void* memory) : begin(static_cast<Entry*>(memory)) {}
+  __device__ Entry& at(unsigned i) const { return begin[i + i / kLine]; }
+  static int64_t bytes(int64_t count) { return (count + ceil_div(count, kLine)) * sizeof(Entry); }
+};
+
+// Calls f(entry) for the entries that belong to `joint`, by a warp: entry i of thread t is number
+// t N + i.
 template <int N, typename F>
 __device__ void for_each_entry(const RowShare& s, int first, int joint, F&& f) {
   const int last = first + s.at_once < s.vectors ? first + s.at_once : s.vectors;
   const int begin = first * N, end = last * N;
   const int element = begin + (joint + s.joints - begin % s.joints) % s.joints;  // its first one
   const int count = (end - element + s.joints - 1) / s.joints;  // in each row; negative never
-  for (int i = static_cast<int>(threadIdx.x) % kWarp; i < s.rows * count; i += kWarp) {
-    const int row = i / count, nth = i % count;
-    f(row * s.at_once * N + element - begin + nth * s.joints, row, element / s.joints + nth);
-  }
+  for (int row = 0; row < s.rows; ++row)
+    for (int nth = whole_block().lane(); nth < count; nth += kWarp)
+      f(row * s.at_once * N + element - begin + nth * s.joints);
 }
 
 }  // namespace dark

@@ -14,21 +14,32 @@ constexpr int64_t kThreadsToFill = 1 << 19;  // a GPU, a few times over
 constexpr int64_t kFewPersons = 128;         // fewer than a large GPU has multiprocessors
 constexpr int64_t kEntryBytes = 32 << 10;    // of shared memory
 
+constexpr int kThreads = 512;  // of a block that takes a map, at most
+constexpr int kWarps = kThreads / kWarp;
+
 template <typename T, Partner kPartner>
-__global__ void __launch_bounds__(512, 1)
-    decode_kernel(const __grid_constant__ DecodeArguments<T> a, int team_size, bool dense) {
+__global__ void __launch_bounds__(kThreads, 1)
+    decode_kernel(const __grid_constant__ DecodeArguments<T> a, const Divisor by_joints,
+                  const Divisor by_width, int team_size, bool dense) {
   using A = Arithmetic<T>;
   const bool warps = team_size == kWarp;
   const Team block = whole_block(), team = warps ? Team{kWarp, block.lane()} : block;
-  const int nth = warps ? block.rank / kWarp : 0, teams = warps ? block.size / kWarp : 1;
-  const unsigned index = blockIdx.x * teams + nth, joints = static_cast<unsigned>(a.maps.joints);
+  const int nth = warps ? block.warp() : 0, teams = warps ? block.warps() : 1;
+  const int index = static_cast<int>(blockIdx.x) * teams + nth;
   if (index >= a.maps.count) return;
-  Map<T> map = a.map(index / joints, index % joints);
+  const int person = by_joints.divide(index), joint = by_joints.rest(index, person);
+  Map<T> map = a.map(person, joint);
   if constexpr (kPartner == Partner::none) map.flipped = nullptr;  // known to the compiler
-  const Found<A> found =
-      dense ? find_dense<kPartner>(team, map) : find_strided(team, map, kNowhere);
-  A* scratch = shared_memory<A>() + nth * window_elements(a.taps_count);
-  refine_and_store(a, team, map, index / joints, index % joints, found, scratch);
+  Found<A>* of_warp = shared_memory<Found<A>>();
+  A* scratch = reinterpret_cast<A*>(of_warp + kWarps) + nth * window_elements(a.taps_count);
+  const Found<A> found = !dense  ? find_strided(team, map, kNowhere, of_warp)
+                         : warps ? find_dense<kPartner, kWarp>(team, map, by_width, of_warp)
+                                 : find_dense<kPartner, 0>(team, map, by_width, of_warp);
+  Found<A> second = found;
+  if (a.method == Method::second_max) second = find_strided(team, map, found.index, of_warp);
+  if (team.rank < kWarp)
+    refine_and_store<kPartner != Partner::none>(a, map, by_width, person, index, found, second,
+                                                scratch);
 }
 
 // The highest pixel of each element of this thread's vectors.
@@ -81,27 +92,28 @@ __device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, int
 template <typename T, int N, bool kFlip>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     decode_channels_last_kernel(const __grid_constant__ DecodeArguments<T> a, const RowShare s,
-                                int teams) {
+                                const Divisor by_width, int teams) {
   using A = Arithmetic<T>;
-  Found<A>* best = shared_memory<Found<A>>();  // [K]
-  Found<A>* entries = best + s.joints;         // [threads, N]
-  A* scratch = reinterpret_cast<A*>(entries);  // [teams], once the entries have been read
+  Found<A>* best = shared_memory<Found<A>>();        // [K]
+  const Entries<Found<A>> entries(best + s.joints);  // [threads, N]
+  A* scratch = reinterpret_cast<A*>(entries.begin);  // [teams], once the entries have been read
   const Team block = whole_block(), team{kWarp, block.lane()};
-  const int person = static_cast<int>(blockIdx.x), warp = block.rank / kWarp;
+  const int person = static_cast<int>(blockIdx.x), warp = block.warp();
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
     __syncthreads();  // until the entries before have been read
     if (place.active) {
       Found<A> found[N];
       find_in_rows<N, kFlip>(a, s, person, place, found);
-      for (int i = 0; i < N; ++i) entries[block.rank * N + i] = found[i];
+      for (int i = 0; i < N; ++i) entries.at(block.rank * N + i) = found[i];
     }
     __syncthreads();
-    for (int joint = warp; joint < s.joints; joint += block.size / kWarp) {
+    for (int joint = warp; joint < s.joints; joint += block.warps()) {
       Found<A> found = first == 0 ? nothing_found<A>() : best[joint];
       for_each_entry<N>(s, first, joint,
-                        [&](int entry, int, int) { found = higher(found, entries[entry]); });
-      found = highest_of_team(team, found);
+                        [&](int entry) { found = higher(found, entries.at(entry)); });
+      found = highest_of_warp(found);
+      team.sync();  // until all lanes have read best[joint]
       if (team.rank == 0) best[joint] = found;
     }
   }
@@ -111,7 +123,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   for (int joint = warp; joint < s.joints; joint += teams) {
     Map<T> map = a.map(person, joint);
     if constexpr (!kFlip) map.flipped = nullptr;
-    refine_and_store(a, team, map, person, joint, best[joint], scratch);
+    const Found<A> found = best[joint];
+    Found<A> second = found;
+    if (a.method == Method::second_max) second = find_strided(team, map, found.index, best);
+    refine_and_store<kFlip>(a, map, by_width, person, person * s.joints + joint, found, second,
+                            scratch);
+    team.sync();  // until all lanes have read the scratch
   }
 }
 
@@ -120,38 +137,40 @@ void launch_by_map(const DecodeCall& call, const DecodeArguments<T>& a, bool den
   const int64_t pieces = dense ? ceil_div(a.maps.size(), kVector<T>) : a.maps.size();
   // As many warps as fill the GPU, but each lane with 4 vectors at least and, so that the last maps
   // do not take long, 32 at most.
-  const int few = threads_for(pieces, 32, kWarp, 512), many = threads_for(pieces, 4, kWarp, 512);
-  const int team =
-      std::clamp(threads_for(ceil_div(kThreadsToFill, a.maps.count), 1, kWarp, 512), few, many);
+  const int few = threads_for(pieces, 32, kWarp, kThreads);
+  const int many = threads_for(pieces, 4, kWarp, kThreads);
+  const int64_t each = ceil_div(kThreadsToFill, a.maps.count);
+  const int team = std::clamp(threads_for(each, 1, kWarp, kThreads), few, many);
   const int teams = team == kWarp ? kTeamsOfWarps : 1;
-  const int64_t shared = teams * window_elements(a.taps_count) * sizeof(Arithmetic<T>);
-  launch("decode", call.heatmaps, {ceil_div(a.maps.count, teams), team * teams, shared},
-         decode_kernel<T, kPartner>, a, team, dense);
+  using A = Arithmetic<T>;
+  const int64_t shared =
+      kWarps * sizeof(Found<A>) + teams * window_elements(a.taps_count) * sizeof(A);
+  launch<kThreads>("decode", call.heatmaps, {ceil_div(a.maps.count, teams), team * teams, shared},
+                   decode_kernel<T, kPartner>, a, Divisor(a.maps.joints), Divisor(a.maps.width),
+                   team, dense);
 }
 
 template <typename T, bool kFlip>
 void launch_by_person(const DecodeCall& call, const DecodeArguments<T>& a) {
-  const bool whole = rows_of_vectors<T>(call.heatmaps, a.maps);
+  const bool whole = rows_of_vectors(a.heatmaps, a.maps);
   dispatch_vector<T>(whole, [&](auto n) {
     constexpr int N = decltype(n)::value;
     using Entry = Found<Arithmetic<T>>;
     const int64_t persons = a.maps.count / a.maps.joints;
     const int64_t most = persons < kFewPersons ? kMaxThreads : kMaxThreads / 2;
-    const int64_t fits = kEntryBytes / (N * sizeof(Entry));
+    const int64_t fits = kEntryBytes / Entries<Entry>::bytes(N);
     const RowShare s = share_rows(a.maps, N, static_cast<int>(std::min(most, fits)));
     const int64_t window = window_elements(a.taps_count) * sizeof(Arithmetic<T>);
     const int64_t teams = std::min<int64_t>(s.threads() / kWarp, kEntryBytes / window);
-    const int64_t entries = std::max<int64_t>(s.threads() * N * sizeof(Entry), teams * window);
+    const int64_t entries = std::max(Entries<Entry>::bytes(s.threads() * N), teams * window);
     const Grid grid{persons, s.threads(), s.joints * int64_t{sizeof(Entry)} + entries};
-    launch("decode", call.heatmaps, grid, decode_channels_last_kernel<T, N, kFlip>, a, s,
-           static_cast<int>(teams));
+    launch<kMaxThreads>("decode", call.heatmaps, grid, decode_channels_last_kernel<T, N, kFlip>, a,
+                        s, Divisor(a.maps.width), static_cast<int>(teams));
   });
 }
 
 template <typename T>
 void launch_decode(const DecodeCall& call) {
-  static_assert(sizeof(DecodeArguments<T>) + sizeof(RowShare) + sizeof(int) <= 4096,
-                "the space for kernel arguments");
   DecodeArguments<T> a = call.arguments<T>();
   if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
   const Maps &maps = a.maps, &flipped = a.flipped_maps;

@@ -9,25 +9,28 @@ namespace dark {
 namespace {
 
 template <typename T, int N, typename A>
-__global__ void __launch_bounds__(512, 1) encode_kernel(const TargetReader<A> targets,
-                                                        T* __restrict__ heatmaps,   // [maps, H, W]
-                                                        A* __restrict__ weights) {  // [maps]
+__global__ void __launch_bounds__(kFactorThreads, 1)
+    encode_kernel(const TargetReader<A> targets, const MapShare share,
+                  T* __restrict__ heatmaps,   // [maps, H, W]
+                  A* __restrict__ weights) {  // [maps]
   struct Nothing {};
   const TargetRule& rule = targets.rule;
-  const unsigned map = blockIdx.x, joints = static_cast<unsigned>(rule.joints);
-  const Target<A> target = target_of(targets, map / joints, map % joints);
+  const int map = static_cast<int>(blockIdx.x), person = share.joints.divide(map);
+  const Target<A> target = target_of(targets, person, share.joints.rest(map, person));
   if (threadIdx.x == 0) weights[map] = target.weight;
+  const int width = static_cast<int>(rule.width);
   T* out = heatmaps + map * (rule.height * rule.width);
   if (target.weight == A(0)) {
-    clear_map<N>(out, static_cast<int>(rule.height * rule.width));
+    const T zeros[N] = {};  // what joints that do not count get
+    for_each_place<N>(rule, [&](int x, int y) { store(out + (y * width + x), zeros); });
     return;
   }
   for_each_vector<N>(
-      target, rule, [](int, int) { return Nothing{}; },
+      share, target, rule, [](int, int) { return Nothing{}; },
       [&](Nothing, int x, int y, auto&& g) {
         T v[N];
         for (int i = 0; i < N; ++i) v[i] = static_cast<T>(g(i));
-        store(out + (y * static_cast<int>(rule.width) + x), v);
+        store(out + (y * width + x), v);
       });
 }
 
@@ -52,9 +55,11 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
       T* out = heatmaps.mutable_data_ptr<T>();
       dispatch_vector<T>(vectors_begin_at(out, {width}), [&](auto n) {
         constexpr int N = decltype(n)::value;
-        launch("encode", joints, grid_for_targets(targets.rule, targets.count(), N, sizeof(A)),
-               encode_kernel<T, N, A>, TargetReader<A>(targets), out,
-               counted.mutable_data_ptr<A>());
+        const MapShare share = share_map(targets.rule, N);
+        launch<kFactorThreads>("encode", joints,
+                               share.grid(targets.count(), targets.rule, sizeof(A)),
+                               encode_kernel<T, N, A>, TargetReader<A>(targets), share, out,
+                               counted.mutable_data_ptr<A>());
       });
     });
   });

@@ -4,17 +4,47 @@
 #pragma once
 #include "../targets.h"
 #include "block.cuh"
+#include "divide.cuh"
 #include "vector.cuh"
 
 namespace dark {
 
-constexpr int64_t kTile = 512;  // a map of up to 512 x 512 is one tile
+constexpr int kTile = 512;           // a map of up to 512 x 512 is one tile
+constexpr int kFactorThreads = 512;  // of a block that takes a map, at most
 
-inline Grid grid_for_targets(const TargetRule& rule, int64_t maps, int elements_of_vector,
-                             int64_t element_bytes) {
-  const int64_t factors = std::min(rule.width, kTile) + std::min(rule.height, kTile);
-  const int threads = threads_for(rule.width * rule.height / elements_of_vector, 8, 64, 512);
-  return {maps, threads, factors * element_bytes};
+// How the threads of a block share a map, vectors of N pixels: a thread takes some of those below
+// each other, so that of its target only the row's factor changes.
+struct MapShare {
+  Divisor joints;   // a block's number is person x joints + joint
+  Divisor vectors;  // of a tile's row
+  int rows;         // that the block takes at once
+  int threads;
+
+  Grid grid(int64_t maps, const TargetRule& rule, int64_t element_bytes) const {
+    const int64_t factors =
+        std::min<int64_t>(rule.width, kTile) + std::min<int64_t>(rule.height, kTile);
+    return {maps, threads, std::max<int64_t>(factors, kMaxThreads / kWarp) * element_bytes};
+  }
+};
+
+// About a dozen vectors for each thread, since a block's beginning costs as much as several of
+// them; of the numbers of warps that come near to it the one that leaves the fewest threads idle.
+inline MapShare share_map(const TargetRule& rule, int elements_of_vector) {
+  const int64_t vectors = std::min<int64_t>(rule.width, kTile) / elements_of_vector;
+  const int64_t height = std::min<int64_t>(rule.height, kTile);
+  const int64_t wanted = std::clamp<int64_t>(ceil_div(vectors * height, 12 * kWarp),
+                                             ceil_div(vectors, kWarp), kFactorThreads / kWarp);
+  int64_t best = wanted, fewest = INT64_MAX;  // turns of a thread x threads
+  for (int64_t warps = wanted; warps <= std::min<int64_t>(2 * wanted, kFactorThreads / kWarp);
+       ++warps) {
+    const int64_t turns = ceil_div(height, warps * kWarp / vectors) * warps;
+    if (turns < fewest) {
+      best = warps;
+      fewest = turns;
+    }
+  }
+  const int threads = static_cast<int>(best) * kWarp;
+  return {Divisor(rule.joints), Divisor(vectors), threads / static_cast<int>(vectors), threads};
 }
 
 template <typename A>
@@ -39,44 +69,46 @@ struct alignas(N * sizeof(A) < kVectorBytes ? N * sizeof(A) : kVectorBytes) Fact
 // neighboring threads at neighboring pixels. g(i) is the target's value at pixel i of the N. Each
 // thread loads several times before it uses anything, beyond the end of the map its last row again.
 template <int N, typename A, typename Load, typename Use>
-__device__ void for_each_vector(const Target<A>& target, const TargetRule& rule, Load&& load,
-                                Use&& use) {
+__device__ void for_each_vector(const MapShare& s, const Target<A>& target, const TargetRule& rule,
+                                Load&& load, Use&& use) {
   constexpr int kInFlight = 4;
   const int map_width = static_cast<int>(rule.width), map_height = static_cast<int>(rule.height);
-  const int tile = static_cast<int>(kTile);
-  A *columns = shared_memory<A>(), *rows = columns + min(map_width, tile);
-  for (int top = 0; top < map_height; top += tile) {
-    for (int left = 0; left < map_width; left += tile) {
-      const int height = min(map_height - top, tile), width = min(map_width - left, tile);
-      __syncthreads();  // until the tile before has been read
+  const int rank = static_cast<int>(threadIdx.x), row = s.vectors.divide(rank);
+  const int column = s.vectors.rest(rank, row) * N;
+  A *columns = shared_memory<A>(), *rows = columns + min(map_width, kTile);
+  for (int top = 0; top < map_height; top += kTile) {
+    for (int left = 0; left < map_width; left += kTile) {
+      const int height = min(map_height - top, kTile), width = min(map_width - left, kTile);
+      if (top + left > 0) __syncthreads();  // until the tile before has been read
       fill_factor(rows, top, height, target.center.y, rule);
       fill_factor(columns, left, width, target.center.x, rule);
       __syncthreads();
-      Walk ahead(whole_block(), width / N), p = ahead;
-      while (p.y < height) {
+      if (row >= s.rows || column >= width) continue;
+      const auto of_columns = *reinterpret_cast<const Factors<A, N>*>(columns + column);
+      for (int first = row; first < height; first += kInFlight * s.rows) {
         decltype(load(0, 0)) loaded[kInFlight];
         DARK_UNROLL(kInFlight)
-        for (int k = 0; k < kInFlight; ++k, ahead.next())
-          loaded[k] = load(left + ahead.x * N, top + min(ahead.y, height - 1));
+        for (int k = 0; k < kInFlight; ++k)
+          loaded[k] = load(left + column, top + min(first + k * s.rows, height - 1));
         DARK_UNROLL(kInFlight)
-        for (int k = 0; k < kInFlight; ++k, p.next()) {
+        for (int k = 0; k < kInFlight; ++k) {
+          const int y = first + k * s.rows;
           // Not a break, which would nest the later loads in the earlier conditions.
-          if (p.y >= height) continue;
-          const auto column = *reinterpret_cast<const Factors<A, N>*>(columns + p.x * N);
-          const A row = rows[p.y];
-          use(loaded[k], left + p.x * N, top + p.y, [&](int i) { return row * column.at[i]; });
+          if (y >= height) continue;
+          const A of_row = rows[y];
+          use(loaded[k], left + column, top + y, [&](int i) { return of_row * of_columns.at[i]; });
         }
       }
     }
   }
 }
 
-// Zeros in every pixel of a map of `size`: what joints that do not count get.
-template <int N, typename T>
-__device__ void clear_map(T* map, int size) {
-  const T zeros[N] = {};
-  for (int i = static_cast<int>(threadIdx.x) * N; i < size; i += static_cast<int>(blockDim.x) * N)
-    store(map + i, zeros);
+// Calls f(x, y) for every N pixels of a map, by the whole block.
+template <int N, typename F>
+__device__ void for_each_place(const TargetRule& rule, F&& f) {
+  const int height = static_cast<int>(rule.height);
+  for (Walk p(whole_block(), static_cast<int>(rule.width) / N); p.y < height; p.next())
+    f(p.x * N, p.y);
 }
 
 }  // namespace dark

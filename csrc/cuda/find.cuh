@@ -3,8 +3,8 @@
 // each other in memory, else pixel by pixel. Inside a map indices are 32-bit.
 #pragma once
 #include "../flip.h"
-#include "block.cuh"
-#include "vector.cuh"
+#include "divide.cuh"
+#include "extremes.cuh"
 
 namespace dark {
 
@@ -33,38 +33,45 @@ __device__ Found<A> nothing_found() {
   return {-static_cast<A>(INFINITY), kNowhere};
 }
 
+// Given to all lanes of the warp.
 template <typename A>
-__device__ Found<A> highest_of_team(const Team& team, const Found<A>& found) {
-  return team_reduce(team, found,
-                     [](const Found<A>& a, const Found<A>& b) { return higher(a, b); });
+__device__ Found<A> highest_of_warp(const Found<A>& found) {
+#if DARK_HAS_WARP_EXTREMES
+  if constexpr (std::is_same_v<A, float>) {
+    const int order = in_order(found.value), highest = __reduce_max_sync(kAllLanes, order);
+    const int index = __reduce_min_sync(kAllLanes, order == highest ? found.index : kNowhere);
+    return {from_order(highest), index};
+  }
+#endif
+  return warp_reduce(found, [](const Found<A>& a, const Found<A>& b) { return higher(a, b); });
+}
+
+// Given to all threads of the team, which has room for a Found of each of its warps.
+template <typename A>
+__device__ Found<A> highest_of_team(const Team& team, const Found<A>& found, Found<A>* of_warp) {
+  if (team.size == kWarp) return highest_of_warp(found);
+  return block_reduce(
+      found, nothing_found<A>(), [](const Found<A>& f) { return highest_of_warp(f); }, of_warp);
 }
 
 struct Pixel {
   int x, y;
 
-  __device__ Pixel(int index, int64_t width) {
-    const unsigned i = static_cast<unsigned>(index), w = static_cast<unsigned>(width);
-    x = static_cast<int>(i % w);
-    y = static_cast<int>(i / w);
-  }
+  __device__ Pixel(int index, const Divisor& width)
+      : x(width.rest(index, width.divide(index))), y(width.divide(index)) {}
 };
-
-template <typename T, typename A = Arithmetic<T>>
-__device__ A at_index(const Map<T>& map, int index) {
-  const Pixel p(index, map.width);
-  return map.at(p.x, p.y);
-}
 
 // In any layout, the pixel at index `except` left out.
 template <typename T, typename A = Arithmetic<T>>
-__device__ Found<A> find_strided(const Team& team, const Map<T>& map, int except) {
+__device__ Found<A> find_strided(const Team& team, const Map<T>& map, int except,
+                                 Found<A>* of_warp) {
   const int width = static_cast<int>(map.width), height = static_cast<int>(map.height);
   Found<A> found = nothing_found<A>();
   for (Walk p(team, width); p.y < height; p.next()) {
     const int index = p.y * width + p.x;
     if (index != except) found = higher(found, found_at(map.at(p.x, p.y), index));
   }
-  return highest_of_team(team, found);
+  return highest_of_team(team, found, of_warp);
 }
 
 // Where the mirrored partners of a vector's elements are: nowhere, in a vector that is read
@@ -82,77 +89,93 @@ struct DenseMap {
     std::conditional_t<kPartner == Partner::vector, Vector<T, N>, T[N]> other;
   };
   const T *own, *flipped;
-  int width, shift;
+  int shift;
+  const Divisor& width;
 
-  explicit __device__ DenseMap(const Map<T>& map)
-      : own(map.heatmap),
-        flipped(map.flipped),
-        width(static_cast<int>(map.width)),
-        shift(static_cast<int>(map.shift)) {}
+  __device__ DenseMap(const Map<T>& map, const Divisor& width_)
+      : own(map.heatmap), flipped(map.flipped), shift(static_cast<int>(map.shift)), width(width_) {}
 
   __device__ void load_at(int index, Loaded& loaded) const {
     loaded.own = load<N>(own + index);
-    if constexpr (kPartner == Partner::none) return;
-    const int x = Pixel(index, width).x;
-    const T* last = flipped + (index - x + width - 1);
-    if constexpr (kPartner == Partner::vector) loaded.other = load<N>(last - (x + N - 1));
-    if constexpr (kPartner == Partner::scalars)
-      for (int i = 0; i < N; ++i) loaded.other[i] = last[-max(x + i - shift, 0)];
+    if constexpr (kPartner == Partner::vector) {
+      // Pixel (x, y) and its mirror image add up to 2 y width + width - 1.
+      const int columns = static_cast<int>(width.divisor),
+                sum = (2 * width.divide(index) + 1) * columns;
+      loaded.other = load<N>(flipped + (sum - N - index));
+    } else if constexpr (kPartner == Partner::scalars) {
+      const int x = Pixel(index, width).x, last = index - x + static_cast<int>(width.divisor) - 1;
+      for (int i = 0; i < N; ++i) loaded.other[i] = flipped[last - max(x + i - shift, 0)];
+    }
   }
-  __device__ A value(const Loaded& loaded, int i) const {
-    const A value = static_cast<A>(loaded.own.at(i));
+  __device__ A highest(const Loaded& loaded) const {
+    if constexpr (kPartner == Partner::none) {
+      return highest_of(loaded.own);
+    } else {
+      A highest = value(loaded, 0);
+      for (int i = 1; i < N; ++i) highest = higher_or_nan(highest, value(loaded, i));
+      return highest;
+    }
+  }
+  __device__ A at(int index) const {
+    if constexpr (kPartner == Partner::none) {
+      return static_cast<A>(own[index]);
+    } else {
+      const int x = Pixel(index, width).x, last = index - x + static_cast<int>(width.divisor) - 1;
+      return average(own[index], flipped[last - max(x - shift, 0)]);
+    }
+  }
+
+ private:
+  static __device__ A average(T a, T b) { return A(0.5) * (static_cast<A>(a) + static_cast<A>(b)); }
+  static __device__ A value(const Loaded& loaded, int i) {
     if constexpr (kPartner == Partner::vector)
-      return A(0.5) * (value + static_cast<A>(loaded.other.at(N - 1 - i)));
-    if constexpr (kPartner == Partner::scalars)
-      return A(0.5) * (value + static_cast<A>(loaded.other[i]));
-    return value;
+      return average(loaded.own.at(i), loaded.other.at(N - 1 - i));
+    else
+      return average(loaded.own.at(i), loaded.other[i]);
   }
 };
 
 // Each thread remembers the vector with its highest value; which of the vector's elements that was
-// is looked up once, for the winner.
-template <Partner kPartner, typename T, typename A = Arithmetic<T>>
-__device__ Found<A> find_dense(const Team& team, const Map<T>& map) {
+// is looked up once, for the winner. kSize is the team's size where the compiler is to know it.
+template <Partner kPartner, int kSize, typename T, typename A = Arithmetic<T>>
+__device__ Found<A> find_dense(const Team& team, const Map<T>& map, const Divisor& width,
+                               Found<A>* of_warp) {
   constexpr int N = kVector<T>;
   // Vectors that a thread asks for before it looks at any.
   constexpr int kInFlight = kPartner == Partner::none ? 4 : 2;
-  const DenseMap<T, kPartner> dense(map);
-  const int size = static_cast<int>(map.width * map.height);
+  const DenseMap<T, kPartner> dense(map, width);
+  const int size = static_cast<int>(map.width) * static_cast<int>(map.height);
   const int head = min(to_alignment(map.heatmap), size);
-  const int vectors = (size - head) / N, tail = size - head - vectors * N;
-  Found<A> found = nothing_found<A>();
-  bool nan = false;
-  if (team.rank < vectors) found.index = head + team.rank * N;
-  for (int first = team.rank; first < vectors; first += kInFlight * team.size) {
-    typename DenseMap<T, kPartner>::Loaded loaded[kInFlight];
-    int index[kInFlight];
-    DARK_UNROLL(kInFlight)
-    for (int i = 0; i < kInFlight; ++i) {
-      // Beyond the end the last vector once more, which changes nothing.
-      index[i] = head + min(first + i * team.size, vectors - 1) * N;
-      dense.load_at(index[i], loaded[i]);
+  const int end = size - (size - head) % N, step = (kSize == 0 ? team.size : kSize) * N;
+  int next = head + team.rank * N;
+  A highest = -static_cast<A>(INFINITY);
+  int at = next < end ? next : kNowhere;
+  const auto look_at = [&](auto count) {
+    constexpr int kCount = decltype(count)::value;
+    typename DenseMap<T, kPartner>::Loaded loaded[kCount];
+    DARK_UNROLL(kCount)
+    for (int i = 0; i < kCount; ++i) dense.load_at(next + i * step, loaded[i]);
+    DARK_UNROLL(kCount)
+    for (int i = 0; i < kCount; ++i) {
+      const A value = dense.highest(loaded[i]);
+      if (value > highest) at = next + i * step;
+      highest = higher_or_nan(highest, value);
     }
-    DARK_UNROLL(kInFlight)
-    for (int i = 0; i < kInFlight; ++i) {
-      A highest = dense.value(loaded[i], 0);
-      for (int j = 0; j < N; j += 2) {
-        const A left = dense.value(loaded[i], j), right = dense.value(loaded[i], j + 1);
-        nan = nan || !(left <= right || left > right);
-        highest = std::fmax(highest, std::fmax(left, right));
-      }
-      if (highest > found.value) found = {highest, index[i]};
-    }
-  }
+    next += kCount * step;
+  };
+  DARK_UNROLL(1)
+  while (next + (kInFlight - 1) * step < end) look_at(std::integral_constant<int, kInFlight>{});
+  DARK_UNROLL(1)
+  while (next < end) look_at(std::integral_constant<int, 1>{});
+  Found<A> found = found_at(highest, at);
   // Where the map does not begin or end with a whole vector; fewer elements than a warp has lanes.
-  if (team.rank < head) found = higher(found, found_at(at_index(map, team.rank), team.rank));
-  if (team.rank < tail) {
-    const int index = size - tail + team.rank;
-    found = higher(found, found_at(at_index(map, index), index));
-  }
-  found = highest_of_team(team, nan ? found_at(static_cast<A>(NAN), kNan) : found);
+  if (team.rank < head) found = higher(found, found_at(dense.at(team.rank), team.rank));
+  if (team.rank < size - end)
+    found = higher(found, found_at(dense.at(end + team.rank), end + team.rank));
+  found = highest_of_team(team, found, of_warp);
   if (found.index == kNan) return found;
   const int index = found.index + team.lane();
-  const bool here = team.lane() < N && index < size && at_index(map, index) == found.value;
+  const bool here = team.lane() < N && index < size && dense.at(index) == found.value;
   return {found.value, found.index + __ffs(__ballot_sync(kAllLanes, here)) - 1};
 }
 

@@ -41,14 +41,12 @@ struct PersonTargets {
                            rule.truncate);
   }
 
-  template <typename Entry>
-  static __device__ Entry* entries(const RowShare& s) {
-    return reinterpret_cast<Entry*>(shared_memory<unsigned char>() + bytes(s));
+  static __device__ Entries<A> entries(const RowShare& s) {
+    return Entries<A>(shared_memory<unsigned char>() + bytes(s));
   }
 };
 
-// Calls use(k, y, p) for the kRowsInFlight vectors p of rows y = top + k s.rows that are in the
-// map.
+// Calls use(y, p) for the kRowsInFlight vectors p of rows y = top + k s.rows that are in the map.
 template <int N, typename T, typename Use>
 __device__ void for_each_row(const T* column, const RowShare& s, int top, Use&& use) {
   Vector<T, N> loaded[kRowsInFlight];
@@ -59,7 +57,7 @@ __device__ void for_each_row(const T* column, const RowShare& s, int top, Use&& 
   }
   DARK_UNROLL(kRowsInFlight)
   for (int k = 0; k < kRowsInFlight; ++k)
-    if (top + k * s.rows < s.height) use(k, top + k * s.rows, loaded[k]);
+    if (top + k * s.rows < s.height) use(top + k * s.rows, loaded[k]);
 }
 
 template <typename T, int N, typename A>
@@ -69,7 +67,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
   const Team block = whole_block();
   const int person = static_cast<int>(blockIdx.x);
   const PersonTargets<A> own(t, s, person);
-  A* entries = own.template entries<A>(s);
+  const Entries<A> entries = own.entries(s);
   const T* map = heatmaps + person * stride_person;
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
@@ -83,7 +81,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
         sum[i] = 0;
       }
       for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
-        for_each_row<N>(map + place.element, s, top, [&](int, int y, const Vector<T, N>& p) {
+        for_each_row<N>(map + place.element, s, top, [&](int y, const Vector<T, N>& p) {
           for (int i = 0; i < N; ++i) {
             const A g = own.rows[y * s.joints + joint[i]] * column[i];
             const A difference = static_cast<A>(p.at(i)) - g;
@@ -91,13 +89,13 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
           }
         });
       }
-      for (int i = 0; i < N; ++i) entries[block.rank * N + i] = sum[i];
+      for (int i = 0; i < N; ++i) entries.at(block.rank * N + i) = sum[i];
     }
     __syncthreads();
-    for (int joint = block.rank / kWarp; joint < s.joints; joint += block.size / kWarp) {
+    for (int joint = block.warp(); joint < s.joints; joint += block.warps()) {
       A sum = 0;
-      for_each_entry<N>(s, first, joint, [&](int entry, int, int) { sum += entries[entry]; });
-      sum = warp_reduce(sum, [](A a, A b) { return a + b; });
+      for_each_entry<N>(s, first, joint, [&](int entry) { sum += entries.at(entry); });
+      sum = sum_of_warp(sum);
       if (block.lane() != 0) continue;
       const A weight = own.targets[joint].weight;
       A& out = loss[person * s.joints + joint];
@@ -107,22 +105,21 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
   }
 }
 
-// The gradient has the layout of contiguous maps: what the threads have made of some rows is turned
-// over in shared memory.
+// The gradient has the layout of the heatmaps: a vector is written where its like was read.
 template <typename T, int N, typename A>
 __global__ void __launch_bounds__(kRowsThreads, 2)
     heatmap_mse_backward_rows_kernel(const RowShare s, int64_t stride_person,
                                      const T* __restrict__ heatmaps, const TargetReader<A> t,
                                      const A* __restrict__ grad,  // [B, K]
-                                     T* __restrict__ out) {       // [B, K, H, W]
-  const Team block = whole_block();
+                                     int64_t out_stride_person, int out_stride,
+                                     T* __restrict__ out) {  // [B, H, W, K]
   const int person = static_cast<int>(blockIdx.x), size = s.height * s.width;
   const PersonTargets<A> own(t, s, person);
-  T* entries = own.template entries<T>(s);  // [kRowsInFlight, threads, N]
   const T* map = heatmaps + person * stride_person;
-  T* gradient = out + static_cast<int64_t>(person) * s.joints * size;
+  T* gradient = out + person * out_stride_person;
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
+    if (!place.active) continue;
     A column[N], scale[N];
     int joint[N];
     for (int i = 0; i < N; ++i) {
@@ -132,30 +129,16 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
       scale[i] = grad[person * s.joints + joint[i]] * weight * weight / static_cast<A>(size);
       if (weight == A(0)) joint[i] = -1;
     }
-    for (int top = 0; top < s.height; top += kRowsInFlight * s.rows) {
-      if (place.active) {
-        for_each_row<N>(map + place.element, s, top + place.row,
-                        [&](int k, int y, const Vector<T, N>& p) {
-                          T q[N] = {};
-                          for (int i = 0; i < N; ++i) {
-                            if (joint[i] < 0) continue;
-                            const A g = own.rows[y * s.joints + joint[i]] * column[i];
-                            q[i] = static_cast<T>(scale[i] * (static_cast<A>(p.at(i)) - g));
-                          }
-                          store(entries + (k * block.size + block.rank) * N, q);
-                        });
-      }
-      __syncthreads();
-      for (int j = block.rank / kWarp; j < s.joints; j += block.size / kWarp) {
-        for (int k = 0; k < kRowsInFlight; ++k) {
-          for_each_entry<N>(s, first, j, [&](int entry, int row, int x) {
-            const int y = top + k * s.rows + row;
-            if (y < s.height)
-              gradient[j * size + y * s.width + x] = entries[k * block.size * N + entry];
-          });
+    for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
+      for_each_row<N>(map + place.element, s, top, [&](int y, const Vector<T, N>& p) {
+        T q[N] = {};
+        for (int i = 0; i < N; ++i) {
+          if (joint[i] < 0) continue;  // does not count: zeros, whatever the map holds
+          const A g = own.rows[y * s.joints + joint[i]] * column[i];
+          q[i] = static_cast<T>(scale[i] * (static_cast<A>(p.at(i)) - g));
         }
-      }
-      __syncthreads();
+        store(gradient + (y * out_stride + place.element), q);
+      });
     }
   }
 }

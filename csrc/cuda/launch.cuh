@@ -28,6 +28,7 @@ namespace dark {
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;           // of a block
 constexpr int64_t kPlainShared = 48 << 10;  // bytes that every block may have without asking
+constexpr int64_t kMaxParameters = 4096;    // bytes
 
 DARK_SHARED constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -59,7 +60,8 @@ inline void check_counts(const char* op, int64_t maps, int64_t pixels) {
           pixels);
 }
 
-// The dynamic shared memory of the block.
+// The shared memory of the block. All of it is dynamic: what a kernel declared `__shared__` would
+// count against the same limits, unseen by the launch.
 template <typename V>
 __device__ V* shared_memory() {
 #ifdef DARK_EMULATED
@@ -86,13 +88,14 @@ inline int64_t most_shared(const Tensor& on) {
 struct Grid {
   int64_t blocks;            // fewer than 2^31, the most of a grid in x
   int threads;               // of a block, a multiple of kWarp
-  int64_t shared_bytes = 0;  // dynamic
+  int64_t shared_bytes = 0;  // of a block
 };
 
-// Runs kernel(arguments...) on the device of `on`.
-template <typename Kernel, typename... Arguments>
+// Runs kernel(arguments...) on the device of `on`. kBound is the kernel's launch bound, in threads.
+template <int kBound, typename Kernel, typename... Arguments>
 void launch(const char* op, const Tensor& on, const Grid& grid, Kernel kernel,
             const Arguments&... arguments) {
+  static_assert((sizeof(Arguments) + ... + 0) <= kMaxParameters);
   if (grid.blocks == 0) return;
   const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #ifdef DARK_EMULATED
@@ -101,10 +104,15 @@ void launch(const char* op, const Tensor& on, const Grid& grid, Kernel kernel,
 #else
   const int32_t device = on.get_device_index();
   const torch::stable::accelerator::DeviceGuard guard(device);
-  const int shared_bytes = static_cast<int>(grid.shared_bytes);
-  if (shared_bytes > kPlainShared)  // a refusal shows in the launch
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
-  kernel<<<blocks, grid.threads, shared_bytes, current_stream(device)>>>(arguments...);
+  // torch's guard speaks to torch's CUDA runtime. This library has one of its own, whose notion of
+  // the current device is a thread's, too: named here, it depends on nobody's.
+  cudaSetDevice(device);
+  // Always the most there is: of two host threads with launches of different size, the one's
+  // setting could else come between the other's setting and launch. A refusal shows in the launch.
+  if (grid.shared_bytes > kPlainShared)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(most_shared(on)));
+  kernel<<<blocks, grid.threads, grid.shared_bytes, current_stream(device)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();
   require(error == cudaSuccess, op,
           ": CUDA did not launch the kernel: ", cudaGetErrorString(error));

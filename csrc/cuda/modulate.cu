@@ -5,6 +5,7 @@
 // cache, once the range of the whole map is known.
 #include "../library.h"
 #include "modulate_tile.cuh"
+#include "modulate_whole.cuh"
 
 namespace dark {
 namespace {
@@ -19,12 +20,6 @@ constexpr int kBlocks = 2;
 #endif
 constexpr int64_t kMapBytes = 96 << 10;  // of shared memory: leaves room for a second block
 
-template <typename A>
-__device__ Range<A> wider(const Range<A>& a, const Range<A>& b) {
-  return {highest_or_nan(a.highest, b.highest), lowest_or_nan(a.bottom, b.bottom),
-          highest_or_nan(a.top, b.top)};
-}
-
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlocks)
     modulate_kernel(const __grid_constant__ ModulateArguments<T> a) {
@@ -36,6 +31,7 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlo
   const bool whole = a.tile.columns == width && a.tile.rows == height;
   const A infinity = static_cast<A>(INFINITY);
   Range<A> range{-infinity, infinity, -infinity};
+  Range<A>* of_warp = reinterpret_cast<Range<A>*>(shared_memory<A>() + a.tile.elements());
   const auto convolve_tile = [&](int left, int top) {
     const TileOfMap<T, N> tile(a, map, left, top);
     tile.read(range);
@@ -48,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlo
   };
   if (whole) {
     const auto tile = convolve_tile(0, 0);
-    range = team_reduce(whole_block(), range, wider<A>);
+    range = range_of_block(range, of_warp);
     return tile.write(out, rescaling(a.rescale, range));
   }
   for (int top = 0; top < height; top += a.tile.rows) {
@@ -57,33 +53,59 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlo
       __syncthreads();
     }
   }
-  // Its barriers also let every thread see what the others have written to `out`.
-  range = team_reduce(whole_block(), range, wider<A>);
+  range = range_of_block(range, of_warp);
+  __syncthreads();  // until every thread can see what the others have written to `out`
   const Line<A> line = rescaling(a.rescale, range);
   if (line.identity) return;
   for (int i = threadIdx.x; i < width * height; i += blockDim.x) out[i] = line(out[i]);
+}
+
+// Whether the map is one for `modulate_whole_kernel`, which is launched then.
+template <typename T, int kReach>
+bool launch_whole(const Tensor& view, const Tensor& out, const Maps& maps,
+                  const std::vector<double>& taps, Rescale rescale) {
+  if (static_cast<int>(taps.size()) != 2 * kReach + 1 || maps.height < kColumnRun ||
+      maps.size() * int64_t{sizeof(float)} > kMapBytes)
+    return false;
+  const WholeArguments<T, kReach> a(view, out, maps, taps, rescale);
+  const int64_t of_warps = kMaxThreads / kWarp * sizeof(Range<float>);
+  const int64_t bytes = std::max<int64_t>(a.elements() * sizeof(float), of_warps);
+  if (a.threads() > kMaxThreads || bytes > std::min(most_shared(view), kMapBytes)) return false;
+  launch<kMaxThreads>("modulate", view, {maps.count, static_cast<int>(a.threads()), bytes},
+                      modulate_whole_kernel<T, kReach>, a);
+  return true;
 }
 
 template <typename T>
 void launch_modulate(const Tensor& view, const Tensor& out, const Maps& maps,
                      const std::vector<double>& taps, Rescale rescale) {
   using A = Arithmetic<T>;
+  const bool rows_of_vectors =
+      maps.stride_column == 1 && (maps.stride_row == maps.width || maps.height == 1) &&
+      vectors_begin_at(view.const_data_ptr<T>(),
+                       {maps.width, maps.stride_joint, maps.stride_person});
+  if constexpr (std::is_same_v<A, float>) {
+    // The taps of the paper's sigmas, 1, 2 and 3.
+    if (rows_of_vectors && (launch_whole<T, 3>(view, out, maps, taps, rescale) ||
+                            launch_whole<T, 5>(view, out, maps, taps, rescale) ||
+                            launch_whole<T, 8>(view, out, maps, taps, rescale)))
+      return;
+  }
   const int64_t taps_count = static_cast<int64_t>(taps.size()), most = most_shared(view);
-  const auto bytes = [](const Tile& tile) { return tile.elements() * int64_t{sizeof(A)}; };
+  constexpr int64_t kOfWarps = kThreads / kWarp * sizeof(Range<A>);
+  const auto bytes = [](const Tile& tile) {
+    return tile.elements() * int64_t{sizeof(A)} + kOfWarps;
+  };
   Tile tile(maps, maps.width, maps.height, taps_count);
   const bool whole = bytes(tile) <= std::min(most, kMapBytes);
   // With many taps or float64 a tile of the usual side may not fit.
   for (int64_t side = kTileSide; bytes(tile) > std::min(most, kMapBytes); side /= 2)
     tile = Tile(maps, side, side, taps_count);
-  const bool vectors = whole && maps.stride_column == 1 &&
-                       (maps.stride_row == maps.width || maps.height == 1) &&
-                       vectors_begin_at(view.const_data_ptr<T>(),
-                                        {maps.width, maps.stride_joint, maps.stride_person});
   const ModulateArguments<T> a(view, out, maps, taps, rescale, tile);
   const int threads = threads_for(int64_t{tile.columns} * tile.rows, kRun, 64, kThreads);
-  dispatch_vector<T>(vectors, [&](auto n) {
-    launch("modulate", view, {maps.count, threads, bytes(tile)},
-           modulate_kernel<T, decltype(n)::value>, a);
+  dispatch_vector<T>(whole && rows_of_vectors, [&](auto n) {
+    launch<kThreads>("modulate", view, {maps.count, threads, bytes(tile)},
+                     modulate_kernel<T, decltype(n)::value>, a);
   });
 }
 
@@ -95,7 +117,7 @@ Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string re
   const Tensor out = empty(sizes_of(heatmaps), arithmetic_type(heatmaps.scalar_type()), heatmaps);
   check_counts("modulate", maps.count, maps.size());
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
-    launch_modulate<decltype(t)>(view, out, maps, taps, parse_rescale(rescale));
+    launch_modulate<decltype(t)>(view, out, maps, taps, *find_name<Rescale>(rescale));
   });
   return out;
 }

@@ -25,8 +25,10 @@ struct Tile {
     pitch_in = (whole_runs(columns) + 2 * reach) | 1;
     pitch = columns | 1;
   }
-  static int whole_runs(int count) { return static_cast<int>(ceil_div(count, kRun)) * kRun; }
-  int64_t elements() const {
+  static DARK_SHARED int whole_runs(int count) {
+    return static_cast<int>(ceil_div(count, kRun)) * kRun;
+  }
+  DARK_SHARED int64_t elements() const {
     return int64_t{rows_in} * pitch_in + int64_t{whole_runs(rows) + 2 * reach} * pitch;
   }
 };
@@ -122,15 +124,16 @@ struct TileOfMap {
         int x[kInFlight], y[kInFlight];
         DARK_UNROLL(kInFlight)
         for (int k = 0; k < kInFlight; ++k) {
-          // Beyond the end a vector once more, which changes nothing.
+          // Beyond the end a vector once more, which is not put anywhere.
           const unsigned i = min(first + k * block.size, vectors.count - 1);
           x[k] = vectors.x(i);
-          y[k] = min(vectors.y(i), rows - 1);
-          loaded[k] = load<N>(map + (y[k] * width + x[k]));
+          y[k] = first + k * block.size < vectors.count ? vectors.y(i) : rows;
+          loaded[k] = load<N>(map + (min(y[k], rows - 1) * width + x[k]));
         }
         DARK_UNROLL(kInFlight)
         for (int k = 0; k < kInFlight; ++k)
-          for (int i = 0; i < N; ++i) put(x[k] + i, y[k], static_cast<A>(loaded[k].at(i)), range);
+          for (int i = 0; i < N && y[k] < rows; ++i)
+            put(x[k] + i, y[k], static_cast<A>(loaded[k].at(i)), range);
       }
       for (Walk p(whole_block(), 2 * reach + 1); p.y < rows; p.next()) {
         if (p.x == 2 * reach) continue;  // so that no width is 0

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <stdexcept>
@@ -33,6 +35,15 @@ namespace emulation {
 struct Index {
   unsigned x;
 };
+
+// For benchmarks/instructions.py: of a launch only as many blocks run as DARK_EMULATED_BLOCKS says,
+// and how large it was goes to stderr.
+inline unsigned blocks_to_run(unsigned blocks, unsigned threads) {
+  const char* most = std::getenv("DARK_EMULATED_BLOCKS");
+  if (most == nullptr) return blocks;
+  std::fprintf(stderr, "launch of %u blocks of %u threads\n", blocks, threads);
+  return std::min(blocks, static_cast<unsigned>(std::atoi(most)));
+}
 
 enum class State { ready, at_block_barrier, at_warp_barrier, done };
 
@@ -59,7 +70,8 @@ class Machine {
     shared_ = std::vector<unsigned char>(shared_bytes);
     error_ = nullptr;
     fibers_.resize(threads);
-    for (block.x = 0; block.x < blocks; ++block.x) run_block();
+    const unsigned most = blocks_to_run(blocks, threads);
+    for (block.x = 0; block.x < most; ++block.x) run_block();
   }
 
   void wait(State barrier) {
@@ -203,3 +215,14 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
 }
 
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
+template <typename T, typename F>
+T emulated_reduce(unsigned mask, T value, F combine) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) value = combine(value, __shfl_xor_sync(mask, value, lanes));
+  return value;
+}
+inline int __reduce_max_sync(unsigned mask, int v) { return emulated_reduce(mask, v, [](int a, int b) { return std::max(a, b); }); }
+inline int __reduce_min_sync(unsigned mask, int v) { return emulated_reduce(mask, v, [](int a, int b) { return std::min(a, b); }); }
+inline int __float_as_int(float x) { int i; std::memcpy(&i, &x, 4); return i; }
+inline float __int_as_float(int x) { float i; std::memcpy(&i, &x, 4); return i; }
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
