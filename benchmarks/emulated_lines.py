@@ -17,13 +17,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.frequencies import Lines
+from benchmarks.frequencies import WARP, Lines
 from benchmarks.sass import Frame
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "counted"
 BLOCKS = 34  # of each launch, which are run: two people where a block serves one map
-WARP = 32
 
 
 @dataclass
@@ -41,7 +40,8 @@ def build() -> None:
     configure = [
         *("cmake", "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja", "-DDARK_CUDA=OFF"),
         *("-DDARK_NUMPY=OFF", "-DDARK_EMULATED=ON", "-DCMAKE_BUILD_TYPE=Debug"),
-        "-DCMAKE_CXX_FLAGS=--coverage -g0 -O0",
+        # Of an inlined function's lines gcov counts only some.
+        "-DCMAKE_CXX_FLAGS=--coverage -O0 -Dalways_inline=unused",
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     for command in (configure, ["ninja", "-C", str(BUILD), "_emulated"]):
@@ -108,9 +108,11 @@ def _lines(files: list[dict[str, Any]], warps: int) -> Lines:
         for line in file["lines"]:  # as often as templates have instances
             frame = (path, line["line_number"])
             executed[frame] = executed.get(frame, 0) + line["count"] / warps
+            # The first condition of the line, in the instance that ran.
             pairs = zip(line["branches"][::2], line["branches"][1::2], strict=False)
             ways = [pair for pair in pairs if not any(branch["throw"] for branch in pair)]
-            if ways:  # the first condition of the line
+            ways = [pair for pair in ways if any(branch["count"] for branch in pair)]
+            if ways:
                 true = sum(branch["count"] for branch in ways[0] if branch["fallthrough"])
                 held[frame] = held.get(frame, 0) + true / warps
-    return Lines(executed, {f: times for f, times in held.items() if executed[f]})
+    return Lines(executed, held)

@@ -17,6 +17,7 @@ from benchmarks.sass import Block, Frame, Graph, Loop, UnknownLoop
 # Of `if (...) return;` what follows would look like the body.
 _BODY_ON_LINE = re.compile(r"if \((?!.*\b(return|break|continue)\b)")
 
+WARP = 32
 Trips = Mapping[str, float | Sequence[float]]  # by a part of the text of the loop's line
 
 
@@ -169,9 +170,12 @@ class Frequencies:
         return [f for b in loop.latches for f in self.blocks[b].instructions[-1].frames]
 
     def where(self, loop: Loop) -> str:
-        """Return where the source has a loop."""
+        """Return where the source has a loop, and what may tell how often it is gone round."""
         frames = self.lines_of(loop)
-        return " < ".join(f"{f[0].rpartition('/')[2]}:{f[1]} {text_of(f)}" for f in frames)
+        calls = " < ".join(f"{f[0].rpartition('/')[2]}:{f[1]} {text_of(f)}" for f in frames)
+        size = sum(len(self.blocks[block].instructions) for block in loop.blocks)
+        often = self.lines.executed.get(frames[0], 0) / WARP if frames else 0
+        return f"{calls} ({size} instructions; a lane comes past that line {often:.3g} times)"
 
     def _times(self) -> dict[int, float]:
         """Return how often a warp goes through each loop whenever it comes to it, by its header."""

@@ -16,7 +16,6 @@ Needs nvcc, g++, gcov, cmake, ninja, c++filt and nvdisasm, which is not part of 
 
 import argparse
 import json
-import math
 import shutil
 import subprocess
 import sys
@@ -31,7 +30,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import emulated_lines, instructions_loops, sass  # noqa: E402  from this folder
+from benchmarks import emulated_lines, frequencies, instructions_loops, sass  # noqa: E402  from this folder
 from benchmarks.frequencies import Frequencies, text_of  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -155,18 +154,37 @@ def count(case: Case, depth: int) -> float:
             found = Frequencies(blocks, run.lines, *table)
         except sass.UnknownLoop as error:
             raise sass.UnknownLoop(f"{case.name}: {run.kernel}\n{error}") from None
-        warps = run.blocks * run.threads / emulated_lines.WARP / MAPS
+        warps = run.blocks * run.threads / frequencies.WARP / MAPS
         print(
             f"{case.name}: {run.kernel}, {run.blocks} x {run.threads} threads: "
             f"{found.instructions:,.0f} of a warp, {warps:.3g} warps a map",
             file=sys.stderr,
         )
-        for frame in found.uncounted:
-            print(f"  not counted: {Path(frame[0]).name}:{frame[1]} {text_of(frame)}")
         if depth:
+            print_check(found)
             print_lines(found, warps, depth)
         total += found.instructions * warps
     return total
+
+
+def print_check(found: Frequencies) -> None:
+    """Print how often a warp moves memory in a line, and how often a lane came past it.
+
+    One is a small whole multiple of the other where the table is right about unrolled loops.
+    """
+    often: Counter[tuple[str, sass.Frame]] = Counter()
+    for block, times in found.of.items():
+        for instruction in found.blocks[block].instructions:
+            opcode = instruction.opcode.partition(".")[0]
+            own = [frame for frame in instruction.frames if frame in found.lines.executed]
+            if opcode in ("LDG", "STG", "LDS", "STS", "SHFL") and own:
+                often[opcode, own[0]] += times
+    for (opcode, frame), times in sorted(often.items(), key=lambda item: item[0][1]):
+        lane = found.lines.executed[frame] / frequencies.WARP
+        where = f"{Path(frame[0]).name}:{frame[1]} {text_of(frame)}"
+        print(f"{opcode:5}{times:8.1f} a warp, past it {lane:6.1f}: {where}")
+    for frame in found.uncounted:
+        print(f"none counted, though executed: {Path(frame[0]).name}:{frame[1]} {text_of(frame)}")
 
 
 def print_lines(found: Frequencies, warps: float, depth: int) -> None:

@@ -146,6 +146,6 @@ def channels_last(name: str, threads: int, element: int) -> Counts:
             "top < s.height; top += kRowsInFlight": math.ceil(HEIGHT / (4 * rows)),
             "j < s.joints; j += block.size / kWarp": joints,
             "k < kRowsInFlight": 4,
-            "i < s.rows * count; i += kWarp": entries,
+            "i < s.rows * count; i += kWarp": entries // 4,
         }
     return {}
