@@ -19,102 +19,25 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import emulated_lines, frequencies, instructions_loops, sass  # noqa: E402  from this folder
 from benchmarks.frequencies import Frequencies, text_of  # noqa: E402
+from benchmarks.instructions_cases import CASES, MAPS, Case, call  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "sass"
 RESULTS = ROOT / "benchmarks" / "results" / "instructions.json"
 TOOLS = ("nvcc", "nvdisasm", "g++", "gcov", "cmake", "ninja", "c++filt")
-PERSONS, JOINTS, HEIGHT, WIDTH, TAPS, SIGMA = 2048, 17, 64, 48, 11, 2.0
-MAPS, PIXELS = PERSONS * JOINTS, HEIGHT * WIDTH
 # An H100 or H200: warp instructions a second, and bytes a second that a copy moves.
 INSTRUCTIONS = 132 * 1.755e9 * 2.5
 COPIES = {"H100": 3.0e12, "H200": 4.3e12}
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is counted: the kernels of some ops on maps of one kind."""
-
-    name: str
-    source: str  # csrc/cuda/<source>.cu
-    ops: tuple[str, ...]
-    dtype: torch.dtype
-    passes: int  # how often the bytes of a map are read or written, all ops together
-    hand: tuple[int, int] | None = None  # counted by hand, from .. to
-    goal: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Return the bytes read and written for a map."""
-        return self.passes * PIXELS * self.dtype.itemsize
-
-
-F32, BF16 = torch.float32, torch.bfloat16
-BOTH = ("heatmap_mse", "heatmap_mse_backward")
-CASES = (
-    Case("decode float32", "decode", ("decode",), F32, 1, (1630, 1630), 1000),
-    Case("decode bfloat16", "decode", ("decode",), BF16, 1, (1700, 1700), 1000),
-    Case("decode with flip test float32", "decode", ("flip",), F32, 2, (2640, 2640), 1700),
-    Case("decode with flip test bfloat16", "decode", ("flip",), BF16, 2, (2640, 2640)),
-    Case("modulate float32", "modulate", ("modulate",), F32, 2, (13600, 16000), 6500),
-    Case("encode float32", "encode", ("encode",), F32, 1, (1700, 1700)),
-    Case("encode bfloat16", "encode", ("encode",), BF16, 1, (1120, 1120), 1000),
-    Case("heatmap_mse float32", "heatmap_mse", BOTH, F32, 3, (4790, 4790)),
-    Case("heatmap_mse bfloat16", "heatmap_mse", BOTH, BF16, 3, (3860, 3860), 3000),
-    Case("decode float32 channels-last", "decode", ("decode",), F32, 1),
-    Case("decode bfloat16 channels-last", "decode", ("decode",), BF16, 1),
-    Case("heatmap_mse float32 channels-last", "heatmap_mse", BOTH, F32, 3),
-    Case("heatmap_mse bfloat16 channels-last", "heatmap_mse", BOTH, BF16, 3),
-)
-
-
-@cache
-def people() -> tuple[Tensor, Tensor]:
-    """Make joints [B, K, 2] inside the maps, and Gaussians there with noise [B, K, H, W]."""
-    random = torch.Generator().manual_seed(0)
-    size = torch.tensor((WIDTH, HEIGHT))
-    some = 64
-    joints = 8 + torch.rand(some, JOINTS, 2, generator=random) * (size - 16)
-    x, y = torch.arange(WIDTH), torch.arange(HEIGHT)[:, None]
-    squares = (x - joints[..., :1, None]) ** 2 + (y - joints[..., 1:, None]) ** 2
-    maps = torch.exp(-squares / (2 * SIGMA**2))
-    maps += 0.05 * torch.randn(maps.shape, generator=random)
-    return tuple(t.repeat(PERSONS // some, *[1] * (t.dim() - 1)) for t in (joints, maps))
-
-
-def call(case: Case, op: str) -> Callable[[], object]:
-    """Return a call of the emulated op on the case's data."""
-    joints, maps = people()
-    weights = torch.ones(PERSONS, JOINTS)
-    maps = maps.to(case.dtype)
-    if "channels-last" in case.name:
-        maps = maps.to(memory_format=torch.channels_last)
-    at = torch.arange(TAPS) - TAPS // 2
-    taps = torch.exp(-(at**2) / (2 * SIGMA**2))
-    taps = (taps / taps.sum()).tolist()
-    ops = torch.ops.dark_emulated
-    target = (joints, weights)
-    return {
-        "decode": lambda: ops.decode(maps, taps),
-        "flip": lambda: ops.decode(maps, taps, maps.flip(-1)),
-        "modulate": lambda: ops.modulate(maps, taps),
-        "encode": lambda: ops.encode(*target, HEIGHT, WIDTH, SIGMA, dtype=case.dtype),
-        "heatmap_mse": lambda: ops.heatmap_mse(maps, *target, SIGMA),
-        "heatmap_mse_backward": lambda: ops.heatmap_mse_backward(weights, maps, *target, SIGMA),
-    }[op]
 
 
 @cache
@@ -147,7 +70,8 @@ def count(case: Case, depth: int) -> float:
     for op in case.ops:
         run = emulated_lines.count(call(case, op))
         text, mangled = disassembled(case.source)
-        name = mangled[run.kernel]
+        if (name := mangled.get(run.kernel, "")) == "":
+            raise RuntimeError(f"{case.name}: no SASS of {run.kernel} in {case.source}.cu")
         blocks = sass.parse(text, [name])[name]
         table = instructions_loops.trips(run.kernel, run.threads, case.dtype.itemsize)
         try:
@@ -172,7 +96,7 @@ def print_check(found: Frequencies) -> None:
 
     One is a small whole multiple of the other where the table is right about unrolled loops.
     """
-    often: Counter[tuple[str, sass.Frame]] = Counter()
+    often: defaultdict[tuple[str, sass.Frame], float] = defaultdict(float)
     for block, times in found.of.items():
         for instruction in found.blocks[block].instructions:
             opcode = instruction.opcode.partition(".")[0]
@@ -189,7 +113,7 @@ def print_check(found: Frequencies) -> None:
 
 def print_lines(found: Frequencies, warps: float, depth: int) -> None:
     """Print the instructions a map by lines of source, callers first."""
-    of: Counter[tuple[sass.Frame, ...]] = Counter()
+    of: defaultdict[tuple[sass.Frame, ...], float] = defaultdict(float)
     for block, times in found.of.items():
         for instruction in found.blocks[block].instructions:
             path = instruction.frames[::-1]
@@ -209,12 +133,15 @@ def print_lines(found: Frequencies, warps: float, depth: int) -> None:
     below(())
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Return the recorded counts as Markdown, with what the last one allows."""
+def table(rows: dict[str, dict[str, Any]], only: str = "") -> str:
+    """Return rows of counts as Markdown, and what the last count of a case allows.
+
+    The first row moves the goals.
+    """
     lines = [
         "# Warp instructions a heatmap\n",
         "From SASS for sm_90, by `python benchmarks/instructions.py`; no GPU has run them. "
-        f"{PERSONS:,} people of {JOINTS} joints, {HEIGHT}x{WIDTH}, {TAPS} taps. The share of the "
+        "2,048 people of 17 joints, 64x48, 11 taps. The share of the "
         "speed of a copy is the most that the last count allows: 132 multiprocessors at 1.755 GHz, "
         "2.5 instructions a clock, against 3.0 TB/s (H100) and 4.3 TB/s (H200).\n",
         "| case | by hand | at most | "
@@ -227,26 +154,34 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     counts = [row["counts"] for row in rows.values()]
     for case in CASES:
         known = [of[case.name] for of in counts if case.name in of]
-        if known:
+        if known and only in case.name:
             cells = [f"{of[case.name]:,.0f}" if case.name in of else "" for of in counts]
             hand = "-".join(f"{h:,}" for h in dict.fromkeys(case.hand or ()))
             lines.append(
                 f"| {case.name} | {hand} | {aim(case, known[0])} | "
                 f"{' | '.join(cells)} | {case.size:,} | {allowed(case, known[-1])} |"
             )
+    far = [case.name for case in CASES if (known := counts[0].get(case.name)) and _far(case, known)]
+    lines += ["", "More than 20 % from the count by hand: " + (", ".join(far) or "none") + "."]
     kept = [f"`{label}`: commit {row['commit']}, {row['nvcc']}." for label, row in rows.items()]
     return "\n".join([*lines, "", *kept])
+
+
+def _far(case: Case, count: float) -> float:
+    """Return how far a count is from the one by hand, relatively; 0 within 20 %."""
+    if case.hand is None:
+        return 0
+    lower, upper = case.hand
+    off = count / ((lower + upper) / 2) - 1
+    return off if not 0.8 * lower <= count <= 1.2 * upper else 0
 
 
 def aim(case: Case, before: float) -> str:
     """Return the goal, moved in proportion where the first count is far from the one by hand."""
     if case.goal is None:
         return ""
-    assert case.hand is not None
-    hand = sum(case.hand) / 2
-    if abs(before / hand - 1) <= 0.2:
-        return f"{case.goal:,}"
-    return f"{case.goal * before / hand:,.0f} ({case.goal:,} moved by {before / hand - 1:+.0%})"
+    off = _far(case, before)
+    return f"{case.goal * (1 + off):,.0f}" + (f" (moved by {off:+.0%})" if off else "")
 
 
 def allowed(case: Case, instructions: float) -> str:
@@ -271,22 +206,24 @@ def main() -> None:
     if options.table:
         return print(table(rows))
     if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
-        sys.exit(f"instructions: not found: {', '.join(missing)}")
+        hint = " (pip install nvidia-cuda-nvdisasm==13.2.78)" if "nvdisasm" in missing else ""
+        sys.exit(f"instructions: not found: {', '.join(missing)}{hint}")
     emulated_lines.build()
     counts, failed = {}, False
     for case in CASES:
         if options.only in case.name:
             try:
                 counts[case.name] = count(case, options.lines)
-            except sass.UnknownLoop as error:
+            except (sass.UnknownLoop, RuntimeError) as error:
                 failed = True
                 print(f"instructions: {error}", file=sys.stderr)
     version = _said(["nvcc", "--version"]).splitlines()[-2].rpartition(", ")[2]
     commit = _said(["git", "-C", str(ROOT), "describe", "--always", "--dirty=-changed"]).strip()
     row = {"commit": commit, "nvcc": f"nvcc {version}", "counts": counts}
-    print(table({"now": row}))
+    print(table({**rows, "now": row}, options.only))
     if options.record:
-        rows.setdefault(options.record, row)["counts"].update(counts)
+        kept = rows.get(options.record, {"counts": {}})["counts"]
+        rows[options.record] = {**row, "counts": {**kept, **counts}}
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(failed)
 

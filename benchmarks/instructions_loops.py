@@ -49,15 +49,19 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     vectors = HEIGHT * WIDTH * element // VECTOR
     if name == "decode_kernel":
         in_flight = 4 if "partner 0" in kernel else 2
-        vectors_loop = {
-            "first < vectors; first += kInFlight * team.size": turns(vectors, WARP) / in_flight
-        }
-        return {**vectors_loop, **window()}, {}
+        key = "first < vectors; first += kInFlight * team.size"
+        return {key: turns(vectors, WARP) / in_flight, **window()}, {}
     if name == "modulate_kernel":
         return modulate(threads, vectors), {}
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
         return whole_maps(name, threads, vectors)
-    return channels_last(name, threads, element), {}
+    if name in (
+        "decode_channels_last_kernel",
+        "heatmap_mse_rows_kernel",
+        "heatmap_mse_backward_rows_kernel",
+    ):
+        return channels_last(name, threads, element), {}
+    return {}, {}
 
 
 def window() -> Counts:
@@ -140,12 +144,10 @@ def channels_last(name: str, threads: int, element: int) -> Counts:
             "joint < s.joints; joint += block.size / kWarp": [joints, 0],
             "i < s.rows * count; i += kWarp": [entries // 4, 0],
         }
-    if name == "heatmap_mse_backward_rows_kernel":
-        return {
-            **targets,
-            "top < s.height; top += kRowsInFlight": math.ceil(HEIGHT / (4 * rows)),
-            "j < s.joints; j += block.size / kWarp": joints,
-            "k < kRowsInFlight": 4,
-            "i < s.rows * count; i += kWarp": entries // 4,
-        }
-    return {}
+    return {
+        **targets,
+        "top < s.height; top += kRowsInFlight": math.ceil(HEIGHT / (4 * rows)),
+        "j < s.joints; j += block.size / kWarp": joints,
+        "k < kRowsInFlight": 4,
+        "i < s.rows * count; i += kWarp": entries // 4,
+    }

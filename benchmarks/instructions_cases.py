@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `instructions.py` counts, and the data on which the emulated kernels run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+PERSONS, JOINTS, HEIGHT, WIDTH, TAPS, SIGMA = 2048, 17, 64, 48, 11, 2.0
+MAPS, PIXELS = PERSONS * JOINTS, HEIGHT * WIDTH
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is counted: the kernels of some ops on maps of one kind."""
+
+    name: str
+    source: str  # csrc/cuda/<source>.cu
+    ops: tuple[str, ...]
+    dtype: torch.dtype
+    passes: int  # how often the bytes of a map are read or written, all ops together
+    hand: tuple[int, int] | None = None  # counted by hand, from .. to
+    goal: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the bytes read and written for a map."""
+        return self.passes * PIXELS * self.dtype.itemsize
+
+
+F32, BF16 = torch.float32, torch.bfloat16
+BOTH = ("heatmap_mse", "heatmap_mse_backward")
+CASES = (
+    Case("decode float32", "decode", ("decode",), F32, 1, (1630, 1630), 1000),
+    Case("decode bfloat16", "decode", ("decode",), BF16, 1, (1700, 1700), 1000),
+    Case("decode with flip test float32", "decode", ("flip",), F32, 2, (2640, 2640), 1700),
+    Case("decode with flip test bfloat16", "decode", ("flip",), BF16, 2, (2640, 2640)),
+    Case("modulate float32", "modulate", ("modulate",), F32, 2, (13600, 16000), 6500),
+    Case("encode float32", "encode", ("encode",), F32, 1, (1700, 1700)),
+    Case("encode bfloat16", "encode", ("encode",), BF16, 1, (1120, 1120), 1000),
+    Case("heatmap_mse float32", "heatmap_mse", BOTH, F32, 3, (4790, 4790)),
+    Case("heatmap_mse bfloat16", "heatmap_mse", BOTH, BF16, 3, (3860, 3860), 3000),
+    Case("decode float32 channels-last", "decode", ("decode",), F32, 1),
+    Case("decode bfloat16 channels-last", "decode", ("decode",), BF16, 1),
+    Case("heatmap_mse float32 channels-last", "heatmap_mse", BOTH, F32, 3),
+    Case("heatmap_mse bfloat16 channels-last", "heatmap_mse", BOTH, BF16, 3),
+)
+
+
+@cache
+def people() -> tuple[Tensor, Tensor]:
+    """Make joints [B, K, 2] inside the maps, and Gaussians there with noise [B, K, H, W]."""
+    random = torch.Generator().manual_seed(0)
+    size = torch.tensor((WIDTH, HEIGHT))
+    some = 64
+    joints = 8 + torch.rand(some, JOINTS, 2, generator=random) * (size - 16)
+    x, y = torch.arange(WIDTH), torch.arange(HEIGHT)[:, None]
+    squares = (x - joints[..., :1, None]) ** 2 + (y - joints[..., 1:, None]) ** 2
+    maps = torch.exp(-squares / (2 * SIGMA**2))
+    maps += 0.05 * torch.randn(maps.shape, generator=random)
+    return tuple(t.repeat(PERSONS // some, *[1] * (t.dim() - 1)) for t in (joints, maps))
+
+
+def call(case: Case, op: str) -> Callable[[], object]:
+    """Return a call of the emulated op on the case's data."""
+    joints, maps = people()
+    weights = torch.ones(PERSONS, JOINTS)
+    maps = maps.to(case.dtype)
+    if "channels-last" in case.name:
+        maps = maps.to(memory_format=torch.channels_last)
+    at = torch.arange(TAPS) - TAPS // 2
+    taps = torch.exp(-(at**2) / (2 * SIGMA**2))
+    taps = (taps / taps.sum()).tolist()
+    ops = torch.ops.dark_emulated
+    target = (joints, weights)
+    return {
+        "decode": lambda: ops.decode(maps, taps),
+        "flip": lambda: ops.decode(maps, taps, maps.flip(-1)),
+        "modulate": lambda: ops.modulate(maps, taps),
+        "encode": lambda: ops.encode(*target, HEIGHT, WIDTH, SIGMA, dtype=case.dtype),
+        "heatmap_mse": lambda: ops.heatmap_mse(maps, *target, SIGMA),
+        "heatmap_mse_backward": lambda: ops.heatmap_mse_backward(weights, maps, *target, SIGMA),
+    }[op]
