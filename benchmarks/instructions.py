@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,10 @@ def main() -> None:
     if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
         hint = " (pip install nvidia-cuda-nvdisasm==13.2.78)" if "nvdisasm" in missing else ""
         sys.exit(f"instructions: not found: {', '.join(missing)}{hint}")
-    emulated_lines.build()
+    with ThreadPoolExecutor() as pool:  # nvcc meanwhile
+        built = pool.submit(emulated_lines.build)
+        list(pool.map(disassembled, {c.source for c in CASES if options.only in c.name}))
+        built.result()
     counts, failed = {}, False
     for case in CASES:
         if options.only in case.name:

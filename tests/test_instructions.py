@@ -100,6 +100,14 @@ def test_an_entry_of_the_table_without_a_loop_is_an_error(made: Make) -> None:
         Frequencies(*made(), {OUTER: 3, INNER: 4, "k < 5": 5}, {})
 
 
+def test_a_loop_that_is_not_needed_may_be_missing(made: Make) -> None:
+    counts = ({OUTER: 3, INNER: 4}, {OUTER: [3, 0], INNER: [4, 0, 0], "k < 5": 0})
+    plain, more = (Frequencies(*made(), trips, {}).instructions for trips in counts)
+    assert plain == more
+    with pytest.raises(UnknownLoop, match="has 2 counts for 1 loops"):
+        Frequencies(*made(), {OUTER: [0, 3], INNER: 4}, {})
+
+
 def test_a_line_of_which_more_loops_were_made_is_an_error(made: Make) -> None:
     again = """        /*00b0*/                   STG.E [R4.64], R1 ;
 .L_x_5:
