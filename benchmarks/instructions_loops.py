@@ -3,7 +3,8 @@
 
 A loop is known by a part of its source line. Where the compiler made several loops of one line, a
 list has a count for each, in the order of the SASS: 0 for one that these maps do not need, which,
-at the end of a list, may as well not be there. It unrolls by 4 what has no other number of its own, and takes the rest before or after that.
+at the end of a list, may as well not be there. It unrolls by 4 what has no other number of its own,
+and takes the rest before or after that.
 
 For maps of 17 x 64 x 48 and 11 taps, by lanes that find their share as the kernels do. A loop that
 only some of a block's warps go round has the mean of all warps.
