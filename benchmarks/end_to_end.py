@@ -16,8 +16,8 @@ type and layout; they lie in memory, the output in a cache. The columns take tur
 backwards, and a ratio is the median over turns with its 95 % interval.
 """
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import harness  # noqa: E402  from the folder this file is in
+from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case, inputs  # noqa: E402
 from benchmarks.peers import absent  # noqa: E402
 from darkpose.markdown import table  # noqa: E402
@@ -37,7 +37,7 @@ from darkpose_ext import gaussian_taps  # noqa: E402
 NETWORK = "hrnet_w32"
 SIZES = ((128, 96), (256, 192))  # of the crops: height, width
 SIGMA = {128: 1.0, 256: 2.0}
-BATCHES = {"cpu": (1, 8), "cuda": (1, 32)}
+BATCHES = {"cpu": (1, 8), "cuda": (32,)}
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "bfloat16")}
 GOAL = {"cpu": 0.97, "cuda": 0.99}
 
@@ -133,8 +133,11 @@ def measure(setting: Setting, network: torch.nn.Module, count: int) -> dict[str,
     return row
 
 
-def settings(device: str) -> Iterator[Setting]:
-    """Yield every row's setting."""
+def settings(device: str, rehearse: bool = False) -> Iterator[Setting]:
+    """Yield every row's setting; in a rehearsal one of a GPU's smallest."""
+    if rehearse:
+        yield Setting(*SIZES[0], script.REHEARSED, "bfloat16", True, "cpu")
+        return
     for height, width in SIZES:
         for precision in PRECISIONS[device]:
             for batch in BATCHES[device]:
@@ -157,34 +160,35 @@ def line(setting: Setting, row: dict[str, Any]) -> list[str]:
     ]
 
 
+def measured(options: Namespace, device: str) -> Iterator[dict[str, Any]]:
+    """Measure and yield each row, and print it."""
+    network = create(NETWORK).eval().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    print(table(HEAD, []), flush=True)
+    for setting in settings(device, options.rehearse):
+        count = 2 if options.rehearse else options.turns or turns(setting)
+        row = measure(setting, network, count)
+        row["met"] = row["ours of bare"] >= GOAL[device]
+        print(f"| {' | '.join(line(setting, row))} |", flush=True)
+        yield row
+
+
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser = script.arguments(__doc__)
     parser.add_argument("--turns", type=int, default=0, help="of the columns, for each row")
     parser.add_argument("--batch", type=int, nargs="+", help="people in a batch")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("end_to_end: torch finds no CUDA device")
-    harness.prepare()
+    device = script.start("end_to_end", options)
     torch.backends.cudnn.benchmark = True
     if options.batch:
-        BATCHES[options.device] = tuple(options.batch)
-    network = create(NETWORK).eval().to(options.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    about, rows = harness.machine(options.device), []
+        BATCHES[device] = tuple(options.batch)
+    about = harness.machine(device)
     print(*(f"{key} {value}" for key, value in about.items()), sep=" | ", end="\n\n")
     if lacks := absent("NumPy loop"):
         print(f"released is left out: no {lacks}\n")
-    print(table(HEAD, []), flush=True)
-    for setting in settings(options.device):
-        row = measure(setting, network, options.turns or turns(setting))
-        row["met"] = row["ours of bare"] >= GOAL[options.device]
-        rows.append(row)
-        print(f"| {' | '.join(line(setting, row))} |", flush=True)
-        if options.json:  # after each row: a time limit shall not cost those before
-            harness.write(options.json, {"machine": about, "rows": rows})
+    for _ in script.keep(measured(options, device), options.json, about):
+        pass
 
 
 if __name__ == "__main__":

@@ -7,19 +7,20 @@
 `measured` is in the goal's own terms, with the quartiles of the turns.
 """
 
-import argparse
+import json
 import os
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import floors, harness  # noqa: E402  from the folder this file is in
+from benchmarks import floors, harness, script, shares  # noqa: E402  from the folder this file is in
 from benchmarks.cases import OPS, REAL, Case, calls, inference, real  # noqa: E402
 from benchmarks.harness import Figure  # noqa: E402
 from benchmarks.peers import absent  # noqa: E402
@@ -82,21 +83,18 @@ CPU = (
 FULL_GPU = 2048  # people: maps of 428 MB, more than any cache holds
 
 
-def _on_gpu() -> Iterator[Goal]:
-    for layout in ("contiguous", "channels_last"):
-        for dtype in ("float32", "bfloat16"):
-            for op, share in {"decode": 0.85, "flip_decode": 0.85, "modulate": 0.75}.items():
-                case = Case(op, FULL_GPU, dtype=dtype, layout=layout, device="cuda")
-                yield Goal(case, "share", share, "copy")
-            case = Case("heatmap_mse", FULL_GPU, dtype=dtype, layout=layout, device="cuda")
-            yield Goal(case, "share", 0.85, "copy")
-    for dtype in ("float32", "bfloat16"):
-        yield Goal(Case("encode", FULL_GPU, dtype=dtype, device="cuda"), "share", 0.9, "full")
-    yield Goal(Case("heatmap_mse", FULL_GPU, device="cuda"), "speed", 3, "compiled twin")
-    yield Goal(Case("heatmap_mse", FULL_GPU, device="cuda"), "memory", 1.01)
+def on_gpu(gpu: str, copy_rate: float, counts: shares.Counts) -> Iterator[Goal]:
+    """Yield the goals of a GPU; `shares.goals` says what these are, and which counts lack."""
+    for (op, dtype, layout), than, share in shares.goals(gpu, copy_rate, counts):
+        case = Case(op, FULL_GPU, dtype=dtype, layout=layout, device="cuda")
+        if share is not None:
+            yield Goal(case, "share", share, than)
+        if case == Case("heatmap_mse", FULL_GPU, device="cuda"):
+            yield Goal(case, "speed", 3, "compiled twin")
+            yield Goal(case, "memory", 1.01)
 
 
-GPU = tuple(_on_gpu())
+GPU = tuple(on_gpu("NVIDIA H100", 3.0e12, {}))
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,8 @@ def impossible(goal: Goal) -> str:
     return ""
 
 
-def measure(goals: Iterable[Goal], seconds: float = 1.0) -> Iterator[Outcome]:
-    """Measure goals; those on the same case stand together and share their turns."""
+def measure(goals: Iterable[Goal], seconds: float = 1.0, turns: int = 0) -> Iterator[Outcome]:
+    """Measure goals, in so many turns if given; those on the same case share their turns."""
     for case, group in groupby(goals, lambda goal: goal.case):
         together = [goal for goal in group if not impossible(goal)]
         if not together:
@@ -134,7 +132,8 @@ def measure(goals: Iterable[Goal], seconds: float = 1.0) -> Iterator[Outcome]:
         with inference(case.op), harness.threads(1):
             peers = [goal.than for goal in together if goal.than]
             functions = calls(case, dict.fromkeys(["this", "amax", "full", "copy", *peers]))
-            samples = harness.take_turns(functions, seconds / len(functions) + 0.1, case.device)
+            share = seconds / len(functions) + 0.1
+            samples = harness.take_turns(functions, share, case.device, turns)
             figures = {name: Figure.of(values) for name, values in samples.items()}
             rates = floors.rates(case, figures, floors.operation_rate(case.device))
             floor = floors.floor(floors.work(case), rates)
@@ -192,40 +191,84 @@ def _allocated(call: harness.Call, gradient: int, device: str) -> int:
     return sum(size for size in by_function if size > 0)
 
 
+# ---- which goals, and their lines ----------------------------------------------------------------
+
+
+def gpu_goals(device: str, about: dict[str, object]) -> list[Goal]:
+    """Return the goals of this GPU, or in a rehearsal an H200's as cases of the CPU."""
+    counts, rehearsed = shares.counted(), device == "cpu"
+    if rehearsed:
+        gpu, rate = "H200" if counts else "H100", 4.3e12
+    else:
+        gpu, rate = torch.cuda.get_device_name(), copy_rate()
+    about["copy, TB/s"] = rate / 1e12
+    known = shares.goals(gpu, rate, counts)
+    if lacks := [" ".join(key) for key, _, share in known if share is None]:
+        print(f"left out, not counted in results/{shares.COUNTS.name}: {', '.join(lacks)}")
+    goals = list(on_gpu(gpu, rate, counts))
+    if rehearsed:
+        few = {"batch": script.REHEARSED, "device": "cpu"}
+        goals = [replace(goal, case=replace(goal.case, **few)) for goal in goals]
+    return goals
+
+
+def copy_rate() -> float:
+    """Return the bytes a second that the GPU copies, those it reads and those it writes."""
+    values = torch.rand(Case("decode", FULL_GPU).pixels, device="cuda")
+    copy = torch.empty_like(values)
+    samples = [harness.elapsed(lambda: copy.copy_(values), 5, "cuda") for _ in range(10)]
+    return 2e6 * values.nbytes / statistics.median(samples)
+
+
+def missed(path: Path) -> list[dict[str, Any]]:
+    """Return the goals that a file of this script says were missed."""
+    return [row["goal"] for row in json.loads(path.read_text())["goals"] if not row["met"]]
+
+
+def line(outcome: Outcome) -> str:
+    """Return a goal and what was measured."""
+    goal, got = outcome.goal, outcome.measured
+    return (
+        f"{goal.case.op:20}{goal.case!s:33}{goal!s:50}{outcome.ours.median:8.1f} µs"
+        f"{outcome.floor:9.1f}  {got.median:.3g} ({got.low:.3g} to {got.high:.3g}) "
+        + ("met" if outcome.met else "MISSED")
+    )
+
+
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser = script.arguments(__doc__)
     parser.add_argument("--only", choices=list(OPS), nargs="+", help="ops to measure")
+    parser.add_argument("--without", default="", help="a peer whose goals are left out")
+    parser.add_argument(
+        "--missed", type=Path, help="measure the goals that this JSON has as missed"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("goals: torch finds no CUDA device")
-    harness.prepare()
+    device = script.start("goals", options)
+    about = harness.machine(device)
+    on_cpu = device == "cpu" and not options.rehearse
     goals = [
         goal
-        for goal in (CPU if options.device == "cpu" else GPU)
+        for goal in (CPU if on_cpu else gpu_goals(device, about))
         if options.only is None or goal.case.op in options.only
+        if not options.without or goal.than != options.without
     ]
-    about = harness.machine(options.device)
+    if options.missed:
+        before = [(goal["case"], goal["kind"], goal["than"]) for goal in missed(options.missed)]
+        goals = [goal for goal in goals if (asdict(goal.case), goal.kind, goal.than) in before]
     print(*(f"{key} {value}" for key, value in about.items()), sep=" | ")
     print(f"{'op':20}{'people x joints x map':33}{'goal':50}{'median':>11}{'floor':>9}  measured")
-    outcomes = []
-    for outcome in measure(goals, options.seconds):
-        goal, got = outcome.goal, outcome.measured
-        print(
-            f"{goal.case.op:20}{goal.case!s:33}{goal!s:50}{outcome.ours.median:8.1f} µs"
-            f"{outcome.floor:9.1f}  {got.median:.3g} ({got.low:.3g} to {got.high:.3g})",
-            "met" if outcome.met else "MISSED",
-            flush=True,
-        )
-        outcomes.append(outcome)
+
+    def rows() -> Iterator[script.Row]:
+        for outcome in measure(goals, options.seconds, turns=2 * options.rehearse):
+            print(line(outcome), flush=True)
+            yield asdict(outcome) | {"met": outcome.met}
+
+    for _ in script.keep(rows(), options.json, about, "goals"):
+        pass
     for goal in filter(impossible, goals):
         print(f"not measured: {goal.case.op} {goal.case}, {goal}: {impossible(goal)}")
-    if options.json:
-        rows = [asdict(outcome) | {"met": outcome.met} for outcome in outcomes]
-        harness.write(options.json, {"machine": about, "goals": rows})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ time is what a call costs Python before it returns. torch is told to refuse any 
 waits for the device, and a graph cannot be captured across one.
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import harness  # noqa: E402  from the folder this file is in
+from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import OPS, SIGMA, Case, calls, inputs  # noqa: E402
 from darkpose.markdown import table  # noqa: E402
 
@@ -28,11 +27,11 @@ CALLS = 20  # in a graph
 REPLAYS = 50
 
 
-def every_call() -> dict[str, harness.Call]:
+def every_call(device: str) -> dict[str, harness.Call]:
     """Return each op on one person, the two halves of the loss apart."""
-    made = {op: calls(Case(op, 1, device="cuda"), ["this"])["this"] for op in OPS}
+    made = {op: calls(Case(op, 1, device=device), ["this"])["this"] for op in OPS}
     del made["heatmap_mse"]  # with autograd around it: several launches that are not ours
-    given = inputs(Case("heatmap_mse", 1, device="cuda"))
+    given = inputs(Case("heatmap_mse", 1, device=device))
     grad = torch.ones_like(given.weights)
     arguments = (grad, given.maps, given.joints, given.weights, SIGMA)
     made["heatmap_mse_backward"] = lambda: torch.ops.dark.heatmap_mse_backward(*arguments)
@@ -85,7 +84,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def measure() -> Iterator[dict[str, Any]]:
     """Yield a row for each op."""
-    for op, call in every_call().items():
+    for op, call in every_call("cuda").items():
         names = device_events(call)
         waits = synchronizes(call)
         graph, results = captured(call, CALLS)
@@ -112,37 +111,45 @@ def measure() -> Iterator[dict[str, Any]]:
         }
 
 
+def rehearse() -> Iterator[dict[str, Any]]:
+    """Yield a row for each op as on a GPU that takes as long as this CPU; profiles and graphs need
+    the driver."""
+    print("left out, for lack of a driver: torch's profiler, set_sync_debug_mode, CUDA graphs")
+    for op, call in every_call("cpu").items():
+        figure = harness.Figure.of([harness.elapsed(call, CALLS) for _ in range(2)])
+        row = {"op": op, "device": figure.median, "low": figure.low, "high": figure.high}
+        row |= {"host": figure.median, "launches": 1, "events": [op], "waits": False}
+        yield row | {"graph_equals": _same(call(), call()), "met": figure.median <= MICROSECONDS}
+
+
+HEAD = ["op", "device time", "quartiles", "host time", "launches", "waits", "graph", "goal"]
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return a row of the table."""
+    return [
+        row["op"],
+        f"{row['device']:.2f} µs",
+        f"{row['low']:.2f} to {row['high']:.2f}",
+        f"{row['host']:.1f} µs",
+        str(row["launches"]),
+        "yes" if row["waits"] else "no",
+        "same result" if row["graph_equals"] else "DIFFERS",
+        f"{MICROSECONDS:g} µs, one launch: {'met' if row['met'] else 'MISSED'}",
+    ]
+
+
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=("cuda",), default="cuda")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    options = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("gpu: torch finds no CUDA device")
-    harness.prepare()
+    options = script.arguments(__doc__, devices=("cuda",)).parse_args()
+    device = script.start("gpu", options)
+    print(table(HEAD, []), flush=True)
     with torch.inference_mode():
-        rows = list(measure())
-    head = ["op", "device time", "quartiles", "host time", "launches", "waits", "graph", "goal"]
-    lines = [
-        [
-            row["op"],
-            f"{row['device']:.2f} µs",
-            f"{row['low']:.2f} to {row['high']:.2f}",
-            f"{row['host']:.1f} µs",
-            str(row["launches"]),
-            "yes" if row["waits"] else "no",
-            "same result" if row["graph_equals"] else "DIFFERS",
-            f"{MICROSECONDS:g} µs, one launch: {'met' if row['met'] else 'MISSED'}",
-        ]
-        for row in rows
-    ]
-    print(table(head, lines))
-    for row in rows:
-        if row["launches"] != 1:
-            print(f"{row['op']} puts on the device: {', '.join(row['events'])}")
-    if options.json:
-        harness.write(options.json, {"machine": harness.machine("cuda"), "rows": rows})
+        rows = rehearse() if options.rehearse else measure()
+        for row in script.keep(rows, options.json, harness.machine(device)):
+            print(f"| {' | '.join(cells(row))} |", flush=True)
+            if row["launches"] != 1:
+                print(f"{row['op']} puts on the device: {', '.join(row['events'])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ RESULTS = Path(__file__).parent / "results"
 GROUP_US = 500.0  # calls are timed in groups that take about this long
 WARM_US = 20000.0  # a call shorter than this is made once, untimed, before each group
 TURNS = (5, 300)
+QUEUE_US = 50.0  # in which Python queues a call for a GPU, at first guess
+LONGEST_US = 20000.0  # that a GPU is held up for calls to queue
+GPU_CYCLES = 2000  # of a microsecond, at a clock that no GPU is far above
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,34 @@ def interval(samples: Sequence[float]) -> tuple[float, float]:
 def elapsed(call: Call, count: int, device: str = "cpu") -> float:
     """Return the microseconds of one of `count` calls; on a GPU by its own clock."""
     if device == "cuda":
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _ in range(count):
-            call()
-        end.record()
-        torch.cuda.synchronize()
-        return begin.elapsed_time(end) * 1000 / count
+        return _elapsed_on_gpu(call, count)
     began = time.perf_counter_ns()
     for _ in range(count):
         call()
     return (time.perf_counter_ns() - began) / 1000 / count
+
+
+def _elapsed_on_gpu(call: Call, count: int) -> float:
+    """Time calls that were all queued before the GPU began with the first.
+
+    It spins until they are. Else it would wait between short calls for Python, and that wait would
+    be counted. Where it began too early the calls are made again behind a longer spin; calls that
+    wait for the GPU themselves cannot be queued, and take what they take.
+    """
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    spin = QUEUE_US * (1 + count)
+    while True:
+        torch.cuda._sleep(int(spin * GPU_CYCLES))
+        begin.record()
+        for _ in range(count):
+            call()
+        queued = not begin.query()
+        end.record()
+        torch.cuda.synchronize()
+        microseconds = begin.elapsed_time(end) * 1000
+        if queued or spin >= LONGEST_US or microseconds > WARM_US:
+            return microseconds / count
+        spin *= 8
 
 
 def take_turns(
@@ -181,19 +201,29 @@ def machine(device: str = "cpu") -> dict[str, object]:
 
 
 def commit() -> str:
-    """Return the commit of the working tree, with a mark if it was changed since."""
+    """Return the commit of the working tree, with a mark if it was changed since.
+
+    On a machine without git or the history, what DARKPOSE_COMMIT says.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", *arguments]
-        ran = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+        try:
+            ran = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+        except OSError:  # no git here
+            return ""
         return ran.stdout.strip() if ran.returncode == 0 else ""
 
+    known = git("rev-parse", "--short=12", "HEAD") or os.environ.get("DARKPOSE_COMMIT", "unknown")
     changed = git("status", "--porcelain", "--untracked-files=no", ":/", ":!results")
-    return (git("rev-parse", "--short=12", "HEAD") or "none") + (" and changes" if changed else "")
+    return known + (" and changes" if changed else "")
 
 
 def write(path: Path, content: Mapping[str, object]) -> None:
-    """Write results as JSON with four significant digits, a row per line."""
+    """Write results as JSON with four significant digits, a row per line.
+
+    The file is replaced at once: a script that is stopped leaves the old rows or the new ones.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for key, value in content.items():
@@ -202,7 +232,9 @@ def write(path: Path, content: Mapping[str, object]) -> None:
             lines.append(f" {json.dumps(key)}: [\n{rows}\n ]")
         else:
             lines.append(f" {json.dumps(key)}: {json.dumps(_short(value))}")
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    unfinished.replace(path)
 
 
 def _short(value: object) -> object:

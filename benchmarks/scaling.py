@@ -7,17 +7,14 @@ From 32 people, 17 joints, maps of 64 x 48 and one thread, one of them varies. B
 stands that for one map: where it is constant, time grows in proportion.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import harness  # noqa: E402  from the folder this file is in
+from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case, calls, inference  # noqa: E402
 from benchmarks.table import time  # noqa: E402
 from darkpose.markdown import table  # noqa: E402
@@ -27,7 +24,8 @@ BATCHES = {"cpu": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "cuda": (1, 8, 64, 51
 JOINTS = (1, 4, 17, 34, 68, 133)
 MAPS = ((32, 24), (64, 48), (96, 72), (128, 96), (192, 144), (256, 192))  # height, width
 THREADS = (1, 2, 4, 8)  # as far as there are cores
-SECONDS = 0.15  # for a point
+SECONDS = 0.15  # for a point, 0.05 on a GPU
+REHEARSED = {"people": ("1", "8"), "joints": ("1", "133"), "map": ("32x24", "96x72")}
 
 Point = tuple[str, str, Case, int]
 """What varies, its value, the case and the threads."""
@@ -48,12 +46,22 @@ def points(op: str, device: str) -> Iterator[Point]:
             yield "threads, 1 person", str(count), replace(base, batch=1), count
 
 
-def measure(device: str) -> Iterator[dict[str, Any]]:
+def rehearsed(op: str) -> Iterator[Point]:
+    """Yield a GPU's smallest points and largest ones that a CPU has time for, to be done there."""
+    for varied, value, case, count in points(op, "cuda"):
+        if value in REHEARSED[varied]:
+            batch = min(case.batch, script.REHEARSED)
+            yield varied, value, replace(case, batch=batch, device="cpu"), count
+
+
+def measure(device: str, rehearse: bool = False) -> Iterator[dict[str, Any]]:
     """Time every point: rows of the JSON."""
+    seconds = SECONDS if device == "cpu" else SECONDS / 3
     for op in OPS:
-        for varied, value, case, count in points(op, device):
+        for varied, value, case, count in rehearsed(op) if rehearse else points(op, device):
             with inference(op), harness.threads(count):
-                samples = harness.take_turns(calls(case, ["this"]), SECONDS, device)["this"]
+                made = calls(case, ["this"])
+                samples = harness.take_turns(made, seconds, device, turns=2 * rehearse)["this"]
             figure = harness.Figure.of(samples)
             row: dict[str, Any] = {"op": op, "varied": varied, "value": value, "maps": case.maps}
             yield row | {"median": figure.median, "low": figure.low, "high": figure.high}
@@ -77,19 +85,13 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("scaling: torch finds no CUDA device")
-    harness.prepare()
-    rows = list(measure(options.device))
+    options = script.arguments(__doc__).parse_args()
+    device = script.start("scaling", options)
+    measured = measure(device, options.rehearse)
+    rows = list(script.keep(measured, options.json, harness.machine(device)))
     print("Time of a call, and for each of its maps\n")
     for text in tables(rows):
         print(text)
-    if options.json:
-        harness.write(options.json, {"machine": harness.machine(options.device), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -9,17 +9,21 @@ neither the network nor the optimizer, with the images in memory. On a GPU if th
 one thread of the CPU. What needs a package or data that are missing is left out, with a line.
 """
 
-import argparse
 import os
+import sys
 import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from darkpose.codec import HeatmapCodec
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
+from benchmarks import harness, script  # noqa: E402  from the folder this file is in
+from darkpose.codec import HeatmapCodec  # noqa: E402
 
 _DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -129,45 +133,51 @@ def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> t
     return median(a for a, _ in pairs), median(b for _, b in pairs)
 
 
+def rows(options: Namespace, codec: HeatmapCodec) -> Iterator[dict[str, Any]]:
+    """Measure: yield what, its value and unit, or why there is none."""
+    fused, rendered = loss_times(codec, options.batch, options.repeats)
+    yield {"what": "loss and its gradient, heatmap_mse", "value": 1e3 * fused, "unit": "ms"}
+    yield {"what": "the same, targets rendered by encode", "value": 1e3 * rendered, "unit": "ms"}
+    try:
+        whole, bare = step_times(options.network, codec, options.batch, options.repeats)
+    except ImportError as missing:
+        yield {"what": "training step", "left_out": f"no package {missing.name}"}
+    else:
+        yield {"what": "training step", "value": 1e3 * whole, "unit": "ms"}
+        yield {"what": "network and optimizer alone", "value": 1e3 * bare, "unit": "ms"}
+        yield {"what": "share of the rest", "value": 100 * (1 - bare / whole), "unit": "%"}
+    yield {"what": "COCO people read, augmented, cropped", **_rate(codec)}
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=(_DEVICE, "cuda"), default=_DEVICE)
+    """Measure, print, and write the figures if asked."""
+    parser = script.arguments(__doc__, devices=tuple(dict.fromkeys((_DEVICE, "cuda"))))
     parser.add_argument("--network", default="hrnet_w32" if _DEVICE == "cuda" else "small")
     parser.add_argument("--height", type=int, default=256 if _DEVICE == "cuda" else 128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    if options.device != _DEVICE:
-        raise SystemExit("training: torch finds no CUDA device")
-    torch.set_num_threads(1)
+    script.start("training", options)
+    if options.rehearse:
+        options.batch, options.repeats = script.REHEARSED, 1
     codec = HeatmapCodec((options.height * 3 // 4, options.height))
     where = torch.cuda.get_device_name() if _DEVICE == "cuda" else "CPU, one thread"
-    print(f"{where}, torch {torch.__version__}, {options.network} at {options.height}, bfloat16, ")
+    print(f"{where}, torch {torch.__version__}, {options.network} at {options.height}, bfloat16,")
     print(f"{options.batch} people a step\n\n| what | time or rate |\n| --- | --- |")
-
-    fused, rendered = loss_times(codec, options.batch, options.repeats)
-    print(f"| loss and its gradient, heatmap_mse | {1e3 * fused:.2f} ms |")
-    print(f"| the same, targets rendered by encode | {1e3 * rendered:.2f} ms |")
-    print(f"| COCO people read, augmented, cropped | {_rate(codec)} |")
-    try:
-        whole, bare = step_times(options.network, codec, options.batch, options.repeats)
-    except ImportError as missing:
-        print(f"| training step | left out: no package {missing.name} |")
-        return
-    print(f"| training step | {1e3 * whole:.1f} ms |")
-    print(f"| network and optimizer alone | {1e3 * bare:.1f} ms |")
-    print(f"| share of the rest | {100 * (1 - bare / whole):.1f} % |")
+    for row in script.keep(rows(options, codec), options.json, harness.machine(_DEVICE)):
+        left_out = f"left out: {row.get('left_out')}"
+        value = f"{row['value']:.4g} {row['unit']}" if "value" in row else left_out
+        print(f"| {row['what']} | {value} |", flush=True)
 
 
-def _rate(codec: HeatmapCodec) -> str:
+def _rate(codec: HeatmapCodec) -> dict[str, Any]:
     root = Path(os.environ.get("DARKPOSE_DATA", "")) / "coco_mini"
     if not root.is_dir():
-        return "left out: no folder coco_mini in DARKPOSE_DATA"
+        return {"left_out": "no folder coco_mini in DARKPOSE_DATA"}
     try:
-        return f"{people_per_second(root, codec, 300):.0f} /s"
+        return {"value": people_per_second(root, codec, 300), "unit": "/s"}
     except ImportError as missing:
-        return f"left out: no package {missing.name}"
+        return {"left_out": f"no package {missing.name}"}
 
 
 if __name__ == "__main__":
