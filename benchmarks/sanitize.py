@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launches every CUDA kernel on awkward maps, for compute-sanitizer to watch.
 
-    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck python benchmarks/sanitize.py
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --kernel-name kns=_ZN4dark \
+        python benchmarks/sanitize.py [--emulated LIBRARY]
 
 Without torch's caching of memory each tensor has bounds of its own. Small, since a sanitizer slows
-kernels by orders of magnitude; whether the values are right is for the tests.
+kernels by orders of magnitude; whether the values are right is for the tests. The filter leaves
+torch's kernels alone: `_ZN4dark` is how our namespace begins a kernel's mangled name. With the
+emulated kernels' library a single shape of each type is gone through on the CPU.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +29,9 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PERSONS, SIGMA = 2, 2.0
 JOINTS = 3
 
+Size = tuple[int, int, int]
+"""Joints, height, width."""
+
 
 def layouts(maps: Tensor) -> Iterator[Tensor]:
     """Yield the same maps as they may lie in memory: at once, per pixel, off the vectors' grid."""
@@ -33,15 +41,16 @@ def layouts(maps: Tensor) -> Iterator[Tensor]:
     yield storage[1:].view(maps.shape).copy_(maps)
 
 
-def launch_all(joints: int, height: int, width: int, dtype: torch.dtype) -> None:
-    ops = torch.ops.dark
-    maps = torch.rand(PERSONS, joints, height, width, device="cuda").to(dtype)
+def launch_all(ops: Any, device: str, size: Size, dtype: torch.dtype) -> None:
+    """Launch every kernel on maps of this size, laid out in each way."""
+    joints, height, width = size
+    maps = torch.rand(PERSONS, joints, height, width, device=device).to(dtype)
     maps[..., height // 2, width // 2] = 2
-    size = torch.tensor((width, height), device="cuda")
-    places = (torch.rand(PERSONS, joints, 2, device="cuda") * size).to(dtype)
-    weights = torch.ones(PERSONS, joints, device="cuda").to(dtype)
+    corner = torch.tensor((width, height), device=device)
+    places = (torch.rand(PERSONS, joints, 2, device=device) * corner).to(dtype)
+    weights = torch.ones(PERSONS, joints, device=device).to(dtype)
     weights[0, 0] = 0
-    transform = torch.eye(2, 3, device="cuda").repeat(PERSONS, 1, 1).to(dtype)
+    transform = torch.eye(2, 3, device=device).repeat(PERSONS, 1, 1).to(dtype)
     for heatmaps in layouts(maps):
         for count in (1, 11, 63):
             ops.modulate(heatmaps, opencv_taps(count))
@@ -55,26 +64,38 @@ def launch_all(joints: int, height: int, width: int, dtype: torch.dtype) -> None
     ops.encode(places, weights, height, width, SIGMA, transform, dtype=dtype)
 
 
-def launch_long_rows(dtype: torch.dtype) -> None:
+def launch_long_rows(ops: Any, device: str, dtype: torch.dtype) -> None:
     """133 joints in channels-last rows that a block reads in parts."""
-    maps = torch.rand(1, 4, 48, 133, device="cuda").to(dtype).movedim(-1, -3)
+    maps = torch.rand(1, 4, 48, 133, device=device).to(dtype).movedim(-1, -3)
     joints, weights = maps.new_ones(1, 133, 2), maps.new_ones(1, 133)
-    torch.ops.dark.decode(maps, opencv_taps(11), maps, flip_shift=1)
-    torch.ops.dark.heatmap_mse(maps, joints, weights, SIGMA)
-    torch.ops.dark.heatmap_mse_backward(weights, maps, joints, weights, SIGMA)
+    ops.decode(maps, opencv_taps(11), maps, flip_shift=1)
+    ops.heatmap_mse(maps, joints, weights, SIGMA)
+    ops.heatmap_mse_backward(weights, maps, joints, weights, SIGMA)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--emulated", type=Path, help="the library of the emulated kernels")
+    options = parser.parse_args()
     torch.manual_seed(0)
+    if options.emulated:
+        torch.ops.load_library(options.emulated)
+    ops = torch.ops.dark_emulated if options.emulated else torch.ops.dark
+    device = "cpu" if options.emulated else "cuda"
+    # Channels-last rows that are whole vectors of every type are those of 16 joints.
+    sizes = [(JOINTS, *shape) for shape in SHAPES] + [(16, 24, 16)]
+    if options.emulated:
+        sizes = [(JOINTS, 24, 16)]
     for dtype in DTYPES:
-        launch_long_rows(dtype)
-        for height, width in SHAPES:
-            launch_all(JOINTS, height, width, dtype)
-        launch_all(16, 24, 16, dtype)  # channels-last rows that are whole vectors of every type
-    # So many maps that a warp takes each, and several rounds of loads.
-    torch.ops.dark.decode(torch.rand(1 << 14, 1, 24, 25, device="cuda"), opencv_taps(11))
-    torch.cuda.synchronize()
-    print(f"launched every kernel on {len(SHAPES)} shapes of {len(DTYPES)} types")
+        launch_long_rows(ops, device, dtype)
+        for size in sizes:
+            launch_all(ops, device, size, dtype)
+            # Each when it is done, so that a time limit shows how far this came.
+            print(f"launched every kernel on {size}, {dtype}", flush=True)
+    if device == "cuda":  # so many maps that a warp takes each, and several rounds of loads
+        ops.decode(torch.rand(1 << 14, 1, 24, 25, device=device), opencv_taps(11))
+        torch.cuda.synchronize()
+    print("launched everything")
 
 
 if __name__ == "__main__":
