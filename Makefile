@@ -17,7 +17,7 @@ define FIND_TORCH
 import pathlib, torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10); print(pathlib.Path(torch.__file__).parents[1])
 endef
 
-.PHONY: setup build demo test test-slow docs bench bench-quick check clean
+.PHONY: setup build demo test test-slow docs bench bench-quick gpu-rehearsal gpu-pack check clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready-$(EXTRA)
@@ -80,6 +80,14 @@ bench: setup build
 # The goals alone, half a minute.
 bench-quick: setup build
 	$(BIN)/python benchmarks/goals.py
+
+# Every stage of the check on a GPU, on the CPU: under two minutes.
+gpu-rehearsal: setup build $(EMULATED)/_emulated.so
+	PYTHON=$(BIN)/python benchmarks/gpu_check.sh --dry-run
+
+# What to take along to a GPU, into build/gpu-visit; needs nvcc.
+gpu-pack: setup
+	PYTHON=$(BIN)/python benchmarks/gpu_check.sh --pack
 
 # The documentation site, into build/site.
 docs: setup
