@@ -2,9 +2,8 @@
 """How often a warp goes round each loop of the CUDA kernels, for `instructions.py`.
 
 A loop is known by a part of its source line. Where the compiler made several loops of one line, a
-list has a count for each, in the order of the SASS: 0 for one that these maps do not need, which,
-at the end of a list, may as well not be there. It unrolls by 4 what has no other number of its own,
-and takes the rest before or after that.
+list has a count for each, in the order of the SASS: 0 for one that these maps do not need. It
+unrolls by 4 what has no other number of its own, and takes the rest before or after that.
 
 For maps of 17 x 64 x 48 and 11 taps, by lanes that find their share as the kernels do. A loop that
 only some of a block's warps go round has the mean of all warps.
@@ -50,65 +49,57 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     vectors = HEIGHT * WIDTH * element // VECTOR
     if name == "decode_kernel":
         in_flight = 4 if "partner 0" in kernel else 2
-        key = "first < vectors; first += kInFlight * team.size"
-        return {key: turns(vectors, WARP) / in_flight, **window()}, {}
-    if name == "modulate_kernel":
-        return modulate(threads, vectors), {}
+        vectors_loop = {
+            # By warps, the rest of a map, and by blocks.
+            "while (next + (kInFlight - 1) * step < end)": [turns(vectors, WARP) / in_flight, 0],
+            "while (next < end)": [0, 0],
+        }
+        return {**vectors_loop, **window()}, {}
+    if name == "modulate_whole_kernel":
+        return modulate(threads), {}
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
-        return whole_maps(name, threads, vectors)
-    if name in (
-        "decode_channels_last_kernel",
-        "heatmap_mse_rows_kernel",
-        "heatmap_mse_backward_rows_kernel",
-    ):
-        return channels_last(name, threads, element), {}
-    return {}, {}
+        return whole_maps(threads, element)
+    return channels_last(name, threads, element), {}
 
 
 def window() -> Counts:
     """Return the loops of window.cuh, by a warp."""
+    side = STENCIL + TAPS - 1
     return {
-        "i < kStencil * side": math.ceil(STENCIL * (STENCIL + TAPS - 1) / WARP),
-        "for (int t = begin; t < end; ++t)": TAPS // 4,
-        "i < kStencil * kStencil": 1,
-        "for (int t = 0; t < a.taps_count; ++t)": TAPS // 4,
+        "t < count + kBefore + kBehind": 1,
+        "first < side; first += kWarp": 1,
+        "turn < turns": [math.ceil(side / 2) // 4, 0],
+        "pairs > 0; --pairs": TAPS // 2,
     }
 
 
-def modulate(threads: int, vectors: int) -> Counts:
-    """Return the loops of modulate.cu and modulate_tile.cuh."""
-    run, reach = 8, TAPS // 2
-    pairs = (TAPS - 1) // 2 / 4  # 4 pairs of taps at once, left in their middle
+def modulate(threads: int) -> Counts:
+    """Return the loops of modulate_whole.cuh."""
+    reach, run = TAPS // 2, 8
     return {
-        "first < vectors.count; first += kInFlight": turns(vectors, threads) / 2,
-        "Walk p(whole_block(), 2 * reach + 1)": turns((2 * reach + 1) * HEIGHT, threads),
-        "Walk p(whole_block(), rows_in); p.y < runs": turns(HEIGHT * WIDTH // run, threads),
-        "t < a.taps_count; t += 2": [pairs, pairs],
-        "p.y < count - rows_in": turns(2 * reach * WIDTH, threads),
-        "Walk p(whole_block(), columns); p.y < runs": turns(WIDTH * HEIGHT // run, threads),
-        "warp < team.size / kWarp": reduced(threads // WARP),
-        "i < vectors.count; i += block.size": turns(vectors, threads),
+        # By 4 and by 1.
+        "i < kReach * width; i += block.size": turns(reach * WIDTH, threads),
+        "run < runs; run += block.size": turns(HEIGHT * WIDTH // run, threads),
     }
 
 
-def whole_maps(name: str, threads: int, vectors: int) -> tuple[Counts, Shares]:
+def whole_maps(threads: int, element: int) -> tuple[Counts, Shares]:
     """Return the loops of for_each_vector, in factors.cuh."""
-    in_flight = 4
-    each = turns(vectors, threads)
+    in_flight, of_row = 4, WIDTH * element // VECTOR
+    rows = threads // of_row
+    each = math.ceil(HEIGHT / rows)
     passes = math.ceil(each / in_flight)
     loops: Counts = {
-        "top < map_height; top += tile": 1,
-        "left < map_width; left += tile": 1,
+        "top < map_height; top += kTile": 1,
+        "left < map_width; left += kTile": 1,
         # Of rows, then of columns; the first of either is for truncated targets.
         "i < count; i += static_cast<int>(blockDim.x)": [
             *(0, turns(HEIGHT, threads)),
             *(0, turns(WIDTH, threads)),
         ],
-        "while (p.y < height)": passes,
+        "first < height; first += kInFlight * s.rows": passes,
     }
-    if name == "heatmap_mse_kernel":
-        loops["warp < team.size / kWarp"] = reduced(threads // WARP)
-    return loops, {"if (p.y >= height) continue": each / (passes * in_flight)}
+    return loops, {"if (y >= height) continue": each / (passes * in_flight)}
 
 
 def channels_last(name: str, threads: int, element: int) -> Counts:
@@ -127,8 +118,9 @@ def channels_last(name: str, threads: int, element: int) -> Counts:
             **first,
             "first < s.height; first += kInFlight": read,
             # Once for the first part of a row, which is the whole, and once for others.
-            "joint < s.joints; joint += block.size / kWarp": [joints, 0],
-            "i < s.rows * count; i += kWarp": [entries // 4, 0],
+            "joint < s.joints; joint += block.warps()": joints,
+            "int row = 0; row < s.rows": rows,
+            "nth < count; nth += kWarp": math.ceil(WIDTH / WARP) // 4,
             "joint < s.joints; joint += teams": joints,
             **window(),
         }
@@ -142,13 +134,11 @@ def channels_last(name: str, threads: int, element: int) -> Counts:
         return {
             **targets,
             "top < s.height; top += kRowsInFlight": read,
-            "joint < s.joints; joint += block.size / kWarp": [joints, 0],
-            "i < s.rows * count; i += kWarp": [entries // 4, 0],
+            # Once for further parts of a row, and once for the first, which is the whole.
+            "joint < s.joints; joint += block.warps()": [0, joints],
+            "int row = 0; row < s.rows": rows,
+            "nth < count; nth += kWarp": math.ceil(WIDTH / WARP),
         }
-    return {
-        **targets,
-        "top < s.height; top += kRowsInFlight": math.ceil(HEIGHT / (4 * rows)),
-        "j < s.joints; j += block.size / kWarp": joints,
-        "k < kRowsInFlight": 4,
-        "i < s.rows * count; i += kWarp": entries // 4,
-    }
+    if name == "heatmap_mse_backward_rows_kernel":
+        return {**targets, "top < s.height; top += kRowsInFlight": read}
+    return {}
