@@ -295,9 +295,10 @@ def test_heatmap_mse_reads_channels_last_rows(
 def test_heatmap_mse_reads_channels_last_rows_longer_than_a_block(
     gpu: Implementation, dtype: torch.dtype
 ) -> None:
-    # The tallest has more factors than shared memory holds: each map is then read by itself.
-    for height, width in ((3, 48), (2, 31), (440, 3)):
-        maps = made_maps("noisy", 133, height, width).to(dtype).view(1, 133, height, width)
+    # Of the third a block has shared memory for some joints' factors alone; of the tallest for not
+    # even one's, and each map is read by itself.
+    for joints, height, width in ((133, 3, 48), (133, 2, 31), (133, 440, 3), (3, 19500, 2)):
+        maps = made_maps("noisy", joints, height, width).to(dtype).view(1, joints, height, width)
         assert_loss_and_gradient(gpu, LAYOUTS["channels_last"](maps.to(gpu.device)))
 
 

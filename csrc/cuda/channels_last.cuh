@@ -1,22 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // Heatmaps whose joints lie side by side in memory (channels-last), read in the order in which they
-// lie: a block takes a person, row after row. The vectors that a thread reads stand below each
-// other, so that each of their N elements stays with one joint and one column. What the thread has
-// made of them is an entry in shared memory, and a warp collects the entries of a joint.
+// lie: a block takes a person, or some of its joints, row after row. The vectors that a thread
+// reads stand below each other, so that each of their N elements stays with one joint and one
+// column. What the thread has made of them is an entry in shared memory, and a warp collects the
+// entries of a joint.
 #pragma once
 #include "block.cuh"
 #include "vector.cuh"
 
 namespace dark {
 
+constexpr int64_t kBlocksToFill = 128;  // a large GPU's multiprocessors, about
+constexpr int64_t kSectorBytes = 32;    // the least that a GPU reads
+
 struct RowShare {
-  int joints, width, height;
-  int stride;   // from row to row, in elements
-  int vectors;  // of a row
-  int at_once;  // of these, how many the block reads at once
-  int rows;     // how many rows it reads at once
+  int all, width, height;  // joints, of a person
+  int stride;              // from row to row, in elements
+  int joints, parts;       // a block takes so many joints of a person, so many blocks take it
+  int vectors;             // of the block's part of a row
+  int at_once;             // of these, how many the block reads at once
+  int rows;                // how many rows it reads at once
+  int person = 0, first_joint = 0;
 
   int threads() const { return static_cast<int>(ceil_div(at_once * rows, kWarp)) * kWarp; }
+
+  // The same for this block: its person, and its joints, of which the last part may have fewer.
+  __device__ RowShare of_block(int elements_of_vector) const {
+    RowShare s = *this;
+    const unsigned block = blockIdx.x, blocks = parts;
+    s.person = static_cast<int>(block / blocks);
+    s.first_joint = static_cast<int>(block % blocks) * joints;
+    s.joints = min(joints, all - s.first_joint);
+    s.vectors = width * s.joints / elements_of_vector;
+    return s;
+  }
 };
 
 // Whether `maps` are such; then a person's rows are W x K elements each.
@@ -25,21 +42,35 @@ inline bool channels_last(const Maps& maps) {
          maps.stride_column == maps.joints && maps.stride_row <= INT32_MAX / maps.height;
 }
 
+// How many joints a block takes: all of a person's, or whole sectors of them where the persons are
+// too few to fill a GPU or the joints too many for `most_bytes` of shared memory. 0 if none fits.
 template <typename T>
-bool rows_of_vectors(const T* heatmaps, const Maps& maps) {
-  return vectors_begin_at(heatmaps, {maps.stride_person, maps.stride_row}) &&
-         maps.width * maps.joints % kVector<T> == 0;
+int64_t joints_of_block(const Maps& maps, int64_t bytes_of_joint, int64_t most_bytes) {
+  const int64_t sector = kSectorBytes / sizeof(T), fitting = most_bytes / bytes_of_joint;
+  const int64_t share = ceil_div(ceil_div(maps.count, kBlocksToFill), sector) * sector;
+  if (maps.joints <= std::min(share, fitting)) return maps.joints;
+  return std::min(share, fitting / sector * sector);
 }
 
-inline RowShare share_rows(const Maps& maps, int elements_of_vector, int most_threads) {
+// Whether a block's part of each row is whole vectors, `joints` of each pixel.
+template <typename T>
+bool rows_of_vectors(const T* heatmaps, const Maps& maps, int64_t joints) {
+  const int64_t in_one_piece = joints == maps.joints ? maps.width * joints : maps.joints;
+  return vectors_begin_at(heatmaps, {maps.stride_person, maps.stride_row, in_one_piece});
+}
+
+inline RowShare share_rows(const Maps& maps, int64_t joints, int elements_of_vector,
+                           int64_t most_threads) {
   RowShare s;
-  s.joints = static_cast<int>(maps.joints);
+  s.all = static_cast<int>(maps.joints);
   s.width = static_cast<int>(maps.width);
   s.height = static_cast<int>(maps.height);
   s.stride = static_cast<int>(maps.stride_row);
+  s.joints = static_cast<int>(joints);
+  s.parts = static_cast<int>(ceil_div(maps.joints, joints));
   s.vectors = s.width * s.joints / elements_of_vector;
   s.at_once = static_cast<int>(ceil_div(s.vectors, ceil_div(s.vectors, most_threads)));
-  s.rows = std::min(s.height, most_threads / s.at_once);
+  s.rows = static_cast<int>(std::min<int64_t>(s.height, most_threads / s.at_once));
   return s;
 }
 
@@ -47,13 +78,23 @@ inline RowShare share_rows(const Maps& maps, int elements_of_vector, int most_th
 struct Place {
   bool active;
   int row;      // the first of its rows
-  int element;  // of each of its rows, where its vector begins
+  int element;  // of each of its rows' parts, where its vector begins
+  int offset;   // of the vector in memory, from the row's beginning
 
   __device__ Place(const RowShare& s, int first, int elements_of_vector) {
-    const int thread = static_cast<int>(threadIdx.x), vector = first + thread % s.at_once;
-    row = thread / s.at_once;
+    const unsigned thread = threadIdx.x, at_once = s.at_once;
+    const int vector = first + static_cast<int>(thread % at_once);
+    row = static_cast<int>(thread / at_once);
     active = row < s.rows && vector < s.vectors;
     element = vector * elements_of_vector;
+    offset = x(s, 0) * s.all + s.first_joint + joint(s, 0);
+  }
+  // Element i of the vector belongs to this one of the block's joints, and to this column.
+  __device__ int joint(const RowShare& s, int i) const {
+    return static_cast<int>(static_cast<unsigned>(element + i) % static_cast<unsigned>(s.joints));
+  }
+  __device__ int x(const RowShare& s, int i) const {
+    return static_cast<int>(static_cast<unsigned>(element + i) / static_cast<unsigned>(s.joints));
   }
 };
 

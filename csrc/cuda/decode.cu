@@ -11,10 +11,9 @@ namespace {
 
 constexpr int kTeamsOfWarps = 4;             // warps of a block, each with a map of its own
 constexpr int64_t kThreadsToFill = 1 << 19;  // a GPU, a few times over
-constexpr int64_t kFewPersons = 128;         // fewer than a large GPU has multiprocessors
 constexpr int64_t kEntryBytes = 32 << 10;    // of shared memory
 
-constexpr int kThreads = 512;  // of a block that takes a map, at most
+constexpr int kThreads = 512;  // of a block, at most
 constexpr int kWarps = kThreads / kWarp;
 
 template <typename T, Partner kPartner>
@@ -44,21 +43,20 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // The highest pixel of each element of this thread's vectors.
 template <int N, bool kFlip, typename T, typename A = Arithmetic<T>>
-__device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, int person,
-                             const Place& place, Found<A> (&found)[N]) {
+__device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, const Place& place,
+                             Found<A> (&found)[N]) {
   constexpr int kInFlight = kFlip ? 2 : 4;
-  const T* own = a.heatmaps + person * a.maps.stride_person + place.element;
-  const T* flipped = a.flipped + person * a.flipped_maps.stride_person;
+  const T* own = a.heatmaps + s.person * a.maps.stride_person + place.offset;
+  const T* flipped = a.flipped + s.person * a.flipped_maps.stride_person;
   const int flipped_stride = static_cast<int>(a.flipped_maps.stride_row);
   A highest[N];
   int row[N], partner[N];
   for (int i = 0; i < N; ++i) {
-    const int joint = (place.element + i) % s.joints, x = (place.element + i) / s.joints;
     highest[i] = -static_cast<A>(INFINITY);
     row[i] = place.row;
     if constexpr (kFlip)
-      partner[i] = static_cast<int>(mirrored_column(x, s.width, a.flip_shift)) * s.joints +
-                   a.flip_index[joint];
+      partner[i] = static_cast<int>(mirrored_column(place.x(s, i), s.width, a.flip_shift)) * s.all +
+                   a.flip_index[s.first_joint + place.joint(s, i)];
   }
   for (int first = place.row; first < s.height; first += kInFlight * s.rows) {
     Vector<T, N> loaded[kInFlight];
@@ -85,26 +83,26 @@ __device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, int
       }
     }
   }
-  for (int i = 0; i < N; ++i)
-    found[i] = found_at(highest[i], row[i] * s.width + (place.element + i) / s.joints);
+  for (int i = 0; i < N; ++i) found[i] = found_at(highest[i], row[i] * s.width + place.x(s, i));
 }
 
 template <typename T, int N, bool kFlip>
-__global__ void __launch_bounds__(kMaxThreads, 1)
-    decode_channels_last_kernel(const __grid_constant__ DecodeArguments<T> a, const RowShare s,
+__global__ void __launch_bounds__(kThreads, 1)
+    decode_channels_last_kernel(const __grid_constant__ DecodeArguments<T> a, const RowShare share,
                                 const Divisor by_width, int teams) {
   using A = Arithmetic<T>;
+  const RowShare s = share.of_block(N);
   Found<A>* best = shared_memory<Found<A>>();        // [K]
   const Entries<Found<A>> entries(best + s.joints);  // [threads, N]
   A* scratch = reinterpret_cast<A*>(entries.begin);  // [teams], once the entries have been read
   const Team block = whole_block(), team{kWarp, block.lane()};
-  const int person = static_cast<int>(blockIdx.x), warp = block.warp();
+  const int warp = block.warp();
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
     __syncthreads();  // until the entries before have been read
     if (place.active) {
       Found<A> found[N];
-      find_in_rows<N, kFlip>(a, s, person, place, found);
+      find_in_rows<N, kFlip>(a, s, place, found);
       for (int i = 0; i < N; ++i) entries.at(block.rank * N + i) = found[i];
     }
     __syncthreads();
@@ -121,13 +119,13 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   if (warp >= teams) return;
   scratch += warp * window_elements(a.taps_count);
   for (int joint = warp; joint < s.joints; joint += teams) {
-    Map<T> map = a.map(person, joint);
+    Map<T> map = a.map(s.person, s.first_joint + joint);
     if constexpr (!kFlip) map.flipped = nullptr;
     const Found<A> found = best[joint];
     Found<A> second = found;
     if (a.method == Method::second_max) second = find_strided(team, map, found.index, best);
-    refine_and_store<kFlip>(a, map, by_width, person, person * s.joints + joint, found, second,
-                            scratch);
+    refine_and_store<kFlip>(a, map, by_width, s.person, s.person * s.all + s.first_joint + joint,
+                            found, second, scratch);
     team.sync();  // until all lanes have read the scratch
   }
 }
@@ -152,20 +150,19 @@ void launch_by_map(const DecodeCall& call, const DecodeArguments<T>& a, bool den
 
 template <typename T, bool kFlip>
 void launch_by_person(const DecodeCall& call, const DecodeArguments<T>& a) {
-  const bool whole = rows_of_vectors(a.heatmaps, a.maps);
-  dispatch_vector<T>(whole, [&](auto n) {
+  using Entry = Found<Arithmetic<T>>;
+  const int64_t joints = joints_of_block<T>(a.maps, sizeof(Entry), kEntryBytes);
+  dispatch_vector<T>(rows_of_vectors(a.heatmaps, a.maps, joints), [&](auto n) {
     constexpr int N = decltype(n)::value;
-    using Entry = Found<Arithmetic<T>>;
-    const int64_t persons = a.maps.count / a.maps.joints;
-    const int64_t most = persons < kFewPersons ? kMaxThreads : kMaxThreads / 2;
     const int64_t fits = kEntryBytes / Entries<Entry>::bytes(N);
-    const RowShare s = share_rows(a.maps, N, static_cast<int>(std::min(most, fits)));
+    const RowShare s = share_rows(a.maps, joints, N, std::min<int64_t>(kThreads, fits));
     const int64_t window = window_elements(a.taps_count) * sizeof(Arithmetic<T>);
     const int64_t teams = std::min<int64_t>(s.threads() / kWarp, kEntryBytes / window);
     const int64_t entries = std::max(Entries<Entry>::bytes(s.threads() * N), teams * window);
-    const Grid grid{persons, s.threads(), s.joints * int64_t{sizeof(Entry)} + entries};
-    launch<kMaxThreads>("decode", call.heatmaps, grid, decode_channels_last_kernel<T, N, kFlip>, a,
-                        s, Divisor(a.maps.width), static_cast<int>(teams));
+    const int64_t bytes = s.joints * int64_t{sizeof(Entry)} + entries;
+    const Grid grid{a.maps.count / a.maps.joints * s.parts, s.threads(), bytes};
+    launch<kThreads>("decode", call.heatmaps, grid, decode_channels_last_kernel<T, N, kFlip>, a, s,
+                     Divisor(a.maps.width), static_cast<int>(teams));
   });
 }
 

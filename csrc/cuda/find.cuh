@@ -104,6 +104,7 @@ struct DenseMap {
       loaded.other = load<N>(flipped + (sum - N - index));
     } else if constexpr (kPartner == Partner::scalars) {
       const int x = Pixel(index, width).x, last = index - x + static_cast<int>(width.divisor) - 1;
+      DARK_UNROLL(N)
       for (int i = 0; i < N; ++i) loaded.other[i] = flipped[last - max(x + i - shift, 0)];
     }
   }
@@ -112,6 +113,7 @@ struct DenseMap {
       return highest_of(loaded.own);
     } else {
       A highest = value(loaded, 0);
+      DARK_UNROLL(N)
       for (int i = 1; i < N; ++i) highest = higher_or_nan(highest, value(loaded, i));
       return highest;
     }

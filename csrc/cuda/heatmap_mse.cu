@@ -98,13 +98,18 @@ void choose_kernel(const char* op, const Residual& r, const Gradient* gradient, 
   check_counts(op, maps.count, maps.size());
   if (maps.count == 0) return;
   if (channels_last(maps) && (!gradient || channels_last(gradient->maps))) {
-    const bool whole =
-        rows_of_vectors(p, maps) && (!gradient || rows_of_vectors(q, gradient->maps));
-    const int elements = whole ? kVector<T> : 1;
-    const RowShare s = share_rows(maps, elements, kRowsThreads);
-    const int64_t entries = gradient ? 0 : Entries<A>::bytes(s.threads() * elements);
-    const Grid grid{maps.count / maps.joints, s.threads(), PersonTargets<A>::bytes(s) + entries};
-    if (grid.shared_bytes <= most_shared(r.heatmaps)) {
+    const int64_t most_entries = gradient ? 0 : Entries<A>::bytes(kRowsThreads * kVector<T>);
+    const int64_t of_joint = PersonTargets<A>::bytes(1, maps.height);
+    const int64_t joints =
+        joints_of_block<T>(maps, of_joint, most_shared(r.heatmaps) - most_entries);
+    if (joints > 0) {
+      const bool whole = rows_of_vectors(p, maps, joints) &&
+                         (!gradient || rows_of_vectors(q, gradient->maps, joints));
+      const int elements = whole ? kVector<T> : 1;
+      const RowShare s = share_rows(maps, joints, elements, kRowsThreads);
+      const int64_t entries = gradient ? 0 : Entries<A>::bytes(s.threads() * elements);
+      const int64_t bytes = PersonTargets<A>::bytes(joints, maps.height) + entries;
+      const Grid grid{maps.count / maps.joints * s.parts, s.threads(), bytes};
       dispatch_vector<T>(whole, [&](auto n) { by_row(n, s, grid); });
       return;
     }

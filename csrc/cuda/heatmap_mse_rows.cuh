@@ -18,17 +18,17 @@ struct PersonTargets {
   Target<A>* targets;  // [K]
   A* rows;             // [H, K]
 
-  static DARK_SHARED int64_t bytes(const RowShare& s) {
-    const int64_t bytes = s.joints * (sizeof(Target<A>) + s.height * sizeof(A));
+  static DARK_SHARED int64_t bytes(int64_t joints, int64_t height) {
+    const int64_t bytes = joints * (sizeof(Target<A>) + height * sizeof(A));
     return ceil_div(bytes, kVectorBytes) * kVectorBytes;
   }
 
   // To be called by the whole block.
-  __device__ PersonTargets(const TargetReader<A>& t, const RowShare& s, int person)
+  __device__ PersonTargets(const TargetReader<A>& t, const RowShare& s)
       : targets(shared_memory<Target<A>>()), rows(reinterpret_cast<A*>(targets + s.joints)) {
     const Team block = whole_block();
     for (int joint = block.rank; joint < s.joints; joint += block.size)
-      targets[joint] = target_of(t, person, joint);
+      targets[joint] = target_of(t, s.person, s.first_joint + joint);
     __syncthreads();
     for (Walk p(block, s.joints); p.y < s.height; p.next())
       rows[p.y * s.joints + p.x] = gaussian_factor(static_cast<A>(p.y), targets[p.x].center.y,
@@ -42,7 +42,7 @@ struct PersonTargets {
   }
 
   static __device__ Entries<A> entries(const RowShare& s) {
-    return Entries<A>(shared_memory<unsigned char>() + bytes(s));
+    return Entries<A>(shared_memory<unsigned char>() + bytes(s.joints, s.height));
   }
 };
 
@@ -62,13 +62,14 @@ __device__ void for_each_row(const T* column, const RowShare& s, int top, Use&& 
 
 template <typename T, int N, typename A>
 __global__ void __launch_bounds__(kRowsThreads, 2)
-    heatmap_mse_rows_kernel(const RowShare s, int64_t stride_person, const T* __restrict__ heatmaps,
-                            const TargetReader<A> t, A* __restrict__ loss) {  // [B, K]
+    heatmap_mse_rows_kernel(const RowShare share, int64_t stride_person,
+                            const T* __restrict__ heatmaps, const TargetReader<A> t,
+                            A* __restrict__ loss) {  // [B, K]
+  const RowShare s = share.of_block(N);
   const Team block = whole_block();
-  const int person = static_cast<int>(blockIdx.x);
-  const PersonTargets<A> own(t, s, person);
+  const PersonTargets<A> own(t, s);
   const Entries<A> entries = own.entries(s);
-  const T* map = heatmaps + person * stride_person;
+  const T* map = heatmaps + s.person * stride_person;
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
     __syncthreads();  // until the entries before have been read
@@ -76,12 +77,12 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
       A column[N], sum[N];
       int joint[N];
       for (int i = 0; i < N; ++i) {
-        joint[i] = (place.element + i) % s.joints;
-        column[i] = own.column(t.rule, joint[i], (place.element + i) / s.joints);
+        joint[i] = place.joint(s, i);
+        column[i] = own.column(t.rule, joint[i], place.x(s, i));
         sum[i] = 0;
       }
       for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
-        for_each_row<N>(map + place.element, s, top, [&](int y, const Vector<T, N>& p) {
+        for_each_row<N>(map + place.offset, s, top, [&](int y, const Vector<T, N>& p) {
           for (int i = 0; i < N; ++i) {
             const A g = own.rows[y * s.joints + joint[i]] * column[i];
             const A difference = static_cast<A>(p.at(i)) - g;
@@ -98,7 +99,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
       sum = sum_of_warp(sum);
       if (block.lane() != 0) continue;
       const A weight = own.targets[joint].weight;
-      A& out = loss[person * s.joints + joint];
+      A& out = loss[s.person * s.all + s.first_joint + joint];
       const A part = A(0.5) * weight * weight * sum / static_cast<A>(t.rule.height * t.rule.width);
       out = (first == 0 ? A(0) : out) + (weight == A(0) ? A(0) : part);
     }
@@ -108,36 +109,38 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
 // The gradient has the layout of the heatmaps: a vector is written where its like was read.
 template <typename T, int N, typename A>
 __global__ void __launch_bounds__(kRowsThreads, 2)
-    heatmap_mse_backward_rows_kernel(const RowShare s, int64_t stride_person,
+    heatmap_mse_backward_rows_kernel(const RowShare share, int64_t stride_person,
                                      const T* __restrict__ heatmaps, const TargetReader<A> t,
                                      const A* __restrict__ grad,  // [B, K]
                                      int64_t out_stride_person, int out_stride,
                                      T* __restrict__ out) {  // [B, H, W, K]
-  const int person = static_cast<int>(blockIdx.x), size = s.height * s.width;
-  const PersonTargets<A> own(t, s, person);
-  const T* map = heatmaps + person * stride_person;
-  T* gradient = out + person * out_stride_person;
+  const RowShare s = share.of_block(N);
+  const int size = s.height * s.width;
+  const PersonTargets<A> own(t, s);
+  const T* map = heatmaps + s.person * stride_person;
+  T* gradient = out + s.person * out_stride_person;
   for (int first = 0; first < s.vectors; first += s.at_once) {
     const Place place(s, first, N);
     if (!place.active) continue;
     A column[N], scale[N];
     int joint[N];
     for (int i = 0; i < N; ++i) {
-      joint[i] = (place.element + i) % s.joints;
+      joint[i] = place.joint(s, i);
       const A weight = own.targets[joint[i]].weight;
-      column[i] = own.column(t.rule, joint[i], (place.element + i) / s.joints);
-      scale[i] = grad[person * s.joints + joint[i]] * weight * weight / static_cast<A>(size);
+      column[i] = own.column(t.rule, joint[i], place.x(s, i));
+      scale[i] = grad[s.person * s.all + s.first_joint + joint[i]] * weight * weight /
+                 static_cast<A>(size);
       if (weight == A(0)) joint[i] = -1;
     }
     for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
-      for_each_row<N>(map + place.element, s, top, [&](int y, const Vector<T, N>& p) {
+      for_each_row<N>(map + place.offset, s, top, [&](int y, const Vector<T, N>& p) {
         T q[N] = {};
         for (int i = 0; i < N; ++i) {
           if (joint[i] < 0) continue;  // does not count: zeros, whatever the map holds
           const A g = own.rows[y * s.joints + joint[i]] * column[i];
           q[i] = static_cast<T>(scale[i] * (static_cast<A>(p.at(i)) - g));
         }
-        store(gradient + (y * out_stride + place.element), q);
+        store(gradient + (y * out_stride + place.offset), q);
       });
     }
   }
