@@ -49,9 +49,9 @@ darkpose_ext/_C.so: $(SOURCES) | setup
 
 # The CUDA kernels' own source as C++, for machines without a GPU.
 $(EMULATED)/_emulated.so: $(SOURCES) $(wildcard tests/emulation/*) | setup
-	cmake -S . -B $(EMULATED) -G Ninja -DCMAKE_BUILD_TYPE=Release -DDARK_CUDA=OFF \
+	cmake -S . -B $(EMULATED) -G Ninja $(CMAKE_ARGS) -DCMAKE_BUILD_TYPE=Release -DDARK_CUDA=OFF \
 	  -DDARK_NUMPY=OFF -DDARK_EMULATED=ON -DPython_EXECUTABLE=$(BIN)/python
-	cmake --build $(EMULATED) --target _emulated
+	cmake --build $(EMULATED) --target _emulated _faults _faults_traced
 
 demo: setup build
 	$(BIN)/python -m darkpose demo

@@ -65,7 +65,7 @@ inline void check_counts(const char* op, int64_t maps, int64_t pixels) {
 template <typename V>
 __device__ V* shared_memory() {
 #ifdef DARK_EMULATED
-  return reinterpret_cast<V*>(emulation::machine.shared());
+  return reinterpret_cast<V*>(emulation::shared_memory());
 #else
   extern __shared__ uint4 bytes[];
   return reinterpret_cast<V*>(bytes);
@@ -76,7 +76,7 @@ __device__ V* shared_memory() {
 inline int64_t most_shared(const Tensor& on) {
 #ifdef DARK_EMULATED
   (void)on;
-  return 64 << 10;  // sm_75's
+  return emulation::most_shared();
 #else
   int bytes = 0;
   cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, on.get_device_index());
@@ -97,11 +97,14 @@ void launch(const char* op, const Tensor& on, const Grid& grid, Kernel kernel,
             const Arguments&... arguments) {
   static_assert((sizeof(Arguments) + ... + 0) <= kMaxParameters);
   if (grid.blocks == 0) return;
-  const unsigned blocks = static_cast<unsigned>(grid.blocks);
 #ifdef DARK_EMULATED
   require(on.is_cpu(), op, ": the emulated kernels serve CPU tensors");
-  emulation::run(blocks, grid.threads, grid.shared_bytes, [&] { kernel(arguments...); });
+  if (grid.shared_bytes > kPlainShared)
+    emulation::allow_shared(reinterpret_cast<const void*>(kernel), most_shared(on));
+  emulation::launch({op, grid.blocks, grid.threads, grid.shared_bytes, kBound}, kernel,
+                    arguments...);
 #else
+  const unsigned blocks = static_cast<unsigned>(grid.blocks);
   const int32_t device = on.get_device_index();
   const torch::stable::accelerator::DeviceGuard guard(device);
   // torch's guard speaks to torch's CUDA runtime. This library has one of its own, whose notion of
