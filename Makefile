@@ -1,7 +1,8 @@
 # Everything a fresh machine needs: Python 3.10 or newer, a C++ compiler, a package registry.
 #   make demo    trains and evaluates on synthetic people, about five minutes on two CPU cores
 #   make test    builds, then runs every test but the slow ones
-#   make test-slow   those: a browser (Debian: chromium), Ray, AOTInductor, C++ programs, this site's pages
+#   make test-slow   those: a browser (Debian: chromium), Ray, AOTInductor, C++ programs, this site's pages,
+#                every access of the CUDA kernels, their tests with a GPU's roundings
 # An installed torch of 2.10 or later is used if there is one; else TORCH_SPEC is installed.
 PYTHON ?= python3
 TORCH_SPEC ?= torch==2.13.0
@@ -53,15 +54,21 @@ $(EMULATED)/_emulated.so: $(SOURCES) $(wildcard tests/emulation/*) | setup
 	  -DDARK_NUMPY=OFF -DDARK_EMULATED=ON -DPython_EXECUTABLE=$(BIN)/python
 	cmake --build $(EMULATED) --target _emulated _faults _faults_traced
 
+# The same with every access traced, and with a GPU's roundings.
+$(EMULATED)/_emulated_traced.so: $(EMULATED)/_emulated.so
+	cmake --build $(EMULATED) --target _emulated_nudged _emulated_traced
+	@touch $@
+
 demo: setup build
 	$(BIN)/python -m darkpose demo
 
 test: setup build $(EMULATED)/_emulated.so
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup build
+test-slow: setup build $(EMULATED)/_emulated_traced.so
 	$(MAKE) setup EXTRA=slow
-	$(BIN)/python -m pytest -m slow
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest -m slow
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated_nudged.so) $(BIN)/python -m pytest -m "not slow" -k emulated
 
 # One thread of the processor, about fifteen minutes: the committed figures. benchmarks/README.md has the rules.
 bench: setup build

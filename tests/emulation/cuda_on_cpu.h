@@ -21,7 +21,12 @@
 #include "machine.h"
 #include "warp.h"
 
+#ifdef __SANITIZE_THREAD__
+// Inlines all that a kernel calls: a function's result, written into memory, would not be seen.
+#define __global__ __attribute__((flatten))
+#else
 #define __global__
+#endif
 #define __device__
 #define __grid_constant__
 #define __launch_bounds__(...)

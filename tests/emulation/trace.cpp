@@ -274,6 +274,15 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_read(void**) {}
 void __tsan_vptr_update(void**, void*) {}
+// Of the host's code in the same files.
+int __tsan_atomic32_fetch_add(volatile int* at, int value, int order) {
+  (void)order;
+  return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
+}
+char __tsan_atomic8_load(const volatile char* at, int order) {
+  (void)order;
+  return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
 
 // Copies that the compiler leaves to the library; linked with --wrap.
 void* __real_memcpy(void* to, const void* from, size_t size);
