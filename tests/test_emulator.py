@@ -22,6 +22,7 @@ PLAIN = {
     "mask_too_large": r"waits at __ballot_sync with mask 0xffffffff for lane 8, which has returned",
     "lane_outside_mask": r"takes the value of lane 8 by __shfl_sync with mask 0x000000ff, which",
     "operations_differ": r"waits at __reduce_max_sync .* for lane 3, which waits at __syncwarp",
+    "masks_differ": r"waits at __any_sync with mask 0xffffffff for lane \d+, which has returned",
     "thread_that_returns": r"waits at __syncthreads for lane 8 of warp 1 .*, which has returned",
     "read_beyond_tile": "a wrong result: nan",
     "write_beyond_tile": r"block \d wrote byte 256 of its 256 bytes of shared memory",
@@ -157,3 +158,11 @@ def test_tracer_tells_how_many_ways_banks_conflict(traced: Tracer) -> None:
         for line in banks:
             assert line["most"] == ways and line["ways"] == ways * line["count"]
             assert line["count"] == 3 * 2  # blocks, warps
+
+
+def test_switch_without_a_case_is_an_error_wherever_kernels_are_compiled() -> None:
+    """nvcc says nothing about one in device code."""
+    faults_library("_faults")
+    rules = (Path(os.environ["DARKPOSE_EMULATED"]).parent / "build.ninja").read_text()
+    flags = re.findall(r"^  FLAGS = .*$", rules, re.MULTILINE)
+    assert len(flags) > 10 and all("-Werror=switch" in line for line in flags)

@@ -94,6 +94,13 @@ __global__ void operations_differ(float* out, bool fault) {
   out[blockIdx.x * kThreads + i] = static_cast<float>(kThreads - 1 - i + highest - (kWarp - 1));
 }
 
+// Half of the warp means itself, the other half all.
+__global__ void masks_differ(float* out, bool fault) {
+  const int i = threadIdx.x, lane = i % kWarp;
+  const int any = __any_sync(fault && lane < kWarp / 2 ? 0x0000ffff : kAllLanes, lane == 20);
+  out[blockIdx.x * kThreads + i] = static_cast<float>(kThreads - i - any);
+}
+
 // A thread returns, for which the others then wait.
 __global__ void thread_that_returns(float* out, bool fault) {
   const int i = threadIdx.x;
@@ -186,6 +193,7 @@ const Fault kFaults[] = {
     {"mask_too_large", mask_too_large, 0},
     {"lane_outside_mask", lane_outside_mask, 0},
     {"operations_differ", operations_differ, 0},
+    {"masks_differ", masks_differ, 0},
     {"thread_that_returns", thread_that_returns, 0},
     {"read_beyond_tile", read_beyond_tile, kThreads * sizeof(float)},
     {"write_beyond_tile", write_beyond_tile, kThreads * sizeof(float)},
