@@ -151,13 +151,24 @@ def test_faults_that_only_the_tracer_sees(find: Finder) -> None:
     assert [find(name, True) for name in only] == [""] * 4, only
 
 
-def test_tracer_tells_how_many_ways_banks_conflict(traced: Tracer) -> None:
-    for planted, ways in ((False, 1), (True, 32)):
-        banks = [line for line in traced("bank_conflict", planted) if line["kind"] == "banks"]
-        assert len(banks) == 2  # a write and a read
-        for line in banks:
-            assert line["most"] == ways and line["ways"] == ways * line["count"]
-            assert line["count"] == 3 * 2  # blocks, warps
+@pytest.mark.parametrize(
+    "name, planted, ways",
+    [
+        ("bank_conflict", False, 1),
+        ("bank_conflict", True, 32),
+        ("bank_conflict_of_vectors", False, 1),
+        ("bank_conflict_of_vectors", True, 2),
+    ],
+)
+def test_tracer_tells_how_many_ways_banks_conflict(
+    find: Finder, traced: Tracer, name: str, planted: bool, ways: int
+) -> None:
+    assert find(name, planted) == ""
+    banks = [line for line in traced(name, planted) if line["kind"] == "banks"]
+    assert len(banks) == 2  # a write and a read
+    for line in banks:
+        assert line["most"] == ways and line["ways"] == ways * line["count"]
+        assert line["count"] == 3 * 2  # blocks, warps
 
 
 def test_switch_without_a_case_is_an_error_wherever_kernels_are_compiled() -> None:

@@ -165,6 +165,16 @@ __global__ void bank_conflict(float* out, bool fault) {
   out[blockIdx.x * kThreads + i] = tile()[i % kWarp * row + i / kWarp];
 }
 
+// The same by vectors, of which a quarter of a warp's are served at a time.
+__global__ void bank_conflict_of_vectors(float* out, bool fault) {
+  const int i = threadIdx.x;
+  float4* at = reinterpret_cast<float4*>(tile()) + (fault ? 2 * i : i);
+  const float value = static_cast<float>(kThreads - 1 - i);
+  *at = make_float4(value, 0, 0, 0);
+  const float4 taken = *at;
+  out[blockIdx.x * kThreads + i] = taken.x + taken.w;
+}
+
 __global__ void no_fault(float* out, bool) {
   out[blockIdx.x * kThreads + threadIdx.x] = static_cast<float>(kThreads - 1 - threadIdx.x);
 }
@@ -202,6 +212,7 @@ const Fault kFaults[] = {
     {"stale_shared_memory", stale_shared_memory, kThreads * sizeof(float)},
     {"blocks_share_a_word", blocks_share_a_word, 0},
     {"bank_conflict", bank_conflict, 33 * kWarp * sizeof(float)},
+    {"bank_conflict_of_vectors", bank_conflict_of_vectors, 2 * kThreads * sizeof(float4)},
 };
 
 // Faults of the launch itself.
