@@ -110,7 +110,9 @@ void Machine::run(const Launch& launch, const std::function<void()>& kernel) {
   random_ = Random(seed());
   count_ = static_cast<unsigned>(launch.threads);
   shared_size_ = static_cast<size_t>(launch.shared_bytes);
-  shared_.resize((shared_size_ + 2 * kMargin + sizeof kPoison - 1) / sizeof kPoison);
+  // Anew, so that the address sanitizer knows its end.
+  shared_ =
+      std::vector<uint32_t>((shared_size_ + 2 * kMargin + sizeof kPoison - 1) / sizeof kPoison);
   threads_.resize(kMostThreads);
   if (observer() != nullptr) observer()->launch_begins(launch);
   std::vector<unsigned> blocks(static_cast<size_t>(launch.blocks));

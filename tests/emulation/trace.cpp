@@ -54,10 +54,7 @@ class Tracer : public Observer {
   }
 
   void launch_begins(const Launch& launch) override;
-  void block_begins(unsigned threads) override {
-    ++block_;
-    clocks_.block_begins(threads);
-  }
+  void block_begins(unsigned threads) override { ++block_, clocks_.block_begins(threads); }
   void block_barrier() override { clocks_.block_barrier(); }
   void warp_barrier(unsigned warp, unsigned mask) override { clocks_.warp_barrier(warp, mask); }
   void warp_rests(unsigned warp) override;
@@ -68,7 +65,7 @@ class Tracer : public Observer {
  private:
   using Place = std::tuple<std::string, std::string, uint32_t, uint32_t>;  // kernel, kind, code
 
-  void access_shared(uintptr_t at, size_t size, bool write, Access now);
+  void access_shared(uintptr_t offset, size_t size, bool write, Access now);
   void visit(Byte& byte, bool write, bool shared, const Access& now);
   void compare(const char* kind, const Access& before, bool shared, const Access& now);
   void found(const std::string& kind, uint32_t code, uint32_t other, const std::string& example);
@@ -98,6 +95,7 @@ void Tracer::launch_begins(const Launch& launch) {
   first_block_ = block_ + 1;
   if (pages_.size() > kPages) pages_.clear();
   last_page_ = nullptr;
+  of_warp_.clear();  // an error may have left some
   shared_.resize(std::max(shared_.size(), static_cast<size_t>(launch.shared_bytes)));
 }
 
@@ -167,13 +165,15 @@ void Tracer::visit(Byte& byte, bool write, bool shared, const Access& now) {
   compare(write ? "write, write" : "write, read", byte.write, shared, now);
   if (write) {
     for (const Access& read : byte.read) compare("read, write", read, shared, now);
-    byte.write = now;
+    byte = {now, {}};
   } else {
-    const Access& last = byte.read[0];
-    const bool other_warp = last.thread / kWarp != now.thread / kWarp || last.block != now.block;
-    const bool kept_other_warp =
-        byte.read[1].block != 0 && byte.read[1].thread / kWarp != last.thread / kWarp;
-    if (other_warp || (last.thread != now.thread && !kept_other_warp)) byte.read[1] = last;
+    const auto apart = [](const Access& a, const Access& b) {
+      return a.block != b.block || a.thread / kWarp != b.thread / kWarp;
+    };
+    const Access last = byte.read[0];
+    const bool counts = byte.read[1].block >= (shared ? block_ : first_block_);
+    const bool keep = last.thread == now.thread || (counts && apart(byte.read[1], last));
+    if (apart(last, now) || !keep) byte.read[1] = last;
     byte.read[0] = now;
   }
 }
