@@ -11,6 +11,7 @@ namespace dark {
 struct Divisor {
   uint32_t divisor, multiplier, shift;
 
+  // By a positive number: what has no joints is not launched.
   explicit Divisor(int64_t divisor_) : divisor(static_cast<uint32_t>(divisor_)), shift(0) {
     while ((uint64_t{1} << shift) < divisor) ++shift;
     const uint64_t beyond = (uint64_t{1} << shift) - divisor;

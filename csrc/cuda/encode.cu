@@ -47,6 +47,7 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
   const Tensor heatmaps =
       empty(leading_sizes(joints, 1, {height, width}), dtype.value_or(arithmetic), joints);
   const Tensor counted = empty(sizes_of(weights), arithmetic, joints);
+  if (targets.count() == 0) return {heatmaps, counted};
   check_counts("encode", targets.count(), height * width);
   dispatch_floating(arithmetic, [&](auto a) {
     using A = Arithmetic<decltype(a)>;

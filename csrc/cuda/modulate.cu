@@ -115,6 +115,7 @@ Tensor modulate(const Tensor& heatmaps, std::vector<double> taps, std::string re
   Maps maps;
   const Tensor view = strided_maps(heatmaps, maps);
   const Tensor out = empty(sizes_of(heatmaps), arithmetic_type(heatmaps.scalar_type()), heatmaps);
+  if (maps.count == 0) return out;
   check_counts("modulate", maps.count, maps.size());
   dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
     launch_modulate<decltype(t)>(view, out, maps, taps, *find_name<Rescale>(rescale));

@@ -2,7 +2,6 @@
 #include "launch.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <map>
@@ -44,15 +43,6 @@ int64_t most_shared() {
     throw std::runtime_error(
         std::string("DARKPOSE_EMULATED_SHARED must be 48, 64, 99, 163 or 227 (KB), got ") + told);
   return int64_t{kilobytes} << 10;
-}
-
-size_t blocks_to_run(const Launch& launch) {
-  const char* most = std::getenv("DARK_EMULATED_BLOCKS");
-  const size_t blocks = static_cast<size_t>(launch.blocks);
-  if (most == nullptr) return blocks;
-  std::fprintf(stderr, "launch of %zu blocks of %d threads, %lld bytes\n", blocks, launch.threads,
-               static_cast<long long>(launch.shared_bytes));
-  return std::min(blocks, static_cast<size_t>(std::atoi(most)));
 }
 
 void allow_shared(const void* kernel, int64_t bytes) {

@@ -25,11 +25,6 @@ struct Launch {
 // block is a whole number of warps.
 void check_limits(const Launch& launch);
 
-// Of a launch only as many blocks run as DARK_EMULATED_BLOCKS says, where it is set, and how large
-// the launch was goes to stderr: for those who count (benchmarks/instructions.py), since a run of
-// thousands of blocks would take minutes.
-size_t blocks_to_run(const Launch& launch);
-
 // Bytes of shared memory that a block can have, after an opt-in.
 int64_t most_shared();
 

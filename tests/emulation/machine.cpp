@@ -53,10 +53,11 @@ thread_local Thread* current = nullptr;  // the one that runs
 
 // For benchmarks/instructions.py: of a launch only as many blocks run as DARK_EMULATED_BLOCKS says,
 // and how large it was goes to stderr.
-void leave_out_blocks(std::vector<unsigned>& blocks, unsigned threads) {
+void leave_out_blocks(std::vector<unsigned>& blocks, const Launch& launch) {
   const char* most = std::getenv("DARK_EMULATED_BLOCKS");
   if (most == nullptr) return;
-  std::fprintf(stderr, "launch of %zu blocks of %u threads\n", blocks.size(), threads);
+  std::fprintf(stderr, "launch of %zu blocks of %d threads, %lld bytes\n", blocks.size(),
+               launch.threads, static_cast<long long>(launch.shared_bytes));
   blocks.resize(std::min(blocks.size(), static_cast<size_t>(std::atoi(most))));
 }
 
@@ -118,7 +119,7 @@ void Machine::run(const Launch& launch, const std::function<void()>& kernel) {
   std::vector<unsigned> blocks(static_cast<size_t>(launch.blocks));
   std::iota(blocks.begin(), blocks.end(), 0);
   random_.shuffle(blocks.data(), static_cast<unsigned>(blocks.size()));
-  leave_out_blocks(blocks, count_);
+  leave_out_blocks(blocks, launch);
   for (const unsigned block : blocks) run_block(block, static_cast<unsigned>(launch.blocks));
 }
 
