@@ -23,6 +23,9 @@ from benchmarks.sass import Frame
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "counted"
 BLOCKS = 34  # of each launch, which are run: two people where a block serves one map
+# What the emulator says of a launch where DARK_EMULATED_BLOCKS is set.
+LAUNCH = r"launch of (\d+) blocks of (\d+) threads, (\d+) bytes"
+SHARED = 227  # KB of shared memory that a block can have, on sm_90
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Run:
     kernel: str
     blocks: int  # of the launch
     threads: int  # of a block
+    shared: int  # bytes of shared memory, of a block
     lines: Lines
 
 
@@ -50,11 +54,11 @@ def build() -> None:
             sys.exit(done.stdout + done.stderr)
 
 
-def count(call: Callable[[], object]) -> Run:
-    """Run some blocks of the kernel that `call` launches, through torch.ops.dark_emulated."""
+def count(call: Callable[[], object], most: int = BLOCKS) -> Run:
+    """Run `most` blocks of the kernel that `call` launches, through torch.ops.dark_emulated."""
     for old in BUILD.rglob("*.gcda"):
         old.unlink()
-    blocks, threads = _run(call)
+    blocks, threads, shared = _run(call, most)
     # Of every source: the linker keeps one copy of a function that several have.
     counters = sorted(map(str, (BUILD / "CMakeFiles/_emulated.dir/emulated").glob("*.gcda")))
     gcov = ["gcov", "--json-format", "--stdout", "--branch-probabilities", *counters]
@@ -65,7 +69,8 @@ def count(call: Callable[[], object]) -> Run:
     kernels = [name for name in found if re.fullmatch(r"\w+_kernel(<.*>)?", name)]
     if len(kernels) != 1:
         raise RuntimeError(f"expected one kernel, found {kernels}")
-    return Run(kernels[0], blocks, threads, _lines(files, min(blocks, BLOCKS) * threads // WARP))
+    lines = _lines(files, min(blocks, most) * threads // WARP)
+    return Run(kernels[0], blocks, threads, shared, lines)
 
 
 def plain_name(name: str) -> str:
@@ -75,14 +80,15 @@ def plain_name(name: str) -> str:
     return name.partition("(")[0]
 
 
-def _run(call: Callable[[], object]) -> tuple[int, int]:
-    """Return the blocks of the launch and the threads of a block."""
+def _run(call: Callable[[], object], most: int) -> tuple[int, int, int]:
+    """Return the blocks of the launch, the threads and the bytes of shared memory of a block."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # counters are written when a process ends, and begin at zero in each
         os.close(read)
         os.dup2(write, 2)
-        os.environ["DARK_EMULATED_BLOCKS"] = str(BLOCKS)
+        os.environ["DARK_EMULATED_BLOCKS"] = str(most)
+        os.environ["DARKPOSE_EMULATED_SHARED"] = str(SHARED)
         torch.ops.load_library(str(BUILD / "_emulated.so"))
         torch.set_num_threads(1)
         call()
@@ -91,11 +97,11 @@ def _run(call: Callable[[], object]) -> tuple[int, int]:
     with os.fdopen(read) as file:
         said = file.read()
     _, status = os.waitpid(child, 0)
-    launches = re.findall(r"launch of (\d+) blocks of (\d+) threads", said)
+    launches = re.findall(LAUNCH, said)
     if status != 0 or len(launches) != 1:
         raise RuntimeError(f"expected a call that launches one kernel:\n{said}")
-    blocks, threads = map(int, launches[0])
-    return blocks, threads
+    blocks, threads, shared = map(int, launches[0])
+    return blocks, threads, shared
 
 
 def _lines(files: list[dict[str, Any]], warps: int) -> Lines:

@@ -19,7 +19,8 @@ from benchmarks.sass import Block, Frame, Graph, Loop, UnknownLoop
 _BODY_ON_LINE = re.compile(r"if \((?!.*\b(return|break|continue)\b)")
 
 WARP = 32
-Trips = Mapping[str, float | Sequence[float]]  # by a part of the text of the loop's line
+# By a part of the text of a loop's or condition's line: of all of them, or of each in order.
+Trips = Mapping[str, float | Sequence[float]]
 
 
 def text_of(frame: Frame) -> str:
@@ -44,9 +45,7 @@ class Frequencies:
     Raises UnknownLoop where `trips` and the loops do not fit.
     """
 
-    def __init__(
-        self, blocks: list[Block], lines: Lines, trips: Trips, passed: Mapping[str, float]
-    ) -> None:
+    def __init__(self, blocks: list[Block], lines: Lines, trips: Trips, passed: Trips) -> None:
         self.blocks, self.lines, self.trips, self.passed = blocks, lines, trips, passed
         self.share = {i: self._share(block) for i, block in enumerate(blocks)}
         self._skip_bodies()
@@ -119,25 +118,31 @@ class Frequencies:
     def _skip_bodies(self) -> None:
         """Leave out the bodies of conditions that never hold, or hold in some warps alone."""
         graph = self._entered()
-        met = set()
-        for block in graph.order:
+        by_key: dict[str, list[int]] = {key: [] for key in self.passed}
+        for block in sorted(graph.order):
             last = self.blocks[block].instructions[-1]
             if len(graph.successors[block]) != 2 or not last.frames:
                 continue
             text = text_of(last.frames[0])
-            said = [key for key in self.passed if key in text]
-            held = self.lines.held.get(last.frames[0], 1.0)
-            if said:
-                held = self.passed[said[0]]
-                met.add(said[0])
-            elif not _BODY_ON_LINE.match(text):
-                continue
             body = body_of(graph, block)
-            for inside in graph.order:
-                if body in graph.dominators[inside]:
-                    self.share[inside] = min(self.share[inside], held)
-        if unmet := set(self.passed) - met:
-            raise UnknownLoop(f"no branch belongs to {', '.join(sorted(unmet))}")
+            if body is None:
+                continue
+            if said := [key for key in self.passed if key in text]:
+                by_key[said[0]].append(body)
+            elif _BODY_ON_LINE.match(text):
+                self._skip_body(graph, body, self.lines.held.get(last.frames[0], 1.0))
+        for key, bodies in by_key.items():
+            given = self.passed[key]
+            shares = list(given) if isinstance(given, Sequence) else [given] * len(bodies)
+            if not bodies or len(shares) != len(bodies):
+                raise UnknownLoop(f"{key!r} has {len(shares)} shares for {len(bodies)} branches")
+            for body, share in zip(bodies, shares, strict=True):
+                self._skip_body(graph, body, share)
+
+    def _skip_body(self, graph: Graph, body: int, held: float) -> None:
+        for inside in graph.order:
+            if body in graph.dominators[inside]:
+                self.share[inside] = min(self.share[inside], held)
 
     def _leave_out(self, loops: list[Loop]) -> None:
         """Leave out loops that are not gone round, and the blocks that only lead to them."""

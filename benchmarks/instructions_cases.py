@@ -38,12 +38,18 @@ CASES = (
     Case("decode with flip test float32", "decode", ("flip",), F32, 2, (2640, 2640), 1700),
     Case("decode with flip test bfloat16", "decode", ("flip",), BF16, 2, (2640, 2640)),
     Case("modulate float32", "modulate", ("modulate",), F32, 2, (13600, 16000), 6500),
+    # Its result is float32.
+    Case("modulate bfloat16", "modulate", ("modulate",), BF16, 3),
     Case("encode float32", "encode", ("encode",), F32, 1, (1700, 1700)),
     Case("encode bfloat16", "encode", ("encode",), BF16, 1, (1120, 1120), 1000),
     Case("heatmap_mse float32", "heatmap_mse", BOTH, F32, 3, (4790, 4790)),
     Case("heatmap_mse bfloat16", "heatmap_mse", BOTH, BF16, 3, (3860, 3860), 3000),
     Case("decode float32 channels-last", "decode", ("decode",), F32, 1),
     Case("decode bfloat16 channels-last", "decode", ("decode",), BF16, 1),
+    Case("decode with flip test float32 channels-last", "decode", ("flip",), F32, 2),
+    Case("decode with flip test bfloat16 channels-last", "decode", ("flip",), BF16, 2),
+    Case("modulate float32 channels-last", "modulate", ("modulate",), F32, 2),
+    Case("modulate bfloat16 channels-last", "modulate", ("modulate",), BF16, 3),
     Case("heatmap_mse float32 channels-last", "heatmap_mse", BOTH, F32, 3),
     Case("heatmap_mse bfloat16 channels-last", "heatmap_mse", BOTH, BF16, 3),
 )
@@ -66,12 +72,20 @@ def people() -> tuple[Tensor, Tensor]:
 def call(case: Case, op: str) -> Callable[[], object]:
     """Return a call of the emulated op on the case's data."""
     joints, maps = people()
-    weights = torch.ones(PERSONS, JOINTS)
     maps = maps.to(case.dtype)
     if "channels-last" in case.name:
         maps = maps.to(memory_format=torch.channels_last)
-    at = torch.arange(TAPS) - TAPS // 2
-    taps = torch.exp(-(at**2) / (2 * SIGMA**2))
+    return calls(joints, maps, TAPS, SIGMA)[op]
+
+
+def calls(
+    joints: Tensor, maps: Tensor, taps_count: int, sigma: float
+) -> dict[str, Callable[[], object]]:
+    """Return calls of the emulated ops by name, for joints [B, K, 2] and maps [B, K, H, W]."""
+    *_, height, width = maps.shape
+    weights = torch.ones(joints.shape[:-1])
+    at = torch.arange(taps_count) - taps_count // 2
+    taps = torch.exp(-(at**2) / (2 * sigma**2))
     taps = (taps / taps.sum()).tolist()
     ops = torch.ops.dark_emulated
     target = (joints, weights)
@@ -79,7 +93,7 @@ def call(case: Case, op: str) -> Callable[[], object]:
         "decode": lambda: ops.decode(maps, taps),
         "flip": lambda: ops.decode(maps, taps, maps.flip(-1)),
         "modulate": lambda: ops.modulate(maps, taps),
-        "encode": lambda: ops.encode(*target, HEIGHT, WIDTH, SIGMA, dtype=case.dtype),
-        "heatmap_mse": lambda: ops.heatmap_mse(maps, *target, SIGMA),
-        "heatmap_mse_backward": lambda: ops.heatmap_mse_backward(weights, maps, *target, SIGMA),
-    }[op]
+        "encode": lambda: ops.encode(*target, height, width, sigma, dtype=maps.dtype),
+        "heatmap_mse": lambda: ops.heatmap_mse(maps, *target, sigma),
+        "heatmap_mse_backward": lambda: ops.heatmap_mse_backward(weights, maps, *target, sigma),
+    }

@@ -17,26 +17,15 @@ Counts: TypeAlias = dict[str, float | Sequence[float]]
 
 JOINTS, HEIGHT, WIDTH, TAPS, STENCIL = 17, 64, 48, 11, 5
 WARP, VECTOR = 32, 16
-# The share of the warps' passes in which an `if` (its line) lets the following be done.
-Shares: TypeAlias = dict[str, float]
+# The share of the warps' passes in which a condition (a part of its line) lets the following be
+# done; a list has one for each branch of the line, in the order of the SASS.
+Shares: TypeAlias = dict[str, float | Sequence[float]]
 
 
 def turns(items: int, threads: int) -> float:
     """Return how often a warp takes one of `items` a lane, `threads` apart: the mean of warps."""
     warps = range(0, threads, WARP)
     return sum(max(0, math.ceil((items - first) / threads)) for first in warps) / len(warps)
-
-
-def reduced(warps: int) -> list[int]:
-    """Return the turns of team_reduce's three loops: 16 results at once, 4 and 1."""
-    others = warps - 1
-    fours, rest = others - others % 4, others % 4
-    sixteens = 0
-    while fours > 12:
-        sixteens, fours = sixteens + 1, fours - 16
-    if fours > 4:  # 8 at once, without a loop
-        fours -= 8
-    return [sixteens, fours // 4, rest]
 
 
 def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
@@ -57,9 +46,11 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
         return {**vectors_loop, **window()}, {}
     if name == "modulate_whole_kernel":
         return modulate(threads), {}
+    if name == "modulate_kernel":
+        return modulate_tile(threads), {}
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
         return whole_maps(threads, element)
-    return channels_last(name, threads, element), {}
+    return channels_last(kernel, threads, element)
 
 
 def window() -> Counts:
@@ -83,6 +74,20 @@ def modulate(threads: int) -> Counts:
     }
 
 
+def modulate_tile(threads: int) -> Counts:
+    """Return the loops of modulate_tile.cuh, for a map that is one tile and read by pixels."""
+    reach, run = TAPS // 2, 8
+    return {
+        "columns + 2 * reach); p.y < rows_in": turns((WIDTH + 2 * reach) * HEIGHT, threads),
+        "rows_in); p.y < runs": turns(HEIGHT * WIDTH // run, threads),
+        # Of pairs of taps, by four: along the rows, down the columns.
+        "t < a.taps_count; t += 2": [TAPS // 2 / 4] * 2,
+        "p.y < count - rows_in": turns(WIDTH * 2 * reach, threads),
+        "columns); p.y < runs": turns(HEIGHT * WIDTH // run, threads),
+        "i < vectors.count; i += block.size": turns(HEIGHT * WIDTH, threads),
+    }
+
+
 def whole_maps(threads: int, element: int) -> tuple[Counts, Shares]:
     """Return the loops of for_each_vector, in factors.cuh."""
     in_flight, of_row = 4, WIDTH * element // VECTOR
@@ -102,43 +107,49 @@ def whole_maps(threads: int, element: int) -> tuple[Counts, Shares]:
     return loops, {"if (y >= height) continue": each / (passes * in_flight)}
 
 
-def channels_last(name: str, threads: int, element: int) -> Counts:
+def channels_last(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     """Return the loops of the kernels that read a person's rows, in channels-last order."""
+    name = kernel.partition("<")[0]
+    in_flight = 2 if kernel.endswith("true>") else 4  # with the flip test
     at_once = WIDTH * JOINTS * element // VECTOR  # vectors of a row, read at once
     rows = threads // at_once
     lanes = [lane for lane in range(threads) if lane < rows * at_once]
-    steps = [math.ceil((HEIGHT - lane // at_once) / (4 * rows)) for lane in lanes]
+    steps = [math.ceil((HEIGHT - lane // at_once) / (in_flight * rows)) for lane in lanes]
     of_warps = [max(steps[i : i + WARP]) for i in range(0, len(steps), WARP)]
     read = sum(of_warps) / (threads // WARP)
     joints = JOINTS / (threads // WARP)
-    entries = math.ceil(rows * WIDTH / WARP)
+    # A joint's entries of a row, 48 for 32 lanes, are two steps of the rest before the unrolled
+    # loop, which is not reached. Of these branches some belong to it.
+    entries = "nth < count; nth += kWarp"
     first: Counts = {"first < s.vectors; first += s.at_once": 1}
     if name == "decode_channels_last_kernel":
-        return {
+        loops: Counts = {
             **first,
             "first < s.height; first += kInFlight": read,
             # Once for the first part of a row, which is the whole, and once for others.
             "joint < s.joints; joint += block.warps()": joints,
             "int row = 0; row < s.rows": rows,
-            "nth < count; nth += kWarp": math.ceil(WIDTH / WARP) // 4,
+            entries: 0,
             "joint < s.joints; joint += teams": joints,
             **window(),
         }
+        return loops, {entries: [1, 1, 0]}
     targets: Counts = {
         **first,
         "joint < s.joints; joint += block.size)": turns(JOINTS, threads),
         # The first is for truncated targets.
         "Walk p(block, s.joints); p.y < s.height": [0, turns(JOINTS * HEIGHT, threads)],
+        "top < s.height; top += kRowsInFlight": read,
     }
     if name == "heatmap_mse_rows_kernel":
-        return {
+        loops = {
             **targets,
-            "top < s.height; top += kRowsInFlight": read,
             # Once for further parts of a row, and once for the first, which is the whole.
             "joint < s.joints; joint += block.warps()": [0, joints],
             "int row = 0; row < s.rows": rows,
-            "nth < count; nth += kWarp": math.ceil(WIDTH / WARP),
+            entries: 0,
         }
+        return loops, {entries: [1, 1, 1, 0, 0, 0, 0]}
     if name == "heatmap_mse_backward_rows_kernel":
-        return {**targets, "top < s.height; top += kRowsInFlight": read}
-    return {}
+        return targets, {}
+    return {}, {}

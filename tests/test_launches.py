@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many blocks a multiprocessor holds, and what a table of launches finds fault with."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import emulated_lines
+from benchmarks.launches import SIZES, Launch, Line, report
+
+SMALL = Launch("decode_kernel<float, partner 0>", 264, 128, 0, 32)
+
+
+@pytest.mark.parametrize(
+    "launch, fitting",
+    [
+        (SMALL, 16),  # 2,048 threads
+        (replace(SMALL, threads=32), 32),  # blocks
+        (replace(SMALL, threads=192), 10),  # 64 warps, six of each block
+        (replace(SMALL, registers=33), 12),  # 40 of a thread: 51 warps, whole ones to a quarter: 48
+        (replace(SMALL, registers=64), 8),
+        (replace(SMALL, threads=1024, registers=64), 1),
+        (replace(SMALL, shared=227 << 10), 1),
+        (replace(SMALL, shared=113 << 10), 2),  # and 1 KB of each block's own
+        (replace(SMALL, shared=(113 << 10) + 1), 1),
+        # As the occupancy calculator of CUDA has it for 512 threads of 40 registers and 60,352 B.
+        (Launch("modulate_kernel<float, 1>", 308, 512, 60352, 40), 3),
+    ],
+)
+def test_blocks_fit_a_multiprocessor(launch: Launch, fitting: int) -> None:
+    assert launch.fitting == fitting
+
+
+def test_a_wave_has_a_block_at_every_place() -> None:
+    assert SMALL.waves == 264 / (132 * 16)
+    assert replace(SMALL, blocks=132 * 16).waves == 1
+
+
+def test_long_blocks_that_leave_multiprocessors_idle_are_named() -> None:
+    *_, size = SIZES
+    line = Line("decode", "channels-last", size, replace(SMALL, blocks=1, threads=1024))
+    enough = replace(line, launch=replace(SMALL, blocks=308))
+    short = replace(line, size=SIZES[0], launch=replace(SMALL, blocks=17))
+    assert [x.too_few for x in (line, enough, short)] == [True, False, False]
+    text = report([line, enough, short], "float32")
+    assert (
+        "256 pixels: decode channels-last of 1 x 308 x 256x192, 31 taps (1 blocks, 14,784" in text
+    )
+    assert text.count("pixels a thread)") == 1
+
+
+def test_maps_read_value_by_value_are_named() -> None:
+    line = Line(
+        "modulate", "channels-last", SIZES[0], replace(SMALL, kernel="modulate_kernel<float, 1>")
+    )
+    by_person = [
+        replace(line, launch=replace(SMALL, kernel=kernel))
+        for kernel in (
+            "decode_channels_last_kernel<float, 4, false>",
+            "heatmap_mse_rows_kernel<float>",
+        )
+    ]
+    assert line.apart
+    assert not any(x.apart for x in (*by_person, replace(line, layout="contiguous")))
+
+
+def test_emulated_kernels_tell_how_they_are_launched() -> None:
+    library = os.environ.get("DARKPOSE_EMULATED")
+    if library is None:
+        pytest.skip("DARKPOSE_EMULATED does not name the emulated CUDA kernels' library")
+    code = f"""
+import torch
+torch.ops.load_library({library!r})
+torch.ops.dark_emulated.encode(torch.zeros(5, 17, 2), torch.ones(5, 17), 64, 48, 2.0)
+"""
+    environment = {**os.environ, "DARK_EMULATED_BLOCKS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    (launch,) = re.findall(emulated_lines.LAUNCH, done.stderr)
+    blocks, threads, shared = map(int, launch)
+    assert blocks == 5 * 17
+    assert threads % 32 == 0
+    assert shared == (64 + 48) * 4  # both factors of a target
