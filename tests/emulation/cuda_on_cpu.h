@@ -30,6 +30,8 @@
 #define __device__
 #define __grid_constant__
 #define __launch_bounds__(...)
+// Static shared memory counts against a launch's limits, unseen by the launch.
+#define __shared__ _Pragma("GCC error \"a kernel's shared memory is dynamic: shared_memory()\"")
 
 #define threadIdx (emulation::place().thread)
 #define blockIdx (emulation::place().block)
