@@ -221,6 +221,19 @@ def test_modulate_serves_maps_that_fit_shared_memory_and_larger_ones(
     assert_modulates(gpu, maps, taps, rescale)
 
 
+# Maps that come within a few hundred bytes of what a block may have without asking, or of all there
+# is on the smallest GPU: what a launch forgets to reckon with shows here.
+@pytest.mark.parametrize(
+    ("height", "width", "taps"),
+    [(72, 72, 13), (48, 100, 17), (100, 48, 17), (48, 108, 11), (84, 60, 11), (60, 84, 11)],
+)
+def test_modulate_serves_maps_that_just_fit_shared_memory(
+    gpu: Implementation, height: int, width: int, taps: int
+) -> None:
+    maps = made_maps("noisy", 2, height, width).float().view(1, 2, height, width).to(gpu.device)
+    assert_modulates(gpu, maps, [1 / taps] * taps, "minmax")
+
+
 @pytest.mark.parametrize("joints", [1, 3, 17])
 def test_modulate_reads_channels_last_maps(gpu: Implementation, joints: int) -> None:
     for dtype in DTYPES:
