@@ -129,6 +129,11 @@ class Line:
         return self.launch.blocks < MULTIPROCESSORS and self.each > MANY_PIXELS
 
     @property
+    def has_tail(self) -> bool:
+        """Return whether a few blocks are left for a second wave, which lasts like the first."""
+        return 1 < self.launch.waves < 1.25
+
+    @property
     def apart(self) -> bool:
         """Return whether a map's pixels, which are not neighbors, are read one by one."""
         by_person = re.search("channels_last|rows", self.launch.kernel)
@@ -153,22 +158,24 @@ def report(lines: list[Line], dtype: str) -> str:
         rows[-1] += [f"`{launch.kernel}`", f"{launch.blocks:,}", f"{launch.threads:,}"]
         rows[-1] += [f"{launch.shared:,}", f"{launch.registers}", f"{launch.fitting}"]
         rows[-1] += [f"{launch.waves:.2f}", f"{line.each:,.0f}"]
-    parts = [f"# How the CUDA ops launch, {dtype}\n", HEAD, table(COLUMNS, rows), ""]
-    few = [
-        f"{line} ({line.launch.blocks} blocks, {line.each:,.0f} pixels a thread)"
-        for line in lines
-        if line.too_few
-    ]
-    parts.append(f"Fewer blocks than the {MULTIPROCESSORS} multiprocessors of an H100 or H200,")
-    parts.append(
-        f"though a thread has more than {MANY_PIXELS} pixels: {'; '.join(few) or 'none'}.\n"
-    )
+    few = [f"{line}: {line.launch.blocks}" for line in lines if line.too_few]
+    tails = [f"{line}: {line.launch.waves:.2f} waves" for line in lines if line.has_tail]
     apart = [str(line) for line in lines if line.apart]
-    parts.append(
-        "Joints lie side by side, and yet a map is read by itself, a value of each 32 bytes"
-    )
-    parts.append(f"that are fetched: {'; '.join(apart) or 'none'}.")
-    return "\n".join(parts)
+    parts = [f"# How the CUDA ops launch, {dtype}\n", HEAD, table(COLUMNS, rows), ""]
+    parts += [
+        _list(f"Fewer than {MULTIPROCESSORS} blocks, of over {MANY_PIXELS} pixels a thread", few)
+    ]
+    parts += [_list("A second wave that few blocks are left for", tails)]
+    parts += [
+        _list(
+            "Joints lie side by side, and a block reads one: few bytes of every 32 fetched", apart
+        )
+    ]
+    return "\n".join(parts).rstrip()
+
+
+def _list(what: str, items: list[str]) -> str:
+    return f"{what}:\n\n" + "".join(f"- {item}\n" for item in items or ["none"])
 
 
 def main() -> None:

@@ -47,10 +47,16 @@ def test_long_blocks_that_leave_multiprocessors_idle_are_named() -> None:
     short = replace(line, size=SIZES[0], launch=replace(SMALL, blocks=17))
     assert [x.too_few for x in (line, enough, short)] == [True, False, False]
     text = report([line, enough, short], "float32")
-    assert (
-        "256 pixels: decode channels-last of 1 x 308 x 256x192, 31 taps (1 blocks, 14,784" in text
-    )
-    assert text.count("pixels a thread)") == 1
+    named = text.partition("of over 256 pixels a thread:\n\n")[2]
+    assert named.startswith("- decode channels-last of 1 x 308 x 256x192, 31 taps: 1\n\n")
+
+
+def test_a_second_wave_of_few_blocks_is_named() -> None:
+    places = 132 * 16
+    counts = (places, places + 1, 2 * places)
+    lines = [Line("encode", "contiguous", SIZES[4], replace(SMALL, blocks=n)) for n in counts]
+    assert [line.has_tail for line in lines] == [False, True, False]
+    assert report(lines, "float32").count("31 taps: 1.00 waves\n") == 1
 
 
 def test_maps_read_value_by_value_are_named() -> None:
