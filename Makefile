@@ -84,7 +84,7 @@ bench: setup build
 	$(BIN)/python benchmarks/interop.py --json benchmarks/results/interop-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
-# The goals alone, half a minute.
+# The goals alone, a minute.
 bench-quick: setup build
 	$(BIN)/python benchmarks/goals.py
 

@@ -25,6 +25,8 @@ from darkpose_ext import gaussian_taps, reference
 SIGMA = 2.0
 TAPS = 11  # of gaussian_taps(SIGMA), which are OpenCV's of that size
 NOISE = 0.05
+USUAL = "modulate of 32x17x64x48"  # a peer of modulate on other maps
+FOR_GOALS = (USUAL, peers.SAPIENS)  # peers of single goals, not of every size
 REAL = {"hourglass_48x48": 48, "cpm_96x96": 96}  # files of predicted heatmaps: 14 joints, side
 
 
@@ -41,6 +43,7 @@ class Case:
     layout: str = "contiguous"  # or "channels_last"
     data: str = "gaussian"  # Gaussians with noise; or one of REAL
     device: str = "cpu"
+    sigma: float = SIGMA  # of the Gaussians, and of the taps
 
     @property
     def maps(self) -> int:
@@ -52,11 +55,17 @@ class Case:
         """Return the number of values of one tensor of maps."""
         return self.maps * self.height * self.width
 
+    @property
+    def taps(self) -> list[float]:
+        """Return the taps that maps are blurred with."""
+        return gaussian_taps(self.sigma)
+
     def __str__(self) -> str:
         parts = [f"{self.batch}x{self.joints}x{self.height}x{self.width}"]
         parts += [self.dtype] * (self.dtype != "float32")
         parts += [self.layout] * (self.layout != "contiguous")
         parts += [self.data] * (self.data != "gaussian")
+        parts += [f"sigma {self.sigma:g}"] * (self.sigma != SIGMA)
         return " ".join(parts)
 
 
@@ -94,7 +103,7 @@ def _inputs(case: Case) -> Inputs:
     if case.data in REAL:
         maps = _predicted(case.data, case.batch).to(case.device)
     else:
-        maps, _ = reference.encode(joints, weights, case.height, case.width, SIGMA)
+        maps, _ = reference.encode(joints, weights, case.height, case.width, case.sigma)
         maps += NOISE * torch.randn(maps.shape, generator=random, device=case.device)
     maps = maps.to(getattr(torch, case.dtype))
     pairs = [(k, k + 1) for k in range(1, case.joints - 1, 2)]
@@ -128,7 +137,8 @@ def calls(case: Case, names: Iterable[str] | None = None) -> dict[str, Call]:
 def names(op: str) -> list[str]:
     """Return the names of an op and its peers, those included that are missing here."""
     small = Case(op, 1, 3, 8, 8)
-    return [name for name in OPS[op](small, inputs(small)) if name != "checked function"]
+    left_out = {"checked function", *FOR_GOALS}
+    return [name for name in OPS[op](small, inputs(small)) if name not in left_out]
 
 
 Makers = dict[str, Callable[[], Call]]
@@ -152,20 +162,21 @@ def _memory(maps: Tensor) -> Makers:
 
 
 def _decode(case: Case, given: Inputs) -> Makers:
-    maps, taps = given.maps, gaussian_taps(SIGMA)
+    maps, taps = given.maps, case.taps
     return {
         "this": lambda: lambda: torch.ops.dark.decode(maps, taps),
         "checked function": lambda: lambda: darkpose_ext.decode(maps, taps),
-        "NumPy loop": lambda: peers.numpy_decode(maps, TAPS),
+        "NumPy loop": lambda: peers.numpy_decode(maps, len(taps)),
         "torch twin": lambda: lambda: reference.decode(maps, taps),
         "compiled twin": lambda: partial(peers.compiled(reference.decode), maps, taps),
         "kornia soft-argmax": lambda: peers.soft_argmax(maps),
+        peers.SAPIENS: lambda: peers.sapiens(maps, len(taps)),
     }
 
 
 def _flip_decode(case: Case, given: Inputs) -> Makers:
     maps, flipped, transform = given.maps, given.flipped, given.transform
-    taps, index = gaussian_taps(SIGMA), given.flip_index
+    taps, index = case.taps, given.flip_index
 
     def twin() -> object:
         return reference.decode(maps, taps, flipped=flipped, transform=transform, flip_index=index)
@@ -180,30 +191,43 @@ def _flip_decode(case: Case, given: Inputs) -> Makers:
             )
         ),
         "decode": lambda: lambda: torch.ops.dark.decode(maps, taps),
-        "NumPy loop": lambda: peers.numpy_evaluate(maps, flipped, given.pairs, TAPS, transform),
+        "NumPy loop": lambda: peers.numpy_evaluate(
+            maps, flipped, given.pairs, len(taps), transform
+        ),
         "torch twin": lambda: twin,
         "compiled twin": lambda: peers.compiled(twin),
     }
 
 
 def _modulate(case: Case, given: Inputs) -> Makers:
-    maps, taps = given.maps, gaussian_taps(SIGMA)
+    maps, taps = given.maps, case.taps
     return {
         "this": lambda: lambda: torch.ops.dark.modulate(maps, taps),
         "checked function": lambda: lambda: darkpose_ext.modulate(maps, taps),
         "decode": lambda: lambda: torch.ops.dark.decode(maps, taps),
-        "OpenCV sepFilter2D": lambda: peers.opencv(maps, SIGMA, "sepFilter2D"),
-        "OpenCV GaussianBlur": lambda: peers.opencv(maps, SIGMA, "GaussianBlur"),
+        USUAL: lambda: _usual_modulate(case),
+        "OpenCV sepFilter2D": lambda: peers.opencv(maps, case.sigma, "sepFilter2D"),
+        "OpenCV GaussianBlur": lambda: peers.opencv(maps, case.sigma, "GaussianBlur"),
         "OpenCV sepFilter2D, rescaled": lambda: peers.opencv(
-            maps, SIGMA, "sepFilter2D", rescale=True
+            maps, case.sigma, "sepFilter2D", rescale=True
         ),
         "torch twin": lambda: lambda: reference.modulate(maps, taps),
         "compiled twin": lambda: partial(peers.compiled(reference.modulate), maps, taps),
     }
 
 
+def usual(case: Case) -> Case:
+    """Return the case of the usual maps, 32 people's, with as many taps."""
+    return Case(case.op, dtype=case.dtype, device=case.device, sigma=case.sigma)
+
+
+def _usual_modulate(case: Case) -> Call:
+    maps, taps = inputs(usual(case)).maps, case.taps
+    return lambda: torch.ops.dark.modulate(maps, taps)
+
+
 def _encode(case: Case, given: Inputs) -> Makers:
-    arguments = (given.joints, given.weights, case.height, case.width, SIGMA)
+    arguments = (given.joints, given.weights, case.height, case.width, case.sigma)
     dtype = getattr(torch, case.dtype)
 
     def twin() -> object:
@@ -212,7 +236,7 @@ def _encode(case: Case, given: Inputs) -> Makers:
     return {
         "this": lambda: lambda: torch.ops.dark.encode(*arguments, dtype=dtype),
         "checked function": lambda: lambda: darkpose_ext.encode(*arguments, dtype=dtype),
-        "NumPy loop": lambda: peers.numpy_encode(given.joints, case.height, case.width, SIGMA),
+        "NumPy loop": lambda: peers.numpy_encode(given.joints, case.height, case.width, case.sigma),
         "torch twin": lambda: twin,
         "compiled twin": lambda: peers.compiled(twin),
     }
@@ -221,8 +245,8 @@ def _encode(case: Case, given: Inputs) -> Makers:
 def _heatmap_mse(case: Case, given: Inputs) -> Makers:
     """Forward and backward; the plain loss is HRNet's: weighted maps, half the mean square."""
     maps = given.maps.detach().requires_grad_()
-    target = (given.joints, given.weights, SIGMA)
-    shape = (given.joints, given.weights, case.height, case.width, SIGMA)
+    target = (given.joints, given.weights, case.sigma)
+    shape = (given.joints, given.weights, case.height, case.width, case.sigma)
 
     def step(loss: Callable[[], Tensor]) -> Call:
         def run() -> Tensor | None:
@@ -250,7 +274,7 @@ def _heatmap_mse(case: Case, given: Inputs) -> Makers:
 
 
 def _heatmap_mse_forward(case: Case, given: Inputs) -> Makers:
-    arguments = (given.maps, given.joints, given.weights, SIGMA)
+    arguments = (given.maps, given.joints, given.weights, case.sigma)
     return {
         "this": lambda: lambda: torch.ops.dark.heatmap_mse(*arguments),
         "checked function": lambda: lambda: darkpose_ext.heatmap_mse(*arguments),

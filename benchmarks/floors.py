@@ -14,15 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from benchmarks.cases import TAPS, Case
+from benchmarks.cases import Case
 from benchmarks.harness import Figure, elapsed
 
 ELEMENTARY = 10  # multiplications in a polynomial of float32 accuracy, with its range reduction
-RADIUS = TAPS // 2
-BLUR = RADIUS + 1  # multiplications, in one direction
-# The stencil is 13 pixels of a 5 x 5 square: blurred along rows first, then along columns.
-STENCIL = (5 + 2 * RADIUS) * 5 * BLUR + 13 * BLUR + 13 * ELEMENTARY
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,18 @@ class Work:
 
 def work(case: Case) -> Work:
     """Return the work of a case; `heatmap_mse` is forward and backward."""
+    radius = len(case.taps) // 2
+    blur = radius + 1  # multiplications, in one direction
+    # The stencil is 13 pixels of a 5 x 5 square: blurred along rows first, then along columns.
+    stencil = (5 + 2 * radius) * 5 * blur + 13 * blur + 13 * ELEMENTARY
     size = getattr(torch, case.dtype).itemsize
     result = max(size, 4)  # modulate returns float32 or wider
     n, maps = case.pixels, case.maps
     edges = maps * (case.height + case.width) * ELEMENTARY  # a Gaussian's factors by row and column
     return {
-        "decode": Work(n * size, 0, maps * STENCIL),
-        "flip_decode": Work(2 * n * size, 0, maps * STENCIL),
-        "modulate": Work(n * size, n * result, n * (2 * BLUR + 1)),  # with the rescaling
+        "decode": Work(n * size, 0, maps * stencil),
+        "flip_decode": Work(2 * n * size, 0, maps * stencil),
+        "modulate": Work(n * size, n * result, n * (2 * blur + 1)),  # with the rescaling
         "encode": Work(0, n * size, n + edges),
         # The target is computed twice, since it is not stored.
         "heatmap_mse": Work(2 * n * size, n * size, 4 * n + 2 * edges),
@@ -84,11 +85,15 @@ def floor(work: Work, rates: Rates) -> float:
     return max(moving, work.operations / rates.operations)
 
 
-def operation_rate(device: str = "cpu", size: int = 384) -> float:
+def operation_rate(device: str = "cpu", size: int = 384, processor_time: bool = False) -> float:
     """Return the float32 multiply-adds of a microsecond, by a matrix product from the cache."""
     if device == "cuda":
         size = 4096
     left, right = (torch.rand(size, size, device=device) for _ in range(2))
     out = torch.empty_like(left)
-    best = min(elapsed(lambda: torch.mm(left, right, out=out), 4, device) for _ in range(10))
+
+    def product() -> Tensor:
+        return torch.mm(left, right, out=out)
+
+    best = min(elapsed(product, 4, device, processor_time) for _ in range(10))
     return size**3 / best

@@ -56,14 +56,19 @@ def interval(samples: Sequence[float]) -> tuple[float, float]:
     return ordered[max(0, n // 2 - reach)], ordered[min(n - 1, (n - 1) // 2 + reach)]
 
 
-def elapsed(call: Call, count: int, device: str = "cpu") -> float:
-    """Return the microseconds of one of `count` calls; on a GPU by its own clock."""
+def elapsed(call: Call, count: int, device: str = "cpu", processor_time: bool = False) -> float:
+    """Return the microseconds of one of `count` calls; on a GPU by its own clock.
+
+    `processor_time` counts those in which this process runs, in all of its threads together: the
+    time of calls that use one thread and wait for nothing, without that of other processes.
+    """
     if device == "cuda":
         return _elapsed_on_gpu(call, count)
-    began = time.perf_counter_ns()
+    clock = time.process_time_ns if processor_time else time.perf_counter_ns
+    began = clock()
     for _ in range(count):
         call()
-    return (time.perf_counter_ns() - began) / 1000 / count
+    return (clock() - began) / 1000 / count
 
 
 def _elapsed_on_gpu(call: Call, count: int) -> float:
@@ -90,7 +95,11 @@ def _elapsed_on_gpu(call: Call, count: int) -> float:
 
 
 def take_turns(
-    calls: Mapping[str, Call], seconds: float = 0.0, device: str = "cpu", turns: int = 0
+    calls: Mapping[str, Call],
+    seconds: float = 0.0,
+    device: str = "cpu",
+    turns: int = 0,
+    processor_time: bool = False,
 ) -> dict[str, list[float]]:
     """Time each call for about `seconds`, or in so many turns; sample i of all is from turn i.
 
@@ -100,9 +109,9 @@ def take_turns(
     counts, warm, cost = {}, {}, 0.0
     for name, call in calls.items():
         call()  # compiles, allocates
-        once = elapsed(call, 1, device)
+        once = elapsed(call, 1, device, processor_time)
         if once < WARM_US:
-            once = max(0.1, min(once, elapsed(call, 3, device)))
+            once = max(0.1, min(once, elapsed(call, 3, device, processor_time)))
         counts[name] = max(1, round(GROUP_US / once))
         warm[name] = once < WARM_US
         cost += once * (counts[name] + warm[name])
@@ -114,7 +123,7 @@ def take_turns(
             for name, call in order:
                 if warm[name]:
                     call()
-                samples[name].append(elapsed(call, counts[name], device))
+                samples[name].append(elapsed(call, counts[name], device, processor_time))
             order.reverse()  # so that none is always the one after the same other
     return samples
 

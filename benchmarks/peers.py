@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user would run instead, where that needs a package or a compiler."""
 
+import os
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,13 +16,18 @@ from torch import Tensor
 from benchmarks.harness import Call
 from darkpose_ext import gaussian_taps
 
-NEEDS = {"NumPy loop": "cv2", "kornia soft-argmax": "kornia"}  # and every peer called OpenCV ...
+SAPIENS = "Sapiens2's processor"
+NEEDS = {
+    "NumPy loop": ("cv2",),
+    "kornia soft-argmax": ("kornia",),
+    SAPIENS: ("transformers", "transformers.models.sapiens2", "torchvision"),
+}  # and every peer called OpenCV ...
 
 
 def absent(name: str) -> str:
     """Return the package a peer lacks here, or nothing."""
-    package = "cv2" if name.startswith("OpenCV") else NEEDS.get(name, "")
-    return package if package and find_spec(package) is None else ""
+    packages = ("cv2",) if name.startswith("OpenCV") else NEEDS.get(name, ())
+    return next((package for package in packages if find_spec(package) is None), "")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,3 +90,34 @@ def opencv(maps: Tensor, sigma: float, function: str, rescale: bool = False) -> 
         return results
 
     return run
+
+
+def sapiens(maps: Tensor, taps: int) -> Call:
+    """Return Hugging Face's decoding of Sapiens2's maps, which blurs the whole of them."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    _define_torchvision_ops()
+    from transformers.models.sapiens2.image_processing_sapiens2 import Sapiens2ImageProcessor
+
+    processor, outputs = Sapiens2ImageProcessor(), SimpleNamespace(heatmaps=maps)
+    boxes = [[[0.0, 0.0, 300.0, 400.0]] * len(maps)]
+    return lambda: processor.post_process_pose_estimation(outputs, boxes, kernel_size=taps)
+
+
+@lru_cache
+def _define_torchvision_ops() -> torch.library.Library | None:
+    """Declare the ops that torchvision expects of its library, which a torch without CUDA lacks.
+
+    Its import fails without them, though nothing here calls them. They last as long as the result.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        pass
+    else:
+        return None
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # half imported
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for op in ("nms", "qnms"):
+        library.define(f"{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

@@ -7,6 +7,7 @@ when it is, tables and figures hold the numbers of the JSON.
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import end_to_end, figure, floors, goals, gpu, harness, released, scaling, table
-from benchmarks.cases import OPS, SIGMA, TAPS, Case, calls, inference, inputs, names
+from benchmarks import (
+    end_to_end,
+    figure,
+    floors,
+    goals,
+    gpu,
+    harness,
+    peers,
+    released,
+    scaling,
+    table,
+)
+from benchmarks.cases import (
+    FOR_GOALS,
+    OPS,
+    SIGMA,
+    TAPS,
+    USUAL,
+    Case,
+    calls,
+    inference,
+    inputs,
+    names,
+    usual,
+)
 from benchmarks.suites import MEMORY, suite
 from darkpose_ext import gaussian_taps
 from tests import oracles, tolerances
@@ -123,13 +147,20 @@ def test_rates_are_those_of_the_torch_functions() -> None:
 
 def test_every_goal_compares_with_something_its_case_has() -> None:
     for goal in (*goals.CPU, *goals.GPU):
-        assert goal.than in ("", "amax", "full", "copy", *names(goal.case.op))
+        assert goal.than in ("", "amax", "full", "copy", *FOR_GOALS, *names(goal.case.op))
         assert f"{goal.bound:g}" in str(goal) or goal.kind == "share"
     assert {goal.case.op for goal in goals.CPU} == set(OPS)
 
 
 def test_a_goal_is_met_from_below_or_from_above_by_its_kind() -> None:
-    for kind, above in {"time": False, "microseconds": False, "speed": True, "share": True}.items():
+    from_above = {
+        "time": False,
+        "pixel": False,
+        "microseconds": False,
+        "speed": True,
+        "share": True,
+    }
+    for kind, above in from_above.items():
         goal = goals.Goal(Case("decode"), kind, 2.0, "amax")
         assert goal.met(2.0) and goal.met(2.1) == above and goal.met(1.9) == (not above)
 
@@ -143,6 +174,36 @@ def test_goals_are_measured_in_their_own_terms() -> None:
     assert alone.measured == alone.ours == time.ours
     assert time.measured.median * speed.measured.median == pytest.approx(1, rel=0.01)
     assert 0 < time.floor < time.ours.high
+
+
+def test_maps_are_measured_by_the_pixel_against_the_usual_ones() -> None:
+    case = Case("modulate", **SMALL, sigma=6.0)
+    assert len(case.taps) == len(usual(case).taps) == 31 and "sigma 6" in str(case)
+    assert usual(case).pixels == 32 * 17 * 64 * 48
+    goal = goals.Goal(case, "pixel", 1.0, USUAL)
+    (ratio,) = goals._in_terms(goal, {"this": [2.0], USUAL: [4.0]})
+    assert ratio == pytest.approx(0.5 * usual(case).pixels / case.pixels)
+    (outcome,) = goals.measure([goal], seconds=0.01)
+    assert outcome.measured.median > 0
+
+
+def test_processor_time_leaves_out_what_is_waited_for() -> None:
+    samples = {
+        clock: min(
+            harness.take_turns({"": lambda: time.sleep(0.01)}, turns=3, processor_time=clock)[""]
+        )
+        for clock in (False, True)
+    }
+    assert samples[False] >= 1e4 and samples[True] < 1e4
+
+
+def test_a_peer_that_is_absent_names_the_package_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in ("transformers", "transformers.models.sapiens2", "torchvision"):
+        monkeypatch.setattr(
+            peers, "find_spec", lambda name, missing=missing: name != missing or None
+        )
+        assert peers.absent(peers.SAPIENS) == missing
+    assert peers.absent("torch twin") == ""
 
 
 def test_turns_give_every_call_as_many_samples() -> None:

@@ -88,9 +88,14 @@ template <typename T>
 void decode_dense(const DecodeArguments<T>& a, int64_t begin, int64_t end) {
   // More bytes than caches hold.
   const bool far = a.maps.count * a.maps.size() > (int64_t{1} << 24) / static_cast<int>(sizeof(T));
+  // A block of large maps is a smaller one: windows are cut from maps that are still in the L2
+  // cache.
+  constexpr int64_t kBlockBytes = 1 << 19;
+  const int64_t bytes = a.maps.size() * static_cast<int>(sizeof(T)) * (a.flipped ? 2 : 1);
+  const int64_t block = std::clamp<int64_t>(kBlockBytes / bytes, 1, kBlock);
   const auto blocks = [&](auto read) {
-    for (int64_t first = begin; first < end; first += kBlock) {
-      const int count = static_cast<int>(std::min<int64_t>(kBlock, end - first));
+    for (int64_t first = begin; first < end; first += block) {
+      const int count = static_cast<int>(std::min(block, end - first));
       decltype(read(a.map(0, 0))) maps[kBlock];
       for (int i = 0; i < count; ++i)
         maps[i] = read(a.map((first + i) / a.joints, (first + i) % a.joints));

@@ -13,7 +13,13 @@ namespace dark {
 template <typename A>
 DARK_MULTIVERSION static void fill_factor(A* factor, int64_t count, A center, A sigma,
                                           bool truncate) {
+  // Further away float32's exponential is 0: most of a large map needs none.
+  const A reach = static_cast<A>(std::is_same_v<A, float> ? 9.4 : INFINITY) * sigma;
   for (int64_t i = 0; i < count; i += kLanes<A>) {
+    if (static_cast<A>(i) > center + reach || static_cast<A>(i + kLanes<A>) < center - reach) {
+      store(factor + i, Vector<A>{});
+      continue;
+    }
     const auto pixels = lane_numbers<A>() + static_cast<Integer<A>>(i);
     const auto numbers = __builtin_convertvector(pixels, Vector<A>);
     store(factor + i, gaussian_factor(numbers, center, sigma, truncate));
