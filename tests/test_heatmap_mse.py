@@ -196,6 +196,26 @@ def test_heatmap_mse_does_not_depend_on_the_number_of_threads(joints: int, layou
     assert all(map(torch.equal, *results))
 
 
+@pytest.mark.parametrize("width", [48, 44])
+def test_large_maps_have_the_targets_and_gradient_of_small_ones(width: int) -> None:
+    # More than 16 MB are stored past the caches where rows are whole vectors.
+    joints, weights = 64 * torch.rand(90, 17, 2), torch.rand(90, 17)
+    weights[::7] = 0
+    maps, grad = torch.rand(90, 17, 64, width), torch.rand(90, 17)
+    assert maps.nbytes > 2**24
+    ops = torch.ops.dark
+    whole = ops.heatmap_mse_backward(grad, maps, joints, weights, 2.0)
+    parts = [
+        ops.heatmap_mse_backward(*four, 2.0)
+        for four in zip(*(t.split(30) for t in (grad, maps, joints, weights)), strict=True)
+    ]
+    assert torch.equal(whole, torch.cat(parts))
+    whole, _ = ops.encode(joints, weights, 64, width, 2.0)
+    pairs = zip(joints.split(30), weights.split(30), strict=True)
+    parts = [ops.encode(*pair, 64, width, 2.0)[0] for pair in pairs]
+    assert torch.equal(whole, torch.cat(parts))
+
+
 def test_heatmap_mse_second_derivative_is_refused_in_words(device: str) -> None:
     maps, joints, weights = sample(torch.float64, device)
     maps.requires_grad_()

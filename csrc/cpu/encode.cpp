@@ -13,7 +13,7 @@
 namespace dark {
 namespace {
 
-template <typename T, typename A>
+template <bool kPastCaches, typename T, typename A>
 DARK_MULTIVERSION void render(const A* columns, const A* rows, int64_t height, int64_t width,
                               T* out) {
   constexpr int64_t n = kLanes<A>;
@@ -21,7 +21,10 @@ DARK_MULTIVERSION void render(const A* columns, const A* rows, int64_t height, i
     int64_t x = 0;
     for (; x + n <= width; x += n) {
       const Vector<A> values = rows[y] * read(columns + x);
-      write(out + x, values);
+      if constexpr (kPastCaches)
+        store_past_caches(out + x, values);
+      else
+        write(out + x, values);
     }
     if (x < width) {
       const Vector<A> values = rows[y] * read(columns + x);
@@ -31,9 +34,10 @@ DARK_MULTIVERSION void render(const A* columns, const A* rows, int64_t height, i
 }
 
 template <typename T, typename A>
-void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_t begin,
-                 int64_t end) {
+void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_t count,
+                 int64_t begin, int64_t end) {
   const int64_t height = targets.rule.height, width = targets.rule.width, size = height * width;
+  const bool large = past_caches(heatmaps, count * size, width);
   Factors<A> factors(targets.rule);
   for (int64_t map = begin; map < end; ++map) {
     const Target<A> target = targets(map);
@@ -43,8 +47,16 @@ void encode_maps(const TargetReader<A>& targets, T* heatmaps, A* weights, int64_
       continue;
     }
     factors.center_on(target.center);
-    render(factors.columns(), factors.rows(), height, width, heatmaps + map * size);
+    T* to = heatmaps + map * size;
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<A, float>) {
+      if (large) {
+        render<true>(factors.columns(), factors.rows(), height, width, to);
+        continue;
+      }
+    }
+    render<false>(factors.columns(), factors.rows(), height, width, to);
   }
+  if (large) fence_stores();
 }
 
 }  // namespace
@@ -66,8 +78,8 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints, const Tensor& weights, i
       using T = decltype(t);
       const TargetReader<A> reader(targets);
       parallel_over_maps(targets.count(), height * width, 2, [&](int64_t begin, int64_t end) {
-        encode_maps(reader, heatmaps.mutable_data_ptr<T>(), counted.mutable_data_ptr<A>(), begin,
-                    end);
+        encode_maps(reader, heatmaps.mutable_data_ptr<T>(), counted.mutable_data_ptr<A>(),
+                    targets.count(), begin, end);
       });
     });
   });

@@ -66,7 +66,7 @@ void fill_map(T* to, const Maps& maps) {
 }
 
 // scale (p - g) over a map.
-template <typename T, typename A, typename O>
+template <bool kPastCaches, typename T, typename A, typename O>
 DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* columns,
                                          const A* rows, A scale, O* out, const Maps& maps) {
   for (int64_t y = 0; y < maps.height; ++y, p += stride, out += maps.stride_row)
@@ -74,7 +74,9 @@ DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* co
                     [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
                       const Vector<A> scaled = scale * d;
                       O* to = out + x * maps.stride_column;
-                      if (maps.stride_column != 1)
+                      if constexpr (kPastCaches)
+                        store_past_caches(to, scaled);
+                      else if (maps.stride_column != 1)
                         write_apart(to, maps.stride_column, scaled, count);
                       else if (count == kLanes<A>)
                         write(to, scaled);
@@ -101,6 +103,8 @@ void loss_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& ta
 template <typename T, typename A>
 void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>& targets,
                       const A* grad, T* gradient, const Maps& out, int64_t begin, int64_t end) {
+  const bool large = out.dense() && out.stride_joint % 4 == 0 && out.stride_person % 4 == 0 &&
+                     past_caches(gradient, out.count * out.size(), out.width);
   Factors<A> factors(targets.rule);
   for_each_map<true>(heatmaps, maps, begin, end, [&](int64_t map, const auto* p, int64_t stride) {
     const Target<A> target = targets(map);
@@ -111,8 +115,15 @@ void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>
     }
     factors.center_on(target.center);
     const A scale = grad[map] * target.weight * target.weight / static_cast<A>(maps.size());
-    scaled_difference(p, stride, factors.columns(), factors.rows(), scale, to, out);
+    if constexpr (std::is_same_v<T, float>) {
+      if (large) {
+        scaled_difference<true>(p, stride, factors.columns(), factors.rows(), scale, to, out);
+        return;
+      }
+    }
+    scaled_difference<false>(p, stride, factors.columns(), factors.rows(), scale, to, out);
   });
+  if (large) fence_stores();
 }
 
 // ---- channels-last: a part of a person's joints at a time ---------------------------------------

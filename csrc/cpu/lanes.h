@@ -56,6 +56,34 @@ DARK_INLINE void store(A* to, const V& v) {
   std::memcpy(to, &v, sizeof(v));
 }
 
+// Stores past the caches, which neither read a line before they write it nor push out what is
+// there: for results that caches do not hold. `fence_stores` comes before others read them.
+DARK_INLINE void store_past_caches(float* to, const Vector<float>& v) {
+#if defined(__SSE__)
+  Vector<float, 4> halves[2];
+  std::memcpy(halves, &v, sizeof(v));
+  __builtin_ia32_movntps(to, halves[0]);
+  __builtin_ia32_movntps(to + 4, halves[1]);
+#else
+  store(to, v);
+#endif
+}
+
+DARK_INLINE void fence_stores() {
+#if defined(__SSE__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+// Whether a result of so many elements in rows of `width` is one, and every vector of it where such
+// a store may begin.
+template <typename T>
+bool past_caches(const T* to, int64_t elements, int64_t width) {
+  constexpr int64_t kBytes = 1 << 24;
+  return std::is_same_v<T, float> && elements * static_cast<int64_t>(sizeof(T)) > kBytes &&
+         width % kLanes<float> == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0;
+}
+
 // The bits of a vector as another type.
 template <typename To, typename From>
 DARK_INLINE To as(const From& from) {
