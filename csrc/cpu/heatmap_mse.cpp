@@ -65,24 +65,26 @@ void fill_map(T* to, const Maps& maps) {
     for (int64_t x = 0; x < maps.width; ++x) to[y * maps.stride_row + x * maps.stride_column] = T{};
 }
 
+enum class Writing { rows, past_caches, apart };
+template <Writing kWriting>
+using As = std::integral_constant<Writing, kWriting>;
+
 // scale (p - g) over a map.
-template <bool kPastCaches, typename T, typename A, typename O>
+template <Writing kWriting, typename T, typename A, typename O>
 DARK_MULTIVERSION void scaled_difference(const T* p, int64_t stride, const A* columns,
-                                         const A* rows, A scale, O* out, const Maps& maps) {
-  for (int64_t y = 0; y < maps.height; ++y, p += stride, out += maps.stride_row)
-    each_difference(p, columns, rows[y], maps.width,
-                    [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
-                      const Vector<A> scaled = scale * d;
-                      O* to = out + x * maps.stride_column;
-                      if constexpr (kPastCaches)
-                        store_past_caches(to, scaled);
-                      else if (maps.stride_column != 1)
-                        write_apart(to, maps.stride_column, scaled, count);
-                      else if (count == kLanes<A>)
-                        write(to, scaled);
-                      else
-                        write_some(to, scaled, count);
-                    });
+                                         const A* rows, int64_t height, int64_t width, A scale,
+                                         O* out, int64_t out_stride, int64_t step) {
+  for (int64_t y = 0; y < height; ++y, p += stride, out += out_stride)
+    each_difference(
+        p, columns, rows[y], width, [&](const Vector<A>& d, int64_t x, int64_t count) DARK_LAMBDA {
+          const Vector<A> scaled = scale * d;
+          if constexpr (kWriting == Writing::apart)
+            write_apart(out + x * step, step, scaled, count);
+          else if constexpr (kWriting == Writing::past_caches)
+            store_past_caches(out + x, scaled);
+          else
+            count == kLanes<A> ? write(out + x, scaled) : write_some(out + x, scaled, count);
+        });
 }
 
 template <typename T, typename A>
@@ -115,13 +117,14 @@ void gradient_of_maps(const Maps& maps, const T* heatmaps, const TargetReader<A>
     }
     factors.center_on(target.center);
     const A scale = grad[map] * target.weight * target.weight / static_cast<A>(maps.size());
-    if constexpr (std::is_same_v<T, float>) {
-      if (large) {
-        scaled_difference<true>(p, stride, factors.columns(), factors.rows(), scale, to, out);
-        return;
-      }
-    }
-    scaled_difference<false>(p, stride, factors.columns(), factors.rows(), scale, to, out);
+    const auto write_as = [&](auto writing) {
+      scaled_difference<decltype(writing)::value>(p, stride, factors.columns(), factors.rows(),
+                                                  maps.height, maps.width, scale, to,
+                                                  out.stride_row, out.stride_column);
+    };
+    if constexpr (std::is_same_v<T, float>)
+      if (large) return write_as(As<Writing::past_caches>());
+    out.stride_column == 1 ? write_as(As<Writing::rows>()) : write_as(As<Writing::apart>());
   });
   if (large) fence_stores();
 }
