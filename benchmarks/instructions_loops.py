@@ -45,9 +45,7 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
         }
         return {**vectors_loop, **window()}, {}
     if name == "modulate_whole_kernel":
-        return modulate(threads), {}
-    if name == "modulate_kernel":
-        return modulate_tile(threads), {}
+        return modulate(threads, kernel.endswith("true>")), {}
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
         return whole_maps(threads, element)
     return channels_last(kernel, threads, element)
@@ -64,27 +62,14 @@ def window() -> Counts:
     }
 
 
-def modulate(threads: int) -> Counts:
+def modulate(threads: int, copied: bool) -> Counts:
     """Return the loops of modulate_whole.cuh."""
     reach, run = TAPS // 2, 8
     return {
-        # By 4 and by 1.
-        "i < kReach * width; i += block.size": turns(reach * WIDTH, threads),
+        # The copy that is made where rows are not whole vectors, by four.
+        **({"p.y < a.height; p.next()": turns(HEIGHT * WIDTH, threads) / 4} if copied else {}),
+        "i < kReach * a.pitch; i += block.size": turns(reach * WIDTH, threads),
         "run < runs; run += block.size": turns(HEIGHT * WIDTH // run, threads),
-    }
-
-
-def modulate_tile(threads: int) -> Counts:
-    """Return the loops of modulate_tile.cuh, for a map that is one tile and read by pixels."""
-    reach, run = TAPS // 2, 8
-    return {
-        "columns + 2 * reach); p.y < rows_in": turns((WIDTH + 2 * reach) * HEIGHT, threads),
-        "rows_in); p.y < runs": turns(HEIGHT * WIDTH // run, threads),
-        # Of pairs of taps, by four: along the rows, down the columns.
-        "t < a.taps_count; t += 2": [TAPS // 2 / 4] * 2,
-        "p.y < count - rows_in": turns(WIDTH * 2 * reach, threads),
-        "columns); p.y < runs": turns(HEIGHT * WIDTH // run, threads),
-        "i < vectors.count; i += block.size": turns(HEIGHT * WIDTH, threads),
     }
 
 

@@ -63,16 +63,19 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlo
 // Whether the map is one for `modulate_whole_kernel`, which is launched then.
 template <typename T, int kReach>
 bool launch_whole(const Tensor& view, const Tensor& out, const Maps& maps,
-                  const std::vector<double>& taps, Rescale rescale) {
+                  const std::vector<double>& taps, Rescale rescale, bool rows_of_vectors) {
   if (static_cast<int>(taps.size()) != 2 * kReach + 1 || maps.height < kColumnRun ||
-      maps.size() * int64_t{sizeof(float)} > kMapBytes)
+      maps.size() * int64_t{sizeof(float)} > kMapBytes ||
+      maps.height * maps.stride_row + maps.width * maps.stride_column > INT32_MAX)
     return false;
   const WholeArguments<T, kReach> a(view, out, maps, taps, rescale);
-  const int64_t of_warps = kMaxThreads / kWarp * sizeof(Range<float>);
-  const int64_t bytes = std::max<int64_t>(a.elements() * sizeof(float), of_warps);
+  const int64_t bytes = a.bytes(!rows_of_vectors);
   if (a.threads() > kMaxThreads || bytes > std::min(most_shared(view), kMapBytes)) return false;
-  launch<kMaxThreads>("modulate", view, {maps.count, static_cast<int>(a.threads()), bytes},
-                      modulate_whole_kernel<T, kReach>, a);
+  const Grid grid{maps.count, static_cast<int>(a.threads()), bytes};
+  if (rows_of_vectors)
+    launch<kMaxThreads>("modulate", view, grid, modulate_whole_kernel<T, kReach, false>, a);
+  else
+    launch<kMaxThreads>("modulate", view, grid, modulate_whole_kernel<T, kReach, true>, a);
   return true;
 }
 
@@ -85,10 +88,13 @@ void launch_modulate(const Tensor& view, const Tensor& out, const Maps& maps,
       vectors_begin_at(view.const_data_ptr<T>(),
                        {maps.width, maps.stride_joint, maps.stride_person});
   if constexpr (std::is_same_v<A, float>) {
+    const auto launched = [&](auto reach) {
+      constexpr int kReach = decltype(reach)::value;
+      return launch_whole<T, kReach>(view, out, maps, taps, rescale, rows_of_vectors);
+    };
     // The taps of the paper's sigmas, 1, 2 and 3.
-    if (rows_of_vectors && (launch_whole<T, 3>(view, out, maps, taps, rescale) ||
-                            launch_whole<T, 5>(view, out, maps, taps, rescale) ||
-                            launch_whole<T, 8>(view, out, maps, taps, rescale)))
+    if (launched(std::integral_constant<int, 3>{}) || launched(std::integral_constant<int, 5>{}) ||
+        launched(std::integral_constant<int, 8>{}))
       return;
   }
   const int64_t taps_count = static_cast<int64_t>(taps.size()), most = most_shared(view);

@@ -43,6 +43,12 @@ __device__ Vector<T, N> load(const T* p) {
     return {__ldg(reinterpret_cast<const uint4*>(p))};
 }
 
+// Of shared memory, which __ldg does not know.
+template <int N, typename T>
+__device__ Vector<T, N> load_shared(const T* p) {
+  return {*reinterpret_cast<const uint4*>(p)};
+}
+
 template <int N, typename T>
 __device__ void store(T* p, const T (&elements)[N]) {
   if constexpr (N == 1) {
