@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // decode: the maximum of each map (Eq 1 to 9) and its sub-pixel step, then Eq 2. Every map is read
 // once. A map that lies in one piece belongs to a team, a warp or a block; of maps whose joints lie
-// side by side, a block reads a person and its warps then take a joint each.
+// side by side, a block reads a person's, or some of them, and its warps then take a joint each.
+// The step is a warp's.
 #include "../library.h"
 #include "channels_last.cuh"
 #include "window.cuh"
@@ -9,12 +10,11 @@
 namespace dark {
 namespace {
 
+constexpr int kThreads = 512;  // of a block, at most
+constexpr int kWarps = kThreads / kWarp;
 constexpr int kTeamsOfWarps = 4;             // warps of a block, each with a map of its own
 constexpr int64_t kThreadsToFill = 1 << 19;  // a GPU, a few times over
 constexpr int64_t kEntryBytes = 32 << 10;    // of shared memory
-
-constexpr int kThreads = 512;  // of a block, at most
-constexpr int kWarps = kThreads / kWarp;
 
 template <typename T, Partner kPartner>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int person = by_joints.divide(index), joint = by_joints.rest(index, person);
   Map<T> map = a.map(person, joint);
   if constexpr (kPartner == Partner::none) map.flipped = nullptr;  // known to the compiler
-  Found<A>* of_warp = shared_memory<Found<A>>();
+  Found<A>* of_warp = shared_memory<Found<A>>();                   // of a team that is a block
   A* scratch = reinterpret_cast<A*>(of_warp + kWarps) + nth * window_elements(a.taps_count);
   const Found<A> found = !dense  ? find_strided(team, map, kNowhere, of_warp)
                          : warps ? find_dense<kPartner, kWarp>(team, map, by_width, of_warp)

@@ -10,7 +10,6 @@
 namespace dark {
 
 constexpr int kPlaces = kStencil * kStencil;  // of the stencil: one each for the lanes of a warp
-
 constexpr int kBefore = kStencil - 1, kBehind = kStencil;  // zeros round the taps
 
 // Shared memory of a warp: the taps, and the stencil's rows before they are convolved along
