@@ -19,6 +19,8 @@ PAGES = (
     "benchmarks/README.md",
     "benchmarks/results/resources.md",
     "benchmarks/results/goals-cpu.json",
+    "benchmarks/results/instructions.md",
+    "benchmarks/results/launches.md",
     "benchmarks/results/speed.svg",
     "benchmarks/results/scaling.svg",
 )
