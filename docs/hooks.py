@@ -19,6 +19,7 @@ PAGES = (
     "benchmarks/README.md",
     "benchmarks/results/resources.md",
     "benchmarks/results/goals-cpu.json",
+    "benchmarks/results/goals-large-cpu.json",
     "benchmarks/results/instructions.md",
     "benchmarks/results/launches.md",
     "benchmarks/results/speed.svg",
