@@ -11,6 +11,8 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 EMULATED := build/emulated
 EXTRA ?= test
+# A test process for each core, each with one thread but where a test wants more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 SOURCES := $(wildcard csrc/*.* csrc/*/*) CMakeLists.txt setup.py pyproject.toml
 
 # Prints the folder of an installed torch, fails if there is none of 2.10 or later.
@@ -63,12 +65,12 @@ demo: setup build
 	$(BIN)/python -m darkpose demo
 
 test: setup build $(EMULATED)/_emulated.so
-	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest -m "not slow"
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(PYTEST) -m "not slow"
 
 test-slow: setup build $(EMULATED)/_emulated_traced.so
 	$(MAKE) setup EXTRA=slow
-	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(BIN)/python -m pytest -m slow
-	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated_nudged.so) $(BIN)/python -m pytest -m "not slow" -k emulated
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(PYTEST) -m slow
+	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated_nudged.so) $(PYTEST) -m "not slow" -k emulated
 
 # One thread of the processor, about fifteen minutes: the committed figures. benchmarks/README.md has the rules.
 bench: setup build
