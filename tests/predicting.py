@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.checkpoints import METADATA, AtomicCheckpoints
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.predict.command import predict
-from darkpose.task import PoseTask
+from darkpose.task import PoseTask, save_task
 from photos import photo
 
 BATCH = 8
@@ -37,15 +35,8 @@ def untrained(spec: KeypointSpec = COCO, seed: int = 0, **codec: Any) -> PoseTas
 
 
 def save(task: PoseTask, path: Path) -> Path:
-    """Write a checkpoint as training does."""
-    content = {
-        "state_dict": task.state_dict(),
-        METADATA: task.metadata(),
-        "pytorch-lightning_version": lightning.__version__,
-        "epoch": 0,
-        "global_step": 0,
-    }
-    AtomicCheckpoints().save_checkpoint(content, path)
+    """Write a checkpoint as `convert` does."""
+    save_task(task, path)
     return path
 
 

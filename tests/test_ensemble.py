@@ -5,13 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from darkpose.checkpoints import METADATA, AtomicCheckpoints
 from darkpose.cli import main
 from darkpose.codec import Encoding, HeatmapCodec
 from darkpose.data.module import PoseData
@@ -19,7 +17,7 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.ensemble import DECODER, average, evaluate_ensemble, group
 from darkpose.evaluation import Evaluation
 from darkpose.geometry import Convention
-from darkpose.task import PoseTask
+from darkpose.task import PoseTask, save_task
 
 SQUARE, PORTRAIT = (64, 64), (96, 128)
 SAME = 1e-9  # pixels: the same float64 arithmetic in another order
@@ -45,14 +43,7 @@ def make_task(
 
 
 def save(task: PoseTask, path: Path) -> Path:
-    content = {
-        "state_dict": task.state_dict(),
-        METADATA: task.metadata(),
-        "pytorch-lightning_version": lightning.__version__,
-        "epoch": 0,
-        "global_step": 0,
-    }
-    AtomicCheckpoints().save_checkpoint(content, path)
+    save_task(task, path)
     return path
 
 
