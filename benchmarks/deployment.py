@@ -38,9 +38,9 @@ from benchmarks.loading import Row, coco_mini, report  # noqa: E402
 from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
 from darkpose.data.published import COCO  # noqa: E402
-from darkpose.export import check, onnx, pt2  # noqa: E402
-from darkpose.export.program import CropsToKeypoints  # noqa: E402
-from darkpose.task import PoseTask  # noqa: E402
+from darkpose.deploy import check, onnx, pt2  # noqa: E402
+from darkpose.deploy.program import CropsToKeypoints  # noqa: E402
+from darkpose.train.task import PoseTask  # noqa: E402
 
 SIZE = (192, 256)  # of the crops: width, height
 CPP = Path(__file__).parents[1] / "build" / "cpp-example"

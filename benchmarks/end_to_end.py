@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case, inputs  # noqa: E402
 from benchmarks.peers import absent  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 from darkpose.models import create  # noqa: E402
 from darkpose_ext import gaussian_taps  # noqa: E402
 

@@ -20,7 +20,7 @@ from torch import Tensor
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
 from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import OPS, SIGMA, Case, calls, inputs  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 
 MICROSECONDS = 8.0  # the goal, of device time
 CALLS = 20  # in a graph

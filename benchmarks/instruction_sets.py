@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 from benchmarks import harness  # noqa: E402  from the folder this file is in
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 
 SETS = {"x86-64": "DEFAULT", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}  # and torch's names
 

@@ -28,6 +28,8 @@ from torch import Tensor
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
 from benchmarks import harness, real_heatmaps  # noqa: E402  from the folder this file is in
 from benchmarks.cases import SIGMA, Case, inputs  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
+from darkpose.evaluate.metrics import bootstrap_difference, oks  # noqa: E402
 from darkpose.interop.border import REACH, decode_to_the_border  # noqa: E402
 from darkpose.interop.huggingface import (  # noqa: E402
     decode_vitpose,
@@ -35,8 +37,6 @@ from darkpose.interop.huggingface import (  # noqa: E402
     post_process_pose_estimation,
 )
 from darkpose.interop.mmpose import DarkMSRAHeatmap, DarkUDPHeatmap  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
-from darkpose.metrics import bootstrap_difference, oks  # noqa: E402
 from darkpose_ext import decode, encode, gaussian_taps  # noqa: E402
 
 INPUT, HEATMAP = (192, 256), (48, 64)  # width, height

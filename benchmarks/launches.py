@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 from benchmarks import emulated_lines, resources  # noqa: E402  from the folder this file is in
 from benchmarks.frequencies import WARP  # noqa: E402
 from benchmarks.instructions_cases import calls  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 
 # sm_90: of a multiprocessor, and how many an H100 or H200 has.
 MULTIPROCESSORS = 132

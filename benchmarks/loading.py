@@ -37,9 +37,9 @@ from darkpose.data.dataset import KeypointDataset  # noqa: E402
 from darkpose.data.grouping import image_numbers  # noqa: E402
 from darkpose.data.images import decode_image  # noqa: E402
 from darkpose.data.loading import ResumableLoader, SeededSampler  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 from darkpose.geometry import apply  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
-from darkpose.task import MEAN, STD  # noqa: E402
+from darkpose.train.task import MEAN, STD  # noqa: E402
 
 BATCH, SIZE, SIGMA = 32, (192, 256), 2.0
 PEOPLE_PER_IMAGE = {"1": (1, 1), "2": (2, 2), "3 or 4": (3, 4), "5 to 13": (5, 13), "all": (1, 99)}

@@ -21,8 +21,8 @@ from darkpose.codec import DECODERS, Encoding, HeatmapCodec
 from darkpose.data.annotations import Annotations, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import load_mpii
+from darkpose.evaluate.metrics import coco_results, evaluate_oks, oks, pckh
 from darkpose.geometry import Convention, apply, invert
-from darkpose.metrics import coco_results, evaluate_oks, oks, pckh
 
 COCO_SIZES = ((96, 128), (192, 256), (288, 384))
 MPII_SIZE = (256, 256)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.metrics import bootstrap_difference, oks
+from darkpose.evaluate.metrics import bootstrap_difference, oks
 from darkpose_ext import decode, opencv_taps
 
 FILES = ("hourglass_48x48", "cpm_96x96")

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 from benchmarks import harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case, calls, inference  # noqa: E402
 from benchmarks.table import time  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 
 OPS = ("decode", "flip_decode", "modulate", "encode", "heatmap_mse")
 BATCHES = {"cpu": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "cuda": (1, 8, 64, 512, 1024, 2048)}

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.ablation import ablation
-from darkpose.data.module import PoseData
 from darkpose.data.spec import KeypointSpec
-from darkpose.data.synthetic import write_dataset
-from darkpose.demo import synthetic_build
-from darkpose.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
-from darkpose.runs import Run
+from darkpose.evaluate.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
+from darkpose.paper.ablation import ablation
+from darkpose.paper.demo import synthetic_build
+from darkpose.paper.runs import Run
+from darkpose.paper.synthetic import write_dataset
+from darkpose.train.data import PoseData
 
 
 def mean_pose_ap(data: PoseData) -> float:

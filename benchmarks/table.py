@@ -19,7 +19,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
 from benchmarks import harness  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case  # noqa: E402
-from darkpose.markdown import table  # noqa: E402
+from darkpose.evaluate.markdown import table  # noqa: E402
 
 Row = dict[str, Any]
 """`who`, a case's fields that are not as usual, microseconds: `median`, quartiles, `floor`."""

@@ -94,7 +94,7 @@ def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> t
     The rest is what the second time lacks: copying to the device, normalization, the loss.
     """
     from darkpose.data.published import COCO
-    from darkpose.task import PoseTask
+    from darkpose.train.task import PoseTask
 
     task = PoseTask(codec, COCO, network).to(_DEVICE).train()  # type: ignore[arg-type]
     optimizer = torch.optim.Adam(task.network.parameters(), fused=_DEVICE == "cuda")

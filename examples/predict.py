@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from darkpose import Predictor
-from darkpose.drawing import draw_skeleton
+from darkpose.data.drawing import draw_skeleton
 
 checkpoint, picture, *boxes = sys.argv[1:]
 predictor = Predictor.from_checkpoint(checkpoint)

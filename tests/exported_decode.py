@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from darkpose.export.onnx import write
+from darkpose.deploy.onnx import write
 
 DTYPES = {
     torch.float16: torch.float32,

@@ -16,7 +16,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.predict.command import predict
-from darkpose.task import PoseTask, save_task
+from darkpose.train.task import PoseTask, save_task
 from photos import photo
 
 BATCH = 8

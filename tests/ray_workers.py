@@ -16,8 +16,8 @@ import pytest
 
 from darkpose.predict import distributed
 from darkpose.predict.distributed import Found, ShardWorker, predict_ray
+from darkpose.predict.predictor import Outcome, Request
 from darkpose.predict.shards import Shard
-from darkpose.predictor import Outcome, Request
 
 MARKER, GPU = ".died", ".gpu-"
 TOO_LONG = 600  # seconds

@@ -17,8 +17,8 @@ from darkpose.codec import DECODERS, HeatmapCodec
 from darkpose.data.annotations import load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.spec import KeypointSpec
-from darkpose.evaluation import Evaluation
-from darkpose.report import write_report
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.show.report import write_report
 
 CODEC = HeatmapCodec((96, 128))
 ERRORS = dict(zip(DECODERS, (9.0, 7.0, 6.0, 5.0), strict=True))  # pixels, of each decoder

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from darkpose import models
-from darkpose.complexity import complexity, models_table
+from darkpose.models.complexity import complexity, models_table
 
 # network, (width, height), joints; GFLOPs as HRNet's and DarkPose's tool counts them; 1e9
 # multiply-accumulates.

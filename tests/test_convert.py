@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 import published
 from darkpose import models
-from darkpose.checkpoints import METADATA
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.data.mpii import MPII
 from darkpose.data.published import COCO
-from darkpose.foreign.convert import convert
 from darkpose.geometry import Convention
+from darkpose.models.checkpoints import METADATA
 from darkpose.models.hourglass import Residual, StackedHourglass
-from darkpose.task import MEAN, STD, load_task
+from darkpose.models.weights.convert import convert
+from darkpose.train.task import MEAN, STD, load_task
 from published import State, trained
 
 # Heatmaps of order one in float32, convolved in another memory layout and order.

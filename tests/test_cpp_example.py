@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from darkpose.codec import HeatmapCodec
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import crop_image
-from darkpose.export import pt2
-from darkpose.export.command import export
-from darkpose.task import load_task
+from darkpose.deploy import pt2
+from darkpose.deploy.export import export
+from darkpose.train.task import load_task
 from darkpose_ext._library import LIBRARY
 from photos import annotations, photo
 from untrained import write_checkpoint

@@ -19,8 +19,8 @@ from darkpose.data.annotations import (
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.data.images import read_image
-from darkpose.data.module import PoseData
 from darkpose.geometry import Convention, Crop, apply
+from darkpose.train.data import PoseData
 
 INPUT_SIZE = (96, 128)
 SPEC = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from darkpose.codec import HeatmapCodec
-from darkpose.demo import _example, demo
+from darkpose.paper.demo import _example, demo
 
 
 def test_a_short_demo_prints_the_table_and_draws_the_pictures(

@@ -13,9 +13,9 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import DETECTED, Annotations, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
-from darkpose.data.module import PoseData
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
+from darkpose.train.data import PoseData
 
 INPUT_SIZE = (96, 128)
 IMAGES: dict[str, Any] = {

@@ -6,12 +6,8 @@ import colorsys
 import numpy as np
 import pytest
 
-from darkpose import plots
 from darkpose.data.aic import AIC
-from darkpose.data.mpii import MPII
-from darkpose.data.published import COCO
-from darkpose.data.spec import KeypointSpec
-from darkpose.drawing import (
+from darkpose.data.drawing import (
     CENTER,
     LEFT,
     RIGHT,
@@ -22,7 +18,11 @@ from darkpose.drawing import (
     skeleton_colors,
     view,
 )
+from darkpose.data.mpii import MPII
+from darkpose.data.published import COCO
+from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import apply, compose, invert
+from darkpose.show import plots
 
 BLACK = np.zeros((60, 80, 3), np.uint8)
 SUBPIXEL = 0.1  # pixels: a resampled spot, in whole levels of gray, has its center of mass so near

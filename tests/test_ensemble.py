@@ -10,14 +10,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import Encoding, HeatmapCodec
-from darkpose.data.module import PoseData
 from darkpose.data.spec import KeypointSpec
-from darkpose.ensemble import DECODER, average, evaluate_ensemble, group
-from darkpose.evaluation import Evaluation
+from darkpose.evaluate.ensemble import DECODER, average, evaluate_ensemble, group
+from darkpose.evaluate.evaluation import Evaluation
 from darkpose.geometry import Convention
-from darkpose.task import PoseTask, save_task
+from darkpose.train.data import PoseData
+from darkpose.train.task import PoseTask, save_task
 
 SQUARE, PORTRAIT = (64, 64), (96, 128)
 SAME = 1e-9  # pixels: the same float64 arithmetic in another order

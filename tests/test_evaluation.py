@@ -11,8 +11,8 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, load_annotations, read_annotation_file
 from darkpose.data.dataset import KeypointDataset, Sample
-from darkpose.data.synthetic import write_dataset
-from darkpose.evaluation import Evaluation
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.paper.synthetic import write_dataset
 
 CODEC = HeatmapCodec((96, 128))
 DECODERS = ("argmax", "dark")

@@ -14,11 +14,11 @@ pytest.importorskip("onnxscript", reason="needs darkpose[onnx]")
 pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
 from darkpose.data.published import COCO  # noqa: E402
-from darkpose.export import check, onnx, pt2  # noqa: E402
-from darkpose.export.check import Comparison, compare, people_crops  # noqa: E402
-from darkpose.export.command import export  # noqa: E402
-from darkpose.export.program import CropsToKeypoints, parse_metadata  # noqa: E402
-from darkpose.task import load_task  # noqa: E402
+from darkpose.deploy import check, onnx, pt2  # noqa: E402
+from darkpose.deploy.check import Comparison, compare, people_crops  # noqa: E402
+from darkpose.deploy.export import export  # noqa: E402
+from darkpose.deploy.program import CropsToKeypoints, parse_metadata  # noqa: E402
+from darkpose.train.task import load_task  # noqa: E402
 from untrained import write_checkpoint  # noqa: E402
 
 CHECKPOINTS: dict[str, dict[str, Any]] = {

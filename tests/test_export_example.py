@@ -20,10 +20,10 @@ pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
 from darkpose.data.published import COCO  # noqa: E402
-from darkpose.export import check  # noqa: E402
-from darkpose.export.command import export  # noqa: E402
+from darkpose.deploy import check  # noqa: E402
+from darkpose.deploy.export import export  # noqa: E402
 from darkpose.geometry import box_to_crop, heatmap_to_image, image_to_input  # noqa: E402
-from darkpose.task import load_task  # noqa: E402
+from darkpose.train.task import load_task  # noqa: E402
 from photos import annotations, photo  # noqa: E402
 from untrained import write_checkpoint  # noqa: E402
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from darkpose.data.published import COCO
-from darkpose.export import check, pt2
-from darkpose.export.command import export
+from darkpose.deploy import check, pt2
+from darkpose.deploy.export import export
 from untrained import write_checkpoint
 
 pytestmark = pytest.mark.slow

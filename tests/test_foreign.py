@@ -11,9 +11,9 @@ from torch import nn
 
 import published
 from darkpose import models
-from darkpose.foreign import load_backbone
-from darkpose.foreign.formats import complete, read_weights, recognize
 from darkpose.models.hourglass import Residual, StackedHourglass
+from darkpose.models.weights import load_backbone
+from darkpose.models.weights.formats import complete, read_weights, recognize
 from published import State, save, trained
 
 # Heatmaps of order one through some twenty layers in float32, added up in another order.

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import published
-from darkpose.foreign.reading import Discarded, read_state_dict
+from darkpose.models.weights.reading import Discarded, read_state_dict
 from published import save
 
 LEGACY = {"_use_new_zipfile_serialization": False}

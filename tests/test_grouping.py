@@ -19,7 +19,7 @@ from darkpose.data.dataset import KeypointDataset
 from darkpose.data.grouping import by_image, image_numbers, shuffled_together
 from darkpose.data.images import DecodedImage, decode_image
 from darkpose.data.loading import ResumableLoader, SeededSampler
-from darkpose.data.module import PoseData
+from darkpose.train.data import PoseData
 
 names = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
 most = st.integers(1, 5)

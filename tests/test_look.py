@@ -12,14 +12,14 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from darkpose import plots
+from darkpose.evaluate.metrics import oks
 from darkpose.geometry import apply
-from darkpose.look import look
-from darkpose.maps import flip_average, person_maps
-from darkpose.metrics import oks
-from darkpose.pictures import Method, Truth, compare
 from darkpose.predict.pixels import as_decoded
-from darkpose.predictor import Predictor
+from darkpose.predict.predictor import Predictor
+from darkpose.show import plots
+from darkpose.show.look import look
+from darkpose.show.maps import flip_average, person_maps
+from darkpose.show.pictures import Method, Truth, compare
 from predicting import rgb_photo, save, untrained
 
 BOX = np.array([40.0, 30, 100, 150])

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from darkpose.metrics.nme import box_normalizers, joint_normalizers, nme
-from darkpose.metrics.pck import (
+from darkpose.evaluate.metrics.nme import box_normalizers, joint_normalizers, nme
+from darkpose.evaluate.metrics.pck import (
     bootstrap_difference,
     error_table,
     normalized_errors,

@@ -15,8 +15,8 @@ from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, l
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mixture import concatenate, remap
-from darkpose.data.module import Extra, PoseData
 from darkpose.data.published import COCO
+from darkpose.train.data import Extra, PoseData
 
 FACE = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
 HEAD = KeypointSpec.from_names(["right_eye", "head_top", "nose", "left_eye"])

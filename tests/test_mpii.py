@@ -18,9 +18,9 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import KeypointDataset
-from darkpose.data.module import PoseData
 from darkpose.data.mpii import MPII, load_mpii
 from darkpose.geometry import Convention, apply, invert
+from darkpose.train.data import PoseData
 
 INPUT_SIZE = (256, 256)
 STRICTEST = 0.01  # heads

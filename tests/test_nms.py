@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from darkpose.metrics import oks, oks_nms, soft_oks_nms
+from darkpose.evaluate.metrics import oks, oks_nms, soft_oks_nms
 
 ROUNDED = 1e-12
 SIGMAS = [0.03, 0.1, 0.07]

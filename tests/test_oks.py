@@ -14,9 +14,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from darkpose.data.annotations import PersonRecord, load_annotations
+from darkpose.evaluate.metrics.coco import (
+    STATS,
+    coco_results,
+    evaluate_oks,
+    person_scores,
+    write_results,
+)
+from darkpose.evaluate.metrics.oks import oks
 from darkpose.files import replacing
-from darkpose.metrics.coco import STATS, coco_results, evaluate_oks, person_scores, write_results
-from darkpose.metrics.oks import oks
 from samples import people
 
 PUBLISHED = 5e-4  # figures given to three decimals

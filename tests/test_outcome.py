@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import scipy.io
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, PersonRecord, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
-from darkpose.evaluation import Evaluation
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics import evaluate_oks, pck
+from darkpose.evaluate.metrics.pck import THRESHOLDS
+from darkpose.evaluate.outcome import write_outcome
 from darkpose.geometry import Crop
-from darkpose.metrics import evaluate_oks, pck
-from darkpose.metrics.pck import THRESHOLDS
-from darkpose.outcome import write_outcome
 from training_runs import fit, logged
 
 CODEC = HeatmapCodec((64, 64))

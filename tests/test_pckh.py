@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from darkpose.metrics import pckh, write_pred_mat
-from darkpose.metrics.pckh import MPII_GROUPS
+from darkpose.evaluate.metrics import pckh, write_pred_mat
+from darkpose.evaluate.metrics.pckh import MPII_GROUPS
 
 PUBLISHED = 5.01e-4  # percent; figures given to three decimals
 PELVIS, THORAX, NECK = 6, 7, 8

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
-from darkpose.task import PoseTask
+from darkpose.train.task import PoseTask
 
 _ENCODINGS = ("unbiased", "biased", "dsnt", "ipr")
 

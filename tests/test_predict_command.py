@@ -14,11 +14,11 @@ from rich.console import Console
 
 from darkpose.data.annotations import load_annotations
 from darkpose.data.published import COCO
-from darkpose.metrics.coco import evaluate_oks
+from darkpose.evaluate.metrics.coco import evaluate_oks
 from darkpose.predict import outputs
+from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from darkpose.predict.sources import Shot
-from darkpose.predictor import Predictor, Request
 from predicting import (
     BOXES,
     INLINE,

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from darkpose.predict.detectors import load_detector
-from darkpose.predictor import Predictor
+from darkpose.predict.predictor import Predictor
 from predicting import (
     BOXES,
     SIZE,

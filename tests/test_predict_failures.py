@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from darkpose.predictor import Predictor
+from darkpose.predict.predictor import Predictor
 from predicting import (
     INLINE,
     clip,

@@ -18,7 +18,7 @@ import torch
 from darkpose.geometry import Matrix
 from darkpose.predict import pixels
 from darkpose.predict.pixels import as_decoded, cut
-from darkpose.predictor import Predictor, Request
+from darkpose.predict.predictor import Predictor, Request
 from predicting import BATCH, BOXES, SIZE, rgb_photo, share_within, untrained
 
 CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size

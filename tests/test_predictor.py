@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 import darkpose
 from darkpose.data.grouping import by_image
-from darkpose.data.module import PoseData
-from darkpose.evaluation import People, Predictions, predictions
-from darkpose.metrics.coco import SCORE_THRESHOLD, person_scores
-from darkpose.predictor import Poses, Predictor, Request
-from darkpose.task import PoseTask
+from darkpose.evaluate.evaluation import People, Predictions, predictions
+from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.predict.predictor import Poses, Predictor, Request
+from darkpose.train.data import PoseData
+from darkpose.train.task import PoseTask
 from predicting import BATCH, BOXES, SIZE, rgb_photo, save, share_within, untrained
 
 CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size

@@ -19,9 +19,9 @@ import torch
 
 from darkpose.predict import distributed, shards
 from darkpose.predict.distributed import predict_ray
+from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.rows import requests, result_rows
 from darkpose.predict.shards import INDEX, cut
-from darkpose.predictor import Predictor, Request
 from predicting import BOXES, rgb_photo, save, share_within, untrained
 from ray_workers import CLUSTER, GPU, MARKER, QUIET, DeadlyWorker, DyingWorker
 

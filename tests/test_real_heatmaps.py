@@ -11,7 +11,7 @@ import torch
 import oracles
 from benchmarks.real_heatmaps import FILES, load, oks_by_decoder, per_person
 from conftest import Implementation
-from darkpose.metrics import bootstrap_difference
+from darkpose.evaluate.metrics import bootstrap_difference
 from darkpose_ext import opencv_taps
 from darkpose_ext._values import METHODS
 from tolerances import RELEASED, RELEASED_FLOAT64, ROUNDED, SIGNIFICANCE, UNDECIDED

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from jsonargparse import Namespace
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
-from darkpose.tables.plan import Plan
-from darkpose.tables.rows import Training, rows
-from darkpose.task import PoseTask
-from darkpose.training import CONFIGS, training_parser
+from darkpose.paper.recipes import RECIPES as FOLDER
+from darkpose.paper.tables.plan import Plan
+from darkpose.paper.tables.rows import Training, rows
+from darkpose.train.task import PoseTask
+from darkpose.train.trainer import training_parser
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def recipes() -> Iterator[dict[str, Namespace]]:
         parser = training_parser()
         yield {
             f"{path.parent.name}/{path.stem}": parser.parse_args(["--config", str(path)])
-            for path in CONFIGS.glob("*/*.yaml")
+            for path in FOLDER.glob("*/*.yaml")
         }
 
 
@@ -144,7 +145,7 @@ def test_a_recipe_trains_as_its_authors_did(recipes: dict[str, Namespace], name:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_reproduces(name: str) -> None:
-    text = (CONFIGS / f"{name}.yaml").read_text()
+    text = (FOLDER / f"{name}.yaml").read_text()
     printed = re.findall(r"(?:AP|PCKh@0\.5) (\d\d\.\d)", text)
     figure = RECIPES[name][3]
     assert printed[:1] == ([] if figure is None else [f"{figure:.1f}"])
@@ -185,11 +186,11 @@ def test_every_row_of_the_tables_has_a_recipe(
             path = Path(arguments[1])
             return recipes[f"{path.parent.name}/{path.stem}"]
 
-    monkeypatch.setattr("darkpose.tables.plan.training_parser", Parsed)
+    monkeypatch.setattr("darkpose.paper.tables.plan.training_parser", Parsed)
     wanted = table_rows()
     assert len(wanted) == 6 + 3 + 12 + 2  # of hrnet_w32: 128; 256, 384; the other networks; MPII
     for dataset, training in wanted:
-        recipe, changes = Plan(recipes=CONFIGS / dataset).recipe(training)
+        recipe, changes = Plan(recipes=FOLDER / dataset).recipe(training)
         assert recipe.config is recipes[f"{dataset}/{training.name}"] and changes == {}
         assert recipe.config.model.network == training.network
     assert {f"coco/{name}" for name in TABLE_7} <= recipes.keys()
@@ -198,7 +199,7 @@ def test_every_row_of_the_tables_has_a_recipe(
 
 
 def test_a_row_without_a_recipe_is_made_from_its_networks_nearest() -> None:
-    plan = Plan(recipes=CONFIGS / "coco")
+    plan = Plan(recipes=FOLDER / "coco")
     recipe, changes = plan.recipe(Training("hrnet_w48", 128, "ipr"))
     assert recipe.config.out.name == "hrnet_w48_128_dark"
     assert changes["codec.encoding"] == "ipr" and changes["codec.sigma"] == 1

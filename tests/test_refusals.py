@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from darkpose.checkpoints import check_metadata
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
-from darkpose.task import PoseTask, load_task, save_task
+from darkpose.models.checkpoints import check_metadata
+from darkpose.train.task import PoseTask, load_task, save_task
 from training_runs import fit
 
 
@@ -127,7 +127,7 @@ def test_an_image_that_cannot_be_read_is_named_and_skipped_only_if_told_to(
 
 
 def test_a_missing_extra_is_named_with_what_installs_it() -> None:
-    code = "import sys; sys.modules['lightning'] = None; import darkpose.cli"
+    code = "import sys; sys.modules['lightning'] = None; import darkpose.cli.main"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip().splitlines()[-1] == (
         "ImportError: darkpose needs lightning: pip install 'darkpose[train]'"

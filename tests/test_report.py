@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import DECODERS, HeatmapCodec
 from darkpose.data.annotations import Annotations, PersonRecord
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import MPII
-from darkpose.evaluation import Evaluation
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.geometry import Crop
-from darkpose.metrics.pck import THRESHOLDS
-from darkpose.report import write_report
-from darkpose.report.command import ReportCommand, network_maps
-from darkpose.report.measures import (
+from darkpose.show.report import write_report
+from darkpose.show.report.command import ReportCommand, network_maps
+from darkpose.show.report.measures import (
     CURVE,
 )
-from darkpose.report.people import MAX_PEOPLE
+from darkpose.show.report.people import MAX_PEOPLE
 from predicting import save, untrained
 from reporting import (
     CODEC,

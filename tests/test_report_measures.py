@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from darkpose.codec import DECODERS, ENCODINGS
-from darkpose.evaluation import Evaluation
-from darkpose.metrics import oks, person_scores
-from darkpose.report import write_report
-from darkpose.report.measures import (
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics import oks, person_scores
+from darkpose.show.report import write_report
+from darkpose.show.report.measures import (
     BINS,
     CURVE,
     calibration,
@@ -20,7 +20,7 @@ from darkpose.report.measures import (
     error_curve,
     measure,
 )
-from darkpose.report.representation import close_ups, gains, round_trips
+from darkpose.show.report.representation import close_ups, gains, round_trips
 from reporting import (
     cells_of,
     data_of,

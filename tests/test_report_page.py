@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from darkpose.report import write_report
+from darkpose.show.report import write_report
 from reporting import data_of, evaluated, hostile_page, maps_of
 
 pytestmark = pytest.mark.slow

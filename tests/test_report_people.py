@@ -13,15 +13,15 @@ import pytest
 from darkpose.data.annotations import load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
-from darkpose.evaluation import Evaluation
-from darkpose.metrics import oks
-from darkpose.report import write_report
-from darkpose.report.measures import (
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics import oks
+from darkpose.show.report import write_report
+from darkpose.show.report.measures import (
     measure,
     overlap,
 )
-from darkpose.report.people import MAX_PEOPLE, chosen
-from darkpose.report.people import people as pictures
+from darkpose.show.report.people import MAX_PEOPLE, chosen
+from darkpose.show.report.people import people as pictures
 from reporting import (
     CODEC,
     annotation_file,

@@ -16,7 +16,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from training_runs import weights, write_config
 
 _STEPS = 8  # 2 epochs of 4 steps with 8 of 37 people

@@ -18,10 +18,10 @@ from darkpose.predict import shards, stored
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.listing import Listed, as_table, list_images
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.predictor import Outcome, Poses, Request
 from darkpose.predict.rows import Layout, parquet, requests, result_rows, result_schema
 from darkpose.predict.shards import INDEX, MANIFEST, begin, cut, keep_table
 from darkpose.predict.stored import Folder, StoredImage, UnreachableError, files, inside, located
-from darkpose.predictor import Outcome, Poses, Request
 from predicting import BOXES, rgb_photo
 
 pa = pytest.importorskip("pyarrow", reason="distributed runs read and write Parquet")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.cli import find_configs, main
+from darkpose.cli.commands import commands
+from darkpose.cli.main import find_configs, main
 from darkpose.codec import HeatmapCodec
-from darkpose.commands import commands
 from darkpose.data.published import COCO
 from darkpose.geometry import Convention
 from docs import figures
@@ -41,7 +41,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages say is there: a photo, a checkpoint, their YAML files."""
     import cv2
 
-    from darkpose.task import PoseTask, save_task
+    from darkpose.train.task import PoseTask, save_task
     from photos import photo
 
     monkeypatch.chdir(tmp_path)

@@ -8,14 +8,14 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from darkpose.data.synthetic import Scene, draw_scene  # noqa: E402
-from darkpose.data.synthetic.body import View, pose_body, rotation, sample_build  # noqa: E402
-from darkpose.data.synthetic.figure import make_figure, visible_joints  # noqa: E402
-from darkpose.data.synthetic.outfit import sample_outfit  # noqa: E402
-from darkpose.data.synthetic.pose import Pose, sample_pose  # noqa: E402
-from darkpose.data.synthetic.render import Part, cut, frame  # noqa: E402
-from darkpose.data.synthetic.shapes import capsules, ellipse  # noqa: E402
-from darkpose.data.synthetic.write import KEYPOINTS  # noqa: E402
+from darkpose.paper.synthetic import Scene, draw_scene  # noqa: E402
+from darkpose.paper.synthetic.body import View, pose_body, rotation, sample_build  # noqa: E402
+from darkpose.paper.synthetic.figure import make_figure, visible_joints  # noqa: E402
+from darkpose.paper.synthetic.outfit import sample_outfit  # noqa: E402
+from darkpose.paper.synthetic.pose import Pose, sample_pose  # noqa: E402
+from darkpose.paper.synthetic.render import Part, cut, frame  # noqa: E402
+from darkpose.paper.synthetic.shapes import capsules, ellipse  # noqa: E402
+from darkpose.paper.synthetic.write import KEYPOINTS  # noqa: E402
 
 CENTROID_TOLERANCE = 0.05  # pixels, for any one shape: two samples per pixel and axis
 CENTROID_BIAS = 0.01  # pixels, for the mean over many shapes: half a sample would be 0.25

@@ -14,8 +14,8 @@ cv2 = pytest.importorskip("cv2")
 COCO = pytest.importorskip("pycocotools.coco").COCO
 COCOeval = pytest.importorskip("pycocotools.cocoeval").COCOeval
 
-from darkpose.data.synthetic import Scene, draw_scene, write_dataset  # noqa: E402
-from darkpose.data.synthetic.write import KEYPOINTS  # noqa: E402
+from darkpose.paper.synthetic import Scene, draw_scene, write_dataset  # noqa: E402
+from darkpose.paper.synthetic.write import KEYPOINTS  # noqa: E402
 
 JPEG_TOLERANCE = 6  # mean gray levels; red and blue exchanged would be far more
 KEYPOINT_TOLERANCE = 1e-3  # pixels, as rounded in the file
@@ -96,7 +96,7 @@ def test_dataset_appears_whole_or_not_at_all(
     def fail(*arguments: Any) -> Scene:
         raise RuntimeError("out of paint")
 
-    monkeypatch.setattr("darkpose.data.synthetic.write.draw_scene", fail)
+    monkeypatch.setattr("darkpose.paper.synthetic.write.draw_scene", fail)
     with pytest.raises(RuntimeError, match="out of paint"):
         write_dataset(tmp_path / "set", {"val": 2}, workers=1)
     assert list(tmp_path.iterdir()) == []

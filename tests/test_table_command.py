@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 import yaml
 
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.data.mpii import load_mpii
 from training_runs import fit, logged, write_config
 

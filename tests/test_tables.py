@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from darkpose.runs import Run
-from darkpose.tables import report
-from darkpose.tables.command import table
-from darkpose.tables.paper import (
+from darkpose.paper.runs import Run
+from darkpose.paper.tables import report
+from darkpose.paper.tables.command import table
+from darkpose.paper.tables.paper import (
     COCO_COLUMNS,
     DECODING,
     MPII,
@@ -24,9 +24,9 @@ from darkpose.tables.paper import (
     UNBIASED,
     Representation,
 )
-from darkpose.tables.plan import Plan
-from darkpose.tables.report import Measured, Section
-from darkpose.tables.rows import Row, Training, rows
+from darkpose.paper.tables.plan import Plan
+from darkpose.paper.tables.report import Measured, Section
+from darkpose.paper.tables.rows import Row, Training, rows
 
 # ---- the paper's figures and rows ----------------------------------------------------------------
 
@@ -232,7 +232,7 @@ def test_table_6_on_coco_has_the_papers_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its recipes are evaluated on detected people, whose joints nobody knows: there is no PCK."""
-    monkeypatch.setattr("darkpose.tables.command.Runs", Found)
+    monkeypatch.setattr("darkpose.paper.tables.command.Runs", Found)
     monkeypatch.setattr(Found, "figures", {name: 0.5 for name in COCO_COLUMNS})
     table(6, dataset="coco", preset="paper", out=tmp_path)
     assert Found.asked == [f"hrnet_w32_128_{one}-0" for one in ("dsnt", "ipr", "dark")]
@@ -251,7 +251,7 @@ def test_table_8_has_the_papers_figures_beside_its_own_network_only(
     figures = {name: 0.5 for name in names} | {
         f"{name}/{column}": 0.25 for name in names for column in columns
     }
-    monkeypatch.setattr("darkpose.tables.command.Runs", Found)
+    monkeypatch.setattr("darkpose.paper.tables.command.Runs", Found)
     monkeypatch.setattr(Found, "figures", figures)
     table(8, dataset="mpii", preset="paper", out=tmp_path)
     text = (tmp_path / "mpii" / "table8.md").read_text()

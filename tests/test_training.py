@@ -11,12 +11,12 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from darkpose.checkpoints import METADATA, AtomicCheckpoints
-from darkpose.cli import main
+from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
 from darkpose.models import MODELS
-from darkpose.task import Network, PoseTask, load_task
+from darkpose.models.checkpoints import METADATA, AtomicCheckpoints
+from darkpose.train.task import Network, PoseTask, load_task
 from training_runs import fit, logged, weights
 
 
@@ -130,7 +130,7 @@ def test_images_per_second_count_all_of_a_batchs_time(monkeypatch: pytest.Monkey
     clock = iter([0.0, 0.5, 10.0, 12.0])
     monkeypatch.setattr(PoseTask, "trainer", trainer)
     monkeypatch.setattr(PoseTask, "log", log)
-    monkeypatch.setattr("darkpose.task.time", Namespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("darkpose.train.task.time", Namespace(perf_counter=lambda: next(clock)))
     batch = {"image": torch.zeros(8, 64, 64, 3)}
     for _ in range(2):
         task.on_train_batch_start(batch, 0)  # type: ignore[arg-type]

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from darkpose.cli import main
-from darkpose.data.synthetic import write_dataset
-from darkpose.plots import newest_log
+from darkpose.cli.main import main
+from darkpose.paper.synthetic import write_dataset
+from darkpose.show.plots import newest_log
 
 
 def draw_people(folder: Path) -> Path:

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from darkpose.checkpoints import METADATA, AtomicCheckpoints
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
-from darkpose.task import PoseTask
+from darkpose.models.checkpoints import METADATA, AtomicCheckpoints
+from darkpose.train.task import PoseTask
 
 
 def write_checkpoint(

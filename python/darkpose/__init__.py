@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darkpose.predictor import Outcome, Poses, Predictor, Request
+    from darkpose.predict.predictor import Outcome, Poses, Predictor, Request
 
 __all__ = ["Outcome", "Poses", "Predictor", "Request"]
 
@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from darkpose import predictor
+        from darkpose.predict import predictor
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "darkpose", "darkpose_ext"):

@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the command line; say in one sentence what it needs and is not installed."""
     try:
-        from darkpose.cli import main as run
+        from darkpose.cli.main import main as run
     except ImportError as error:
         sys.exit(f"darkpose: {error}")
     run()

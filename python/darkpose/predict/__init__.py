@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `darkpose predict` reads and writes; the prediction itself is in `darkpose.predictor`."""
+"""From images and boxes to keypoints, in Python and as `darkpose predict`."""

@@ -19,9 +19,9 @@ from darkpose.predict import outputs
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.detectors import load_detector
 from darkpose.predict.pixels import Orientation
+from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from darkpose.predict.sources import VIDEO_SUFFIXES, Plan, Shot, Source, frame_rate, plan
-from darkpose.predictor import Predictor, Request
 
 _logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from darkpose.codec import Decoder
 from darkpose.predict.boxes import parse_boxes, read_boxes
 from darkpose.predict.listing import as_table, list_images
 from darkpose.predict.pixels import Orientation
+from darkpose.predict.predictor import Predictor
 from darkpose.predict.progress import pace
 from darkpose.predict.rows import Row, parquet, requests, result_rows, result_schema
 from darkpose.predict.shards import (
@@ -32,7 +33,6 @@ from darkpose.predict.shards import (
 )
 from darkpose.predict.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from darkpose.predict.stored import Folder, inside, is_uri, plain
-from darkpose.predictor import Predictor
 
 _logger = logging.getLogger(__name__)
 

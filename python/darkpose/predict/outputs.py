@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
-from darkpose.drawing import draw_skeleton
 from darkpose.files import replacing
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
-from darkpose.predictor import Poses
 
 Write = Callable[[Shot, Poses], None]
 Output = AbstractContextManager[Write]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from darkpose.data.spec import KeypointSpec
 from darkpose.predict.outputs import with_pose
 from darkpose.predict.pixels import Orientation
+from darkpose.predict.predictor import Outcome, Request
 from darkpose.predict.stored import StoredImage, inside, located, shown
-from darkpose.predictor import Outcome, Request
 
 ROWS_AT_ONCE = 64
 """Rows in memory; whole images may be in them."""

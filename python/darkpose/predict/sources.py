@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.pixels import Orientation
-from darkpose.predictor import Request
+from darkpose.predict.predictor import Request
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .jp2 .avif .gif .ppm .pgm .pnm".split()

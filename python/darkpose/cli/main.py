@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `darkpose fit --config x.yaml`, `darkpose --help` for the rest.
+
+jsonargparse makes every option from the type hints and docstrings of what a command builds: a value
+may come from YAML, from the command line, or from both, and is checked before anything runs.
+"""
+
+import logging
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+
+try:
+    from jsonargparse import ArgumentParser
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from darkpose.cli.commands import commands
+    from darkpose.paper.recipes import RECIPES
+except ModuleNotFoundError as error:
+    missing = (error.name or "").partition(".")[0]
+    if missing in ("", "darkpose", "darkpose_ext"):
+        raise
+    raise ImportError(f"darkpose needs {missing}: pip install 'darkpose[train]'") from None
+
+_DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
+
+`darkpose demo` is a first look, in minutes on a CPU. `darkpose fit --config mine.yaml` trains on
+COCO-style annotations; `darkpose fit --help` lists what mine.yaml may say. The paper's recipes come
+with the package, `--config coco/hrnet_w32_128_dark.yaml`, and `darkpose table 5 --dataset coco
+--preset paper` trains and prints a table of it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; a bad argument or file ends it with one sentence and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    known = commands()
+    parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)
+    subcommands = parser.add_subcommands(required=True)
+    for name, command in known.items():
+        subcommands.add_subcommand(name, command.parser, help=command.summary)
+    name = "darkpose"
+    try:
+        config = parser.parse_args(find_configs(sys.argv[1:] if arguments is None else arguments))
+        name = f"darkpose {config.subcommand}"
+        known[config.subcommand].run(config[config.subcommand])
+    except (ValueError, OSError, ImportError, ArgumentError, MisconfigurationException) as error:
+        sys.exit(f"{name}: {_sentence(error)}")
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says on one line; of one from a worker, without its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.endswith("Traceback (most recent call last):") for line in lines):
+        return lines[-1].partition(": ")[2]
+    return " ".join(lines)
+
+
+def find_configs(arguments: Sequence[str]) -> list[str]:
+    """Replace the name of a configuration that comes with the package by its path.
+
+    Raises:
+        ValueError: there is no file of that name, nor does one come with the package.
+
+    >>> find_configs(["fit", "--config", "lspet.yaml"])[2].endswith("recipes/lspet.yaml")
+    True
+    """
+    found = list(arguments)
+    for i, argument in enumerate(found):
+        name = argument.removeprefix("--config=")
+        named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
+        if named and not Path(name).exists():
+            if not (RECIPES / name).is_file():
+                packaged = ", ".join(
+                    sorted(str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*.yaml"))
+                )
+                raise ValueError(f"--config must be a file or one of {packaged}, got {name}")
+            found[i] = argument.replace(name, str(RECIPES / name))
+    return found
+
+
+if __name__ == "__main__":
+    main()

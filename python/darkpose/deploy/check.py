@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare an exported file with the checkpoint it came from.
+
+The two add up the same products in another order. A joint whose map has two maxima of nearly the
+same height, or one so flat that its Taylor step hangs on the last digits, is decided by that: such
+joints are told from wrong ones by changing the map a little and decoding again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from darkpose.codec import HeatmapCodec
+from darkpose.data.images import Image, crop_image
+from darkpose.deploy.program import CropsToKeypoints
+from darkpose.geometry import Matrix
+from darkpose.paper.synthetic.scene import draw_scene
+
+Runner = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+BATCHES = (1, 2, 5, 24, 32, 32, 32)  # enough people for 0.1 % of their joints to be some
+PIXELS = 1e-3  # of the image
+SCORE = 1e-4  # of the largest score
+SHARE = 0.999  # of the joints that must be as near
+ROUNDING = 1e-5  # of a map's height, by which it is changed to see what hangs on it
+TRIALS = 16
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How many joints of the file are where the checkpoint has them."""
+
+    joints: int
+    agreeing: int
+    undecided: int
+    """Others, that a change of their map by 1e-5 of its height moves as well."""
+    largest: float
+    """Distance in image pixels among those that agree."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether at least 99.9 % agree and rounding explains the rest."""
+        enough = self.agreeing >= SHARE * self.joints
+        return enough and self.agreeing + self.undecided == self.joints
+
+    def __str__(self) -> str:
+        batches = ", ".join(map(str, dict.fromkeys(BATCHES)))
+        text = (
+            f"{self.agreeing} of {self.joints} joints within {PIXELS:g} pixels of the "
+            f"checkpoint's, at most {self.largest:.1g} apart (batches of {batches} people)"
+        )
+        rest = self.joints - self.agreeing
+        if rest == 0:
+            return text
+        return (
+            f"{text}; of the other {rest}, {self.undecided} hang on rounding: near-ties of the "
+            f"maximum or maps too flat for a step, which a change of {ROUNDING:g} moves as far"
+        )
+
+
+def people_crops(codec: HeatmapCodec, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return crops [N, H, W, 3] of drawn people and their matrices [N, 2, 3] to the image."""
+    crops: list[Image] = []
+    matrices: list[Matrix] = []
+    scene = 0
+    while len(crops) < count:
+        drawn = draw_scene(seed, "export", scene)
+        scene += 1
+        for person in drawn.people:
+            crop = codec.crop(person.box)
+            crops.append(crop_image(drawn.image, codec.image_to_input(crop), codec.input_size))
+            matrices.append(codec.heatmap_to_image(crop))
+    stacked = np.stack(matrices[:count]).astype(np.float32)
+    return torch.from_numpy(np.stack(crops[:count])), torch.from_numpy(stacked)
+
+
+@torch.inference_mode()
+def compare(program: CropsToKeypoints, exported: Runner) -> Comparison:
+    """Run both on drawn people in batches of several sizes.
+
+    Args:
+        program: the checkpoint's; its task's own flip test and decoding are what is compared with.
+        exported: the file, as a function of crops and matrices.
+    """
+    task = program.task
+    crops, to_image = people_crops(task.codec, sum(BATCHES))
+    begin = joints = agreeing = undecided = 0
+    largest = 0.0
+    for people in BATCHES:
+        batch, matrices = (value[begin : begin + people] for value in (crops, to_image))
+        begin += people
+        coords, scores = exported(batch, matrices)
+        maps = _maps(program, batch)
+        expected, heights = _decode(program, maps, matrices)
+        distance = (coords - expected).norm(dim=-1)
+        alike = (scores - heights).abs() <= SCORE * heights.abs().max()
+        agrees = (distance <= PIXELS) & alike
+        joints += agrees.numel()
+        agreeing += int(agrees.sum())
+        if agrees.any():
+            largest = max(largest, float(distance[agrees].max()))
+        if not agrees.all():
+            moved = _moved_by_rounding(program, maps, matrices, expected)
+            undecided += int((~agrees & alike & (moved > PIXELS)).sum())
+    return Comparison(joints, agreeing, undecided, largest)
+
+
+def _maps(program: CropsToKeypoints, crops: Tensor) -> tuple[Tensor, ...]:
+    task = program.task
+    with torch.autocast(crops.device.type, enabled=False):
+        maps = (task(crops), task(crops.flip(2))) if program.flip_test else (task(crops),)
+    return maps
+
+
+def _decode(
+    program: CropsToKeypoints, maps: tuple[Tensor, ...], to_image: Tensor
+) -> tuple[Tensor, Tensor]:
+    flipped = maps[1] if len(maps) > 1 else None
+    codec = program.task.codec
+    return codec.decode(maps[0], to_image, decoder=program.decoder, flipped=flipped)
+
+
+def _moved_by_rounding(
+    program: CropsToKeypoints, maps: tuple[Tensor, ...], to_image: Tensor, expected: Tensor
+) -> Tensor:  # [B, K]
+    """Return how far small changes of the maps move each joint, in image pixels."""
+    generator = torch.Generator().manual_seed(0)
+    moved = torch.zeros(expected.shape[:-1])
+    for _ in range(TRIALS):
+        changed = []
+        for each in maps:
+            noise = torch.randn(each.shape, generator=generator)
+            changed.append(each + ROUNDING * each.abs().amax((-2, -1), keepdim=True) * noise)
+        coords, _ = _decode(program, tuple(changed), to_image)
+        moved = torch.maximum(moved, (coords - expected).norm(dim=-1))
+    return moved

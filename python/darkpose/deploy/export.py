@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`darkpose export`: a checkpoint as a file to deploy, written only if it finds the same joints."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, get_args
+
+from darkpose.codec import Decoder
+from darkpose.deploy import onnx, pt2
+from darkpose.deploy.check import SHARE, compare
+from darkpose.deploy.program import CropsToKeypoints
+from darkpose.files import replacing
+from darkpose.train.task import load_task
+
+Format = Literal["pt2", "onnx"]
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    to: Format | None = None,
+    flip_test: bool = False,
+    decoder: Decoder | None = None,
+) -> None:
+    """Write a checkpoint as one file from crops to keypoints, for ONNX Runtime or libtorch.
+
+    The file takes crops, uint8 [B, H, W, 3] RGB, and matrices to_image, float32 [B, 2, 3] from
+    heatmap to image pixels, for any B; it returns coords [B, K, 2] in image pixels and scores
+    [B, K]. Its metadata say how to crop and what the joints are. On drawn people it must agree with
+    the checkpoint, else nothing is written.
+
+    Args:
+        checkpoint: written by darkpose. Nothing in it is ever executed.
+        out: the file to write, ending in .onnx or .pt2.
+        to: "onnx", standard operators that ONNX Runtime runs without darkpose; "pt2", machine code
+            for this kind of processor, for libtorch. Default: as `out` ends.
+        flip_test: average over the mirrored crops, which takes twice as long.
+        decoder: how to read the heatmaps. Default: the checkpoint's best.
+
+    Raises:
+        OSError: there is no such checkpoint, or no C++ compiler for "pt2".
+        ValueError: the checkpoint is none, the name of `out` does not fit, or the file would not
+            agree with the checkpoint.
+        ImportError: a package that "onnx" needs is missing.
+    """
+    format_ = _format(out, to)
+    if format_ == "onnx":
+        onnx.need("onnx", "onnxscript", "onnxruntime")
+    program = CropsToKeypoints(load_task(checkpoint), decoder, flip_test)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"model.{format_}"
+        if format_ == "onnx":
+            onnx.write_program(program, made)
+            comparison = compare(program, onnx.OnnxModel(made))
+        else:
+            pt2.write_program(program, made)
+            comparison = compare(program, pt2.Pt2Model(made))
+        print(f"{out}: {comparison}")
+        if not comparison.passed:
+            raise ValueError(
+                f"{out} is not written: {100 * SHARE:g} % of its joints must be where the "
+                "checkpoint has them and rounding explain the others"
+            )
+        with made.open("rb") as source, replacing(out) as file:
+            shutil.copyfileobj(source, file)
+
+
+def _format(out: Path, to: Format | None) -> Format:
+    for format_ in get_args(Format):
+        if out.suffix == f".{format_}" and to in (None, format_):
+            return format_
+    wanted = f".{to}" if to else " or ".join(f".{name}" for name in get_args(Format))
+    raise ValueError(f"out must end in {wanted}, got {out}")

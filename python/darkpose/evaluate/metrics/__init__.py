@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How good keypoints are: COCO's average precision, MPII's PCKh, and errors by joint."""
+
+from darkpose.evaluate.metrics.coco import (
+    STATS,
+    coco_results,
+    evaluate_oks,
+    person_scores,
+    write_results,
+)
+from darkpose.evaluate.metrics.nme import box_normalizers, joint_normalizers, nme
+from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
+from darkpose.evaluate.metrics.oks import oks
+from darkpose.evaluate.metrics.pck import (
+    Difference,
+    JointErrors,
+    bootstrap_difference,
+    error_table,
+    pck,
+    pck_per_joint,
+    pck_per_person,
+)
+from darkpose.evaluate.metrics.pckh import PCKH_THRESHOLDS, PCKh, pckh, write_pred_mat
+
+__all__ = [
+    "PCKH_THRESHOLDS",
+    "STATS",
+    "Difference",
+    "JointErrors",
+    "PCKh",
+    "bootstrap_difference",
+    "box_normalizers",
+    "coco_results",
+    "error_table",
+    "evaluate_oks",
+    "joint_normalizers",
+    "nme",
+    "oks",
+    "oks_nms",
+    "pck",
+    "pck_per_joint",
+    "pck_per_person",
+    "pckh",
+    "person_scores",
+    "soft_oks_nms",
+    "write_pred_mat",
+    "write_results",
+]

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""COCO's results format and average precision, for any keypoint set.
+
+The figure itself is pycocotools', so that it can be compared; what is here makes its input, and
+lets it take other numbers of joints and other sigmas than COCO's.
+"""
+
+import contextlib
+import io
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from darkpose.data.annotations import AREA_PER_BOX, PersonRecord, read_annotation_file
+from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
+from darkpose.files import replacing
+
+STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
+"""COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
+
+SCORE_THRESHOLD = 0.2
+"""What a joint's peak must exceed to count for its person's score, as in HRNet."""
+
+Nms = Literal["none", "hard", "soft"]
+_NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's "all" of sizes
+
+
+def person_scores(
+    scores: ArrayLike,  # [..., K]
+    box_scores: ArrayLike = 1.0,  # [...]
+    threshold: float = SCORE_THRESHOLD,
+) -> NDArray[np.float64]:
+    """Return [...]: the mean of the joint scores above `threshold` (0 if none), times the box's.
+
+    As HRNet and DarkPose rank people for AP; annotated boxes have score 1.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    counted = scores > threshold
+    mean: NDArray[np.float64] = np.where(counted, scores, 0).sum(-1) / np.maximum(
+        counted.sum(-1), 1
+    )
+    return mean * np.asarray(box_scores, dtype=np.float64)
+
+
+def coco_results(
+    records: Sequence[PersonRecord],  # N
+    points: ArrayLike,  # [N, K, 2] image pixels
+    scores: ArrayLike,  # [N, K]
+    *,
+    category_id: int = 1,
+    nms: Nms = "none",
+    areas: ArrayLike | None = None,  # [N] square pixels
+    sigmas: ArrayLike | None = None,  # [K]
+    nms_threshold: float = 0.9,
+    score_threshold: float = SCORE_THRESHOLD,
+) -> list[dict[str, Any]]:
+    """Return people in COCO's result format, which `write_results` writes and `evaluate_oks` reads.
+
+    A person's score is that of `person_scores` with the record's box score. With `nms`, people are
+    compared with the others of their image; those that remain keep their score and the order of
+    `records`. HRNet's results are `nms="hard"`.
+
+    NaN, which a diverged network says, becomes a point far from any person and a score of 0:
+    pycocotools would take a similarity of NaN for a match, and JSON has no NaN.
+
+    Args:
+        records: the people, for their images and box scores.
+        points, scores: what a network says of their joints.
+        category_id: of the results.
+        nms: "hard" drops a person alike a better one (`oks_nms`), "soft" all but 20 of an image
+            (`soft_oks_nms` without decay).
+        areas: of the padded crops, `Crop.size` multiplied; `nms` needs them.
+        sigmas: one per joint, see `KeypointSpec.oks_sigmas`; `nms` needs them.
+        nms_threshold: of `nms`.
+        score_threshold: of `person_scores`.
+
+    Raises:
+        ValueError: records, points and scores, or areas, are not equally many; `nms` is unknown or
+            lacks areas or sigmas.
+    """
+    points, scores = np.asarray(points, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    if not len(records) == len(points) == len(scores):
+        raise ValueError(
+            f"records, points and scores must be equally many, "
+            f"got {len(records)}, {len(points)}, {len(scores)}"
+        )
+    points = np.where(np.isfinite(points), points, _NOWHERE)[..., :2]
+    scores = np.where(np.isfinite(scores), scores, 0)
+    ranks = person_scores(scores, [record.score for record in records], score_threshold)
+    kept: Sequence[int] = range(len(records))
+    if nms != "none":
+        kept = _distinct(records, points, ranks, nms, areas, sigmas, nms_threshold)
+    rows = np.concatenate([points, scores[..., None]], axis=-1)  # [N, K, 3]
+    return [
+        {
+            "image_id": records[i].image_id,
+            "category_id": category_id,
+            "keypoints": rows[i].ravel().tolist(),
+            "score": float(ranks[i]),
+        }
+        for i in kept
+    ]
+
+
+def _distinct(
+    records: Sequence[PersonRecord],
+    points: NDArray[np.float64],
+    ranks: NDArray[np.float64],
+    nms: Nms,
+    areas: ArrayLike | None,
+    sigmas: ArrayLike | None,
+    threshold: float,
+) -> list[int]:
+    """Return whom `nms` leaves of each image, in ascending order."""
+    if nms not in get_args(Nms):
+        raise ValueError(f"nms must be one of {', '.join(get_args(Nms))}, got {nms}")
+    if areas is None or sigmas is None:
+        raise ValueError(f"nms {nms!r} needs the areas of the crops and the joints' sigmas")
+    areas = np.asarray(areas, dtype=np.float64)
+    if areas.shape != (len(records),):
+        raise ValueError(
+            f"areas must be {len(records)}, one per person, got shape {list(areas.shape)}"
+        )
+    by_image: dict[int, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        by_image[record.image_id].append(i)
+    kept: list[int] = []
+    for people in by_image.values():
+        of_image = points[people], ranks[people], areas[people], sigmas, threshold
+        chosen = oks_nms(*of_image) if nms == "hard" else soft_oks_nms(*of_image)[0]
+        kept += [people[i] for i in chosen]
+    return sorted(kept)
+
+
+def write_results(path: str | Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write people of `coco_results` to a JSON file, as COCO's test server takes them.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON does not have.
+    """
+    try:
+        text = json.dumps([dict(person) for person in results], allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"results must be finite numbers, got an error at {error}") from error
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def evaluate_oks(
+    annotations: str | Path | Mapping[str, Any],
+    results: str | Path | Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float],
+    *,
+    image_ids: Sequence[int] | None = None,
+) -> dict[str, float]:
+    """Return COCO's ten keypoint figures (`STATS`) in [0, 1], by pycocotools without its prints.
+
+    Args:
+        annotations: COCO-style keypoint file, or its content. A missing `area` is estimated by
+            `AREA_PER_BOX`, as in training.
+        results: file or list as from `coco_results`.
+        sigmas: one per joint, see `KeypointSpec.oks_sigmas`.
+        image_ids: evaluate these images only; default: all of the annotation file.
+
+    Returns:
+        The figures by name; NaN where no annotated person is of the size in question.
+
+    Raises:
+        ValueError: there are no results, or one has another number of joints than there are sigmas.
+    """
+    content = annotations if isinstance(annotations, Mapping) else read_annotation_file(annotations)
+    people: list[dict[str, Any]]
+    if isinstance(results, str | Path):
+        people = json.loads(Path(results).read_text(encoding="utf-8"))
+    else:
+        # pycocotools writes ids, areas and boxes into the results it is given.
+        people = [dict(person) for person in results]
+    if not people:
+        raise ValueError("evaluate_oks needs at least one result, got none")
+    for person in people:
+        if len(person["keypoints"]) != 3 * len(sigmas):
+            raise ValueError(
+                f"each result must have {len(sigmas)} joints, {3 * len(sigmas)} numbers, "
+                f"got {len(person['keypoints'])} for image {person['image_id']}"
+            )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        # Numbered anew, as pycocotools takes annotation 0 for no match at all.
+        numbered = enumerate(content["annotations"], start=1)
+        people_there = [{**_complete(annotation), "id": i} for i, annotation in numbered]
+        truth.dataset = {**content, "annotations": people_there}
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(people), "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    # pycocotools says -1 for a mean over nothing, which averages and plots would take for a value.
+    figures = [float(value) if value >= 0 else float("nan") for value in evaluation.stats]
+    return dict(zip(STATS, figures, strict=True))
+
+
+def _complete(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what pycocotools requires of an annotation and custom files often lack."""
+    complete = {"iscrowd": 0, "keypoints": [], "bbox": [0, 0, 0, 0], **annotation}
+    complete.setdefault("num_keypoints", sum(v > 0 for v in complete["keypoints"][2::3]))
+    complete["area"] = annotation.get("area") or AREA_PER_BOX * np.prod(complete["bbox"][2:])
+    return complete

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initializes a network from weights that somebody has trained, ours or others', strictly."""
+
+import logging
+import re
+from pathlib import Path
+
+from torch import nn
+
+from darkpose.models.weights.formats import (
+    JOINT_LAYERS,
+    complete,
+    describe,
+    differences,
+    joints_in,
+    read_weights,
+    without_classifier,
+)
+
+_NOT_IN_CLASSIFIERS = re.compile(r"(deconv_layers|final_layer)\.")
+
+_logger = logging.getLogger(__name__)
+
+
+def load_backbone(network: nn.Module, path: str | Path, *, backbone_only: bool = False) -> None:
+    """Replace a network's weights by a file's, as far as the file has them.
+
+    A ResNet or HRNet trained on ImageNet gives all but SimpleBaseline's deconvolutions and the last
+    layer, which stay as they are. A pose network gives everything.
+
+    Args:
+        network: one of `darkpose.models`.
+        path: a file of torchvision, timm, HRNet, SimpleBaseline, DarkPose, Hourglass, mmpose or
+            darkpose itself. Nothing in it is ever executed.
+        backbone_only: leave the layers whose size is the number of joints as they are. A pose
+            network may then be for other joints.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it holds anything else than weights, weights are missing, left over or of
+            another shape, or a pose network's joints are not as many. The network is unchanged.
+    """
+    weights = read_weights(path)
+    given, own = dict(weights.tensors), network.state_dict()
+    if weights.num_joints is None:
+        given, left = without_classifier(given), _NOT_IN_CLASSIFIERS
+    elif backbone_only:
+        given, left = {k: v for k, v in given.items() if not JOINT_LAYERS.match(k)}, JOINT_LAYERS
+    else:
+        left = None
+        if weights.num_joints != (wanted := joints_in(own)):
+            raise ValueError(
+                f"{path} must be for the {wanted} joints of the network, "
+                f"got one for {weights.num_joints}"
+            )
+    kept = {key: value for key, value in own.items() if left is not None and left.match(key)}
+    expected = {key: value for key, value in own.items() if key not in kept}
+    found = differences(given, {key: value.shape for key, value in expected.items()})
+    if found:
+        kind = "backbone" if weights.num_joints is None else "network"
+        raise ValueError(
+            f"{path} must hold exactly the tensors of this {kind}, got {describe(found)}"
+        )
+    network.load_state_dict({**kept, **complete(given, expected)})
+    _logger.info("initialized from %s, all but %d tensors", path, len(kept))

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes other projects' pose networks as checkpoints of ours.
+
+Weights do not say in which pixels their heatmaps are. What must be known beside them is a fact of
+the code that trained them, listed here once per code base; what differs within a code base, and
+shows neither in the keys nor in the file's name, is asked for rather than guessed.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from darkpose.codec import Encoding, HeatmapCodec, released_sigma
+from darkpose.data.mpii import MPII
+from darkpose.data.published import COCO
+from darkpose.data.spec import KeypointSpec
+from darkpose.geometry import Convention
+from darkpose.models.checkpoints import METADATA
+from darkpose.models.weights.formats import CodeBase, Weights, complete, read_weights, recognize
+from darkpose.train.task import MEAN, STD, Color, Network, PoseTask, save_task
+
+Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose", "hourglass"]
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a code base trained its networks with."""
+
+    keys: CodeBase
+    color: Mapping[str, Color]
+    """By family of networks; it has no others."""
+    convention: Convention | None
+    """None: not one of ours."""
+    encoding: Encoding
+    mean: Triple = MEAN
+    std: Triple = STD
+
+
+_BGR: Mapping[str, Color] = {"simple": "bgr"}
+_ORIGINS: dict[str, _Origin] = {
+    "hrnet": _Origin("released", {"hrnet": "rgb", **_BGR}, Convention.hrnet, "biased"),
+    "simplebaseline": _Origin("released", _BGR, Convention.hrnet, "biased"),
+    "darkpose": _Origin(
+        "released",
+        {"hrnet": "rgb", **_BGR, "hourglass": "bgr"},
+        Convention.darkpose,
+        "unbiased",
+    ),
+    "mmpose": _Origin("mmpose", {"hrnet": "rgb", "simple": "rgb"}, Convention.hrnet, "biased"),
+    # Images are resized by cv2.resize, joints cut down to whole pixels: W / w, and the center of
+    # the crop, give or take an image pixel, at (W - 1) / 2. No flip shift.
+    "hourglass": _Origin(
+        "princeton", {"hourglass": "rgb"}, None, "biased", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    ),
+}
+_SPECS = {spec.num_joints: spec for spec in (COCO, MPII)}
+_SIZES = re.compile(r"(?<!\d)(128x96|256x192|256x256|384x288|384x384)(?!\d)")  # height x width
+
+
+def convert(
+    checkpoint: Path,
+    out: Path,
+    source: Source | None = None,
+    input_size: tuple[int, int] | None = None,
+    convention: Convention | None = None,
+    encoding: Encoding | None = None,
+    sigma: float | None = None,
+    color: Color | None = None,
+    joints: Path | None = None,
+) -> None:
+    """Write another project's pose network as a checkpoint of darkpose.
+
+    Args:
+        checkpoint: a file of HRNet, SimpleBaseline, DarkPose, mmpose 0.x or 1.x, or princeton's
+            Stacked Hourglass. Nothing in it is ever executed.
+        out: the checkpoint to write; there must be no such file yet.
+        source: whose code trained it. Needed where key names do not tell: HRNet, SimpleBaseline and
+            DarkPose have the same ones.
+        input_size: (width, height) of the network's input in pixels. Needed unless the file's name
+            says 256x192 or another customary size (height x width).
+        convention: how image, input and heatmap correspond. Default: the source's; mmpose's UDP
+            networks need "udp". Princeton's is none of ours and must be named: "udp" is the
+            nearest, off by 0.2 heatmap pixels on average and 0.5 at a crop's border.
+        encoding: of the targets it was trained with. Default: the source's.
+        sigma: of its targets in heatmap pixels. Default: as the source's configuration for this
+            network and size has it.
+        color: order of its channels. Default: the source's for this network.
+        joints: YAML file that names its joints. Needed unless they are COCO's 17 or MPII's 16.
+
+    Raises:
+        OSError: there is no such file, or `out` exists.
+        ValueError: it is no pose network of ours, something needed is not given, or what is given
+            contradicts the file. Nothing is then written.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} must not exist yet: name another file to write")
+    weights = read_weights(checkpoint)
+    if METADATA in weights.others:
+        raise ValueError(
+            f"{checkpoint} must be another project's file, got one that darkpose wrote"
+        )
+    network = recognize(weights)
+    source = _source(weights, network, source)
+    origin, size = _ORIGINS[source], _input_size(checkpoint, input_size)
+    codec = HeatmapCodec(
+        size,
+        sigma=_sigma(source, network, size) if sigma is None else sigma,
+        convention=_convention(weights, source, convention),
+        encoding=encoding or origin.encoding,
+    )
+    task = PoseTask(
+        codec,
+        _spec(weights, joints),
+        cast(Network, network),
+        color=color or origin.color[_family(network)],
+        mean=origin.mean,
+        std=origin.std,
+    )
+    task.network.load_state_dict(complete(weights.tensors, task.network.state_dict()))
+    save_task(task, out, converted_from={"file": checkpoint.name, "source": source})
+    logging.getLogger(__name__).info(
+        "%s: %s of %s, %d joints beginning with %s, input %d wide and %d high, %s, sigma %g, %s",
+        *(out, network, source, task.spec.num_joints, task.spec.names[0], *size),
+        *(codec.convention.value, codec.sigma, task.color),
+    )
+
+
+def _family(network: str) -> str:
+    return network.partition("_")[0]
+
+
+def _source(weights: Weights, network: str, given: Source | None) -> Source:
+    family = _family(network)
+    possible = [
+        name
+        for name, origin in _ORIGINS.items()
+        if origin.keys == weights.code_base and family in origin.color
+    ]
+    if given is None and len(possible) == 1:
+        return cast(Source, possible[0])
+    if given not in possible:
+        raise ValueError(
+            f"source must be {' or '.join(possible)} for {weights.path}, "
+            f"{network} by its key names, got {given or 'none'}"
+        )
+    return given
+
+
+def _input_size(checkpoint: Path, given: tuple[int, int] | None) -> tuple[int, int]:
+    named = set(_SIZES.findall(checkpoint.name))
+    if len(named) != 1:
+        if given is None:
+            raise ValueError(
+                f"input_size (width, height) must be given for {checkpoint}, "
+                "whose name does not say it"
+            )
+        return given
+    height, width = map(int, named.pop().split("x"))
+    if given is not None and given != (width, height):
+        raise ValueError(
+            f"input_size must be {width} wide and {height} high as {checkpoint} says in its name, "
+            f"got {given[0]} wide and {given[1]} high"
+        )
+    return width, height
+
+
+def _convention(weights: Weights, source: Source, given: Convention | None) -> Convention:
+    convention = given or _ORIGINS[source].convention
+    if convention is None:
+        raise ValueError(
+            f"convention must be given for {weights.path}: princeton's is none of ours, udp is the "
+            "nearest, off by 0.2 heatmap pixels on average and 0.5 at a crop's border"
+        )
+    if convention is not Convention.udp and _says_udp(weights):
+        raise ValueError(
+            f"convention must be udp for {weights.path}, whose configuration says so, "
+            f"got {convention.value}"
+        )
+    return convention
+
+
+def _says_udp(weights: Weights) -> bool:
+    """Return whether the configuration that mmpose writes into its files is one of UDP."""
+    meta = weights.others.get("meta")
+    texts = [meta.get(key) for key in ("config", "cfg")] if isinstance(meta, Mapping) else []
+    return any(
+        isinstance(text, str) and re.search(r"use_udp\s*=\s*True|UDPHeatmap", text)
+        for text in texts
+    )
+
+
+def _sigma(source: Source, network: str, size: tuple[int, int]) -> float:
+    if source == "hourglass":
+        return size[1] / 256
+    if (source, network, size) == ("darkpose", "hourglass_8", (96, 128)):
+        return 2.0  # its configuration doubles it; that of four stacks does not
+    return released_sigma(size)
+
+
+def _spec(weights: Weights, joints: Path | None) -> KeypointSpec:
+    spec = _SPECS.get(weights.num_joints or 0) if joints is None else KeypointSpec.from_yaml(joints)
+    if spec is None:
+        raise ValueError(
+            f"joints, a YAML file, must name the {weights.num_joints} joints of {weights.path}: "
+            "they are neither COCO's 17 nor MPII's 16"
+        )
+    if spec.num_joints != weights.num_joints:
+        raise ValueError(
+            f"{joints} must name the {weights.num_joints} joints of {weights.path}, "
+            f"got {spec.num_joints}"
+        )
+    return spec

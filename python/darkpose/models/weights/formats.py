@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose network a state dict is, told by its keys, and its tensors under our names.
+
+HRNet, SimpleBaseline and DarkPose have our key names, wrapped or not. mmpose keeps backbone and
+head apart, princeton's Hourglass has names of its own. Classification networks end in layers that
+no pose network has. After renaming, keys and shapes must be exactly those of one of our networks,
+except for `num_batches_tracked`, which files from before PyTorch 0.4.1 do not have and nothing
+reads: silently loading half a checkpoint is how wrong results are made.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from darkpose import models
+from darkpose.models.weights import princeton
+from darkpose.models.weights.reading import read_state_dict
+
+CodeBase = Literal["released", "mmpose", "princeton"]
+"""Key names: those of HRNet, SimpleBaseline and DarkPose alike, or others."""
+
+_WRAPPERS = ("module.", "model.", "network.")  # DataParallel, princeton's trainer, our own task
+_MMPOSE = ("backbone.", "keypoint_head.", "head.")  # head. since 1.0
+_FAMILIES = {"hg": "hourglass", "stage2": "hrnet", "deconv_layers": "simple"}  # by top-level module
+_COUNTED = "num_batches_tracked"
+_SHOWN = 5
+
+JOINT_LAYERS = re.compile(r"(final_layer|score|score_)\.")
+"""Keys of layers whose size is the number of joints."""
+_CLASSIFIER = re.compile(
+    r"(fc|classifier|head|incre_modules|downsamp_modules|final_layer\.[01])\.|"
+    r"stage4\.(\d+)\.fuse_layers\.[1-3]\."
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds, under our names."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    code_base: CodeBase
+    others: Mapping[str, Any]
+    """What the file holds beside them."""
+
+    @property
+    def num_joints(self) -> int | None:
+        """Number of heatmaps, None if these weights make none."""
+        return joints_in(self.tensors)
+
+
+def joints_in(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return for how many joints a pose network with our key names is, None if it is none."""
+    for key in ("final_layer.weight", "score.0.weight"):
+        if key in tensors and tensors[key].dim() > 0:
+            return tensors[key].shape[0]
+    return None
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Read a file and give its tensors our names; see `read_state_dict` for what is refused.
+
+    Raises:
+        ValueError: also where two keys become the same one, or the file's name says that it is a
+            Caffe-style ResNet, whose stride is in another convolution, which no key or shape tells.
+    """
+    state, others = read_state_dict(path)
+    if "caffe" in Path(path).name.lower():
+        raise ValueError(
+            f"{path} must be a ResNet with the stride in its 3x3 convolutions, got a Caffe-style "
+            "one by its name, whose weights would fit and compute something else"
+        )
+    while prefix := next((p for p in _WRAPPERS if all(k.startswith(p) for k in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    code_base: CodeBase = "released"
+    if any(k.startswith("backbone.") for k in state) and all(k.startswith(_MMPOSE) for k in state):
+        code_base, tensors = "mmpose", _from_mmpose(state)
+    elif princeton.is_princeton(state):
+        state = princeton.used(state)
+        code_base, tensors = "princeton", princeton.rename(state)
+    else:
+        tensors = state
+    if len(tensors) < len(state):
+        raise ValueError(f"{path} must hold every tensor once, got one under two names")
+    return Weights(Path(path), tensors, code_base, others)
+
+
+def _from_mmpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {key.partition(".")[2]: value for key, value in state.items()}
+    if not any(key.startswith("final_layer.1.") for key in tensors):
+        # A head of a single convolution that was written as a list of layers.
+        tensors = {k.replace("final_layer.0.", "final_layer."): v for k, v in tensors.items()}
+    return tensors
+
+
+def without_classifier(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the backbone that a classification network shares with pose networks.
+
+    Left out are the layers after the backbone, by the names of torchvision, timm and HRNet's two
+    releases, and what HRNet's last exchange adds up for its three coarser branches, which only a
+    classifier reads.
+    """
+    exchanges = (re.match(r"stage4\.(\d+)\.", key) for key in tensors)
+    last = max((int(match[1]) for match in exchanges if match), default=-1)
+    backbone = {}
+    for key, tensor in tensors.items():
+        match = _CLASSIFIER.match(key)
+        if match is None or (match[2] is not None and int(match[2]) != last):
+            backbone[key] = tensor
+    return backbone
+
+
+# ---- which network -------------------------------------------------------------------------------
+
+
+def recognize(weights: Weights) -> str:
+    """Return the name in `models.MODELS` of the network whose weights these are, all of them.
+
+    Raises:
+        ValueError: they are of no network of ours, or not all and only those of the nearest one.
+    """
+    layers = {key.partition(".")[0] for key in weights.tensors}
+    family = next((name for layer, name in _FAMILIES.items() if layer in layers), None)
+    if weights.num_joints is None and (family or "layer4" in layers):
+        raise ValueError(
+            f"{weights.path} must be a pose network, got a backbone without heatmaps, "
+            "which can only initialize one for training"
+        )
+    if family is None or weights.num_joints is None:
+        raise ValueError(
+            f"{weights.path} must be an HRNet, SimpleBaseline or Hourglass network, "
+            f"got tensors named {few(weights.tensors)}"
+        )
+    nearest, fewest = "", None
+    for name, create in models.MODELS.items():
+        if name.startswith(f"{family}_"):
+            found = differences(weights.tensors, _shapes(create, weights.num_joints))
+            if not found:
+                return name
+            if fewest is None or len(found) < len(fewest):
+                nearest, fewest = name, found
+    assert fewest is not None
+    raise ValueError(_mismatch(weights, nearest, fewest))
+
+
+@lru_cache
+def _shapes(create: Callable[[int], nn.Module], num_joints: int) -> Mapping[str, torch.Size]:
+    with torch.device("meta"):
+        network = create(num_joints)
+    return {key: tensor.shape for key, tensor in network.state_dict().items()}
+
+
+# ---- strict comparison ---------------------------------------------------------------------------
+
+
+def differences(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
+) -> list[tuple[str, str]]:
+    """Return (kind, key) of every tensor that is missing, unexpected or of another shape."""
+    missing = [("missing", key) for key in _beside(expected, tensors)]
+    unexpected = [("unexpected", key) for key in _beside(tensors, expected)]
+    misshapen = [
+        ("of another shape", f"{key} {list(tensors[key].shape)} for {list(shape)}")
+        for key, shape in expected.items()
+        if key in tensors and tensors[key].shape != shape
+    ]
+    return missing + unexpected + misshapen
+
+
+def _beside(keys: Iterable[str], others: Mapping[str, object]) -> list[str]:
+    return [key for key in keys if key not in others and not key.endswith(_COUNTED)]
+
+
+def describe(found: Iterable[tuple[str, str]]) -> str:
+    """Return `differences` in words: of every kind the number and the first keys."""
+    by_kind: dict[str, list[str]] = {}
+    for kind, key in found:
+        by_kind.setdefault(kind, []).append(key)
+    return "; ".join(f"{len(keys)} {kind}: {few(keys)}" for kind, keys in by_kind.items())
+
+
+def complete(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `load_state_dict(strict=True)` takes: with all counts of batches, and no others.
+
+    Args:
+        tensors: without `differences` from what is expected.
+        expected: the state dict of the network.
+    """
+    return {
+        key: tensors.get(key, torch.zeros_like(value)) if key.endswith(_COUNTED) else tensors[key]
+        for key, value in expected.items()
+    }
+
+
+def few(keys: Iterable[str]) -> str:
+    """Return the first keys and how many more there are."""
+    keys = list(keys)
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(keys[:_SHOWN]) + more
+
+
+def _mismatch(weights: Weights, name: str, found: list[tuple[str, str]]) -> str:
+    sentence = (
+        f"{weights.path} must hold exactly the tensors of {name} with {weights.num_joints} joints, "
+        f"got {describe(found)}"
+    )
+    later = any(key.startswith(("layer2", "layer3")) for _, key in found)
+    if weights.code_base == "princeton" and later:
+        sentence += " (princeton's network widens to all channels one block later than DarkPose's)"
+    return sentence

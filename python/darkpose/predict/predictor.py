@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an image and boxes to keypoints, with everything in between as the checkpoint was trained.
+
+Crop, color order, flip test, decoding and the way back to the image all depend on one another and
+on the network. `Predictor` takes them from the checkpoint, so that no caller can get them wrong;
+its output is that of the evaluation, bit for bit for the same batches.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from darkpose.codec import HeatmapCodec
+from darkpose.data.spec import KeypointSpec
+from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.predict.ahead import read_ahead
+from darkpose.predict.detectors import Detector, detect
+from darkpose.predict.people import People, checked_boxes, checked_scores
+from darkpose.predict.pixels import Orientation, as_decoded
+from darkpose.train.task import PoseTask, load_task
+
+if TYPE_CHECKING:
+    import supervision
+
+__all__ = ["Detector", "Orientation", "Outcome", "Poses", "Predictor", "Request"]
+
+MAX_THREADS = 16
+"""That read images ahead of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The people of one image. Pixel centers are at integers, points are (x, y)."""
+
+    keypoints: NDArray[np.float32]
+    """[N, K, 3]: x, y in pixels of the image and the joint's score; NaN for a box without size."""
+    scores: NDArray[np.float32]
+    """[N]: the box's score times the mean of the joints' scores that count, as for COCO's AP."""
+    boxes: NDArray[np.float32]
+    """[N, 4]: x, y, width, height in image pixels, as given."""
+    names: tuple[str, ...]
+    """K names of joints."""
+    skeleton: tuple[tuple[int, int], ...]
+    """Pairs of joints with a limb between."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.keypoints)
+
+    def to_supervision(self) -> "supervision.KeyPoints":
+        """Return the same for the `supervision` library; a joint that is NaN is at (0, 0) there.
+
+        Raises:
+            ImportError: the library is not installed.
+        """
+        try:
+            from supervision import KeyPoints
+        except ImportError as error:
+            raise ImportError(
+                "Poses.to_supervision needs supervision: pip install 'darkpose[supervision]'"
+            ) from error
+        if not len(self):
+            return KeyPoints.empty()
+        found = np.nan_to_num(self.keypoints)
+        return KeyPoints(
+            xy=found[..., :2],
+            class_id=np.zeros(len(self), np.int_),
+            keypoint_confidence=found[..., 2],
+            detection_confidence=self.scores,
+        )
+
+
+class Request(NamedTuple):
+    """One image, and whom to look at in it."""
+
+    key: str | int
+    """Whatever tells the image from others."""
+    image: Any
+    """As `Predictor.__call__` takes it."""
+    boxes: ArrayLike | None = None
+    """[N, 4]: x, y, width, height in image pixels."""
+    box_scores: ArrayLike | None = None
+    """[N]"""
+
+
+class Outcome(NamedTuple):
+    """What came of one request."""
+
+    request: Request
+    poses: Poses | None
+    """None if the image or its boxes are bad."""
+    error: str | None
+    """One sentence that says what is."""
+
+
+class Predictor:
+    """Finds the keypoints of people whose boxes are known.
+
+    Args:
+        task: the network and all that belongs to it; `from_checkpoint` reads it from a file.
+        device: to run on; a GPU if there is one.
+        decoder: how to read the heatmaps, see `HeatmapCodec.decoders`; the best if None.
+        batch_size: people that the network sees at once.
+        orientation: of image files: "exif", as people see them, or "stored", as COCO and most data
+            sets count pixels. Boxes given and keypoints returned are in that image's pixels.
+        detector: finds people where no boxes are given; None: the whole image is one person.
+
+    Raises:
+        ValueError: an option is unknown, or not one of this network's.
+    """
+
+    def __init__(
+        self,
+        task: PoseTask,
+        *,
+        device: str | torch.device | None = None,
+        decoder: str | None = None,
+        batch_size: int = 32,
+        orientation: Orientation = "exif",
+        detector: Detector | None = None,
+    ) -> None:
+        if decoder is not None and decoder not in task.codec.decoders:
+            raise ValueError(
+                f"decoder must be one of {', '.join(task.codec.decoders)}, got {decoder}"
+            )
+        if orientation not in get_args(Orientation):
+            names = ", ".join(get_args(Orientation))
+            raise ValueError(f"orientation must be one of {names}, got {orientation}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.device = _device(device)
+        self.task = task.eval().to(self.device)
+        self.decoder, self.batch_size = decoder or task.codec.decoders[-1], batch_size
+        self.orientation, self.detector = orientation, detector
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        decoder: str | None = None,
+        flip_test: bool = True,
+        batch_size: int = 32,
+        orientation: Orientation = "exif",
+        detector: Detector | None = None,
+    ) -> "Predictor":
+        """Return the predictor of a checkpoint that training or `darkpose convert` wrote.
+
+        Args:
+            path: of the checkpoint. Nothing in it is ever executed.
+            flip_test: average over the mirrored crops too, which takes twice the time.
+            device, decoder, batch_size, orientation, detector: see the class.
+
+        Raises:
+            OSError: there is no such file.
+            ValueError: darkpose did not write it, or not to its end.
+        """
+        task = load_task(path, flip_test=flip_test)
+        return cls(
+            task,
+            device=device,
+            decoder=decoder,
+            batch_size=batch_size,
+            orientation=orientation,
+            detector=detector,
+        )
+
+    @property
+    def spec(self) -> KeypointSpec:
+        """The joints."""
+        return self.task.spec
+
+    @property
+    def codec(self) -> HeatmapCodec:
+        """What the heatmaps mean."""
+        return self.task.codec
+
+    def __call__(
+        self, image: Any, boxes: ArrayLike | None = None, box_scores: ArrayLike | None = None
+    ) -> Poses:
+        """Return the people of one image, in the order of the boxes.
+
+        Args:
+            image: the path of a file; or pixels [H, W] or [H, W, C], grey, RGB or RGBA, uint8 or
+                uint16; or a Pillow image. Pixels are taken as they are, nothing turns them.
+            boxes: [N, 4], x, y, width, height in image pixels; N may be 0. They may reach beyond
+                the image. None: whom the detector finds, or without one the whole image.
+            box_scores: [N]; 1 if None.
+
+        Raises:
+            ValueError: the file is missing, cut short or not an image; pixels are neither uint8 nor
+                uint16; boxes are not [N, 4] finite numbers of sizes that are not negative.
+        """
+        request = Request(0, image, boxes, box_scores)
+        (outcome,) = self.stream([request], threads=0)
+        if outcome.poses is None:
+            raise ValueError(outcome.error)
+        return outcome.poses
+
+    def heatmaps(
+        self,
+        crops: Tensor,  # [B, H, W, 3] uint8 RGB
+    ) -> tuple[Tensor, Tensor | None]:  # [B, K, H/4, W/4]
+        """Return the heatmaps of crops on any device, and those of the mirrored crops if the flip
+        test is on: `codec.decode` takes both."""
+        with torch.inference_mode():
+            return self.task.heatmaps(crops.to(self.device, non_blocking=True))
+
+    def stream(
+        self, requests: Iterable[Request], *, threads: int | None = None
+    ) -> Iterator[Outcome]:
+        """Yield what comes of each of many images, in their order.
+
+        The network sees people of several images at once. Images are read and cut ahead of it, and
+        are not held: memory does not grow with their number, nor crops with the number of people.
+        A bad image spoils no other.
+
+        Args:
+            requests: images and boxes; read as needed, so that they may be made on the way.
+            threads: that read images; as many as processors if None, 0: none beside this one.
+        """
+        count = min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads
+        waiting: deque[People] = deque()  # in order, not all of them decoded
+        batch: list[tuple[People, int, NDArray[np.uint8]]] = []
+        for people in read_ahead(self._read, requests, count):
+            waiting.append(people)
+            for position, crop in people.crops():
+                batch.append((people, position, crop))
+                if len(batch) == self.batch_size:
+                    self._decode(batch)
+                    batch = []
+            # Many images without people must not pile up behind a batch that is not full.
+            if batch and len(waiting) > 2 * self.batch_size:
+                self._decode(batch)
+                batch = []
+            while waiting and waiting[0].complete:
+                yield self._outcome(waiting.popleft())
+        if batch:
+            self._decode(batch)
+        yield from map(self._outcome, waiting)
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def _read(self, request: Request) -> People:
+        """Read an image and cut its first people out of it; what is wrong is kept for later."""
+        try:
+            image = as_decoded(request.image, self.orientation)
+            boxes, scores = request.boxes, request.box_scores
+            if boxes is None and self.detector is not None:
+                boxes, scores = detect(self.detector, image)
+            checked = checked_boxes(boxes, image.size)
+            scores = checked_scores(scores, len(checked), given=boxes is not None)
+        except (ValueError, TypeError, OSError) as error:
+            return People.bad(request, self.codec, self.spec.num_joints, str(error))
+        return People(
+            request, self.codec, self.spec.num_joints, image, checked, scores, self.batch_size
+        )
+
+    # ---- the network -----------------------------------------------------------------------------
+
+    def _decode(self, batch: list[tuple[People, int, NDArray[np.uint8]]]) -> None:
+        crops = torch.from_numpy(np.stack([crop for _, _, crop in batch]))
+        to_image = np.stack([people.to_image[position] for people, position, _ in batch])
+        with torch.inference_mode():
+            heatmaps, flipped = self.heatmaps(crops)
+            points, scores = self.codec.decode(
+                heatmaps,
+                torch.from_numpy(to_image).to(self.device),
+                decoder=self.decoder,
+                flipped=flipped,
+            )
+            rows = torch.cat([points.float(), scores.float().unsqueeze(-1)], -1).cpu().numpy()
+        for (people, position, _), row in zip(batch, rows, strict=True):
+            people.put(position, row)
+
+    def _outcome(self, people: People) -> Outcome:
+        if people.error is not None:
+            return Outcome(people.request, None, people.error)
+        found = people.keypoints
+        # HRNet's threshold is of a peak's height, which coordinate regression does not have.
+        threshold = 0.0 if self.codec.regresses else SCORE_THRESHOLD
+        ranks = person_scores(np.nan_to_num(found[..., 2]), people.scores, threshold)
+        largest = float(np.finfo(np.float32).max)  # JSON has no infinity
+        scores = ranks.clip(-largest, largest).astype(np.float32)
+        boxes = people.boxes.astype(np.float32)
+        names, skeleton = self.spec.names, self.spec.skeleton
+        poses = Poses(found, scores, boxes, names, skeleton)
+        return Outcome(people.request, poses, None)
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter: a torch without CUDA
+        raise ValueError(
+            f"device must be one of torch's that is here, such as cpu or cuda, got {name}"
+        ) from error

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`darkpose look`: what a checkpoint sees in any image, as pictures.
+
+Skeletons, heatmaps, one joint's map raw and modulated, and checkpoints or decoders side by side.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from darkpose.codec import Decoder
+from darkpose.data.annotations import load_annotations, read_json
+from darkpose.data.drawing import Image, view
+from darkpose.data.images import DecodedImage
+from darkpose.files import replacing
+from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
+from darkpose.predict.people import checked_boxes, matrices
+from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.predictor import Predictor
+from darkpose.predict.sources import Source, plan
+from darkpose.show import plots
+from darkpose.show.maps import person_maps
+from darkpose.show.pictures import Method, Truth, compare, heatmaps, skeletons
+
+What = Literal["skeletons", "heatmaps", "modulation"]
+
+_logger = logging.getLogger(__name__)
+_LONGEST = 1600  # pixels of a picture of a whole image, 640 at least
+_SHORTEST = 640
+
+
+def look(
+    checkpoint: Path,
+    images: list[str],
+    boxes: str | None = None,
+    what: tuple[What, ...] = ("skeletons", "heatmaps"),
+    joint: str | None = None,
+    versus: Path | None = None,
+    decoders: tuple[Decoder, ...] = (),
+    out: Path = Path("looks"),
+    image_names: Path | None = None,
+    flip_test: bool = True,
+    device: str | None = None,
+    orientation: Orientation | None = None,
+    threshold: float = 0.2,
+    people: int = 12,
+) -> None:
+    """Draw what a checkpoint sees in images: skeletons, heatmaps, comparisons, as PNG files.
+
+    A bad image among others is left out, with a warning.
+
+    Args:
+        checkpoint: as training or `darkpose convert` writes it.
+        images: images, folders, patterns such as 'day1/*.jpg'.
+        boxes: of people, as `darkpose predict` takes them; annotated joints of a COCO-style file
+            are drawn beside the predicted ones in comparisons. None: each whole image is one
+            person.
+        what: to draw: skeletons and heatmaps on the whole image; modulation, one joint's map of
+            each person before and after it, with what each decoder finds.
+        joint: whose map heatmaps and modulation show. None: for heatmaps all joints at once, for
+            modulation the one with the highest score.
+        versus: another checkpoint to set beside this one.
+        decoders: to set side by side.
+        out: folder to write.
+        image_names: JSON with images that says which file each image_id of detections is.
+        flip_test: average over the mirrored input too.
+        device: to run on; by default a GPU if there is one.
+        orientation: exif turns images as people see them, stored leaves them as COCO was annotated.
+            By default stored if the boxes are COCO's, else exif.
+        threshold: joints of a lower score are not drawn.
+        people: of an image at most, in all pictures but skeletons.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: a file is not what it should be, a joint or decoder is unknown, or an image is a
+            video.
+    """
+    given = None if boxes is None else parse_boxes(boxes)
+    table: BoxTable | NDArray[np.float64] | None = given
+    if boxes is not None and given is None:
+        table = read_boxes(boxes, image_names=image_names)
+    work = plan(images, table, orientation, leave_out=[out])
+    truths = _truths(Path(boxes)) if boxes is not None and isinstance(table, BoxTable) else {}
+    paths = [checkpoint] if versus is None else [checkpoint, versus]
+    predictors = [
+        Predictor.from_checkpoint(
+            path, device=device, flip_test=flip_test, orientation=work.orientation
+        )
+        for path in paths
+    ]
+    first = predictors[0]
+    shown = None if joint is None else _joint(joint, first.spec.names)
+    methods = _methods(predictors, paths, decoders) if versus is not None or decoders else []
+    for source, stem in zip(work.sources, _stems(work.sources), strict=True):
+        if source.is_video:
+            raise ValueError(f"look draws images, got the video {source.path}")
+        try:
+            image = as_decoded(source.path, work.orientation)
+            found = checked_boxes(source.boxes and source.boxes.boxes, image.size)
+        except ValueError as error:
+            if len(work.sources) == 1:
+                raise
+            _logger.warning("%s", error)
+            continue
+        # Boxes without size, which some files have, have no crop and no keypoints.
+        found = found[[all(matrices(each.codec, box) for each in predictors) for box in found]]
+        known = [truths.get((source.image_id, tuple(box))) for box in found.tolist()]
+        for name, picture in _pictures(
+            first, image, found, known, what, shown, threshold, methods, people
+        ):
+            path = out / f"{stem}-{name}.png"
+            if isinstance(picture, np.ndarray):
+                _write(path, picture)
+            else:
+                plots.save(picture, path)
+            print(path)
+
+
+def _pictures(
+    predictor: Predictor,
+    image: DecodedImage,
+    boxes: NDArray[np.float64],  # [N, 4]
+    truths: Sequence[Truth | None],  # N
+    what: Sequence[What],
+    joint: int | None,
+    threshold: float,
+    methods: Sequence[Method],
+    people: int,
+) -> Iterator[tuple[str, Image | plots.Figure]]:
+    """Yield each picture of one image and what it is called."""
+    pixels = as_rgb(image)
+    whole = view(pixels, longest=min(_LONGEST, max(_SHORTEST, *image.size)))
+    if "skeletons" in what:
+        yield "skeletons", skeletons(predictor, whole, pixels, boxes, threshold)
+    if "heatmaps" in what:
+        name = "heatmaps" if joint is None else f"heatmaps-{_safe(predictor.spec.names[joint])}"
+        yield name, heatmaps(predictor, whole, image, boxes[:people], joint)
+    if "modulation" in what:
+        for i, (box, truth) in enumerate(zip(boxes[:people], truths, strict=False)):
+            k = _most_certain(predictor, image, box) if joint is None else joint
+            there = None
+            if truth is not None and truth.names == predictor.spec.names and truth.joints[k, 2] > 0:
+                there = (float(truth.joints[k, 0]), float(truth.joints[k, 1]))
+            figure = plots.modulation_in(predictor, pixels, box, k, there)
+            yield f"modulation-{i}-{_safe(predictor.spec.names[k])}", figure
+    if methods and len(boxes):
+        rows = [
+            compare(methods, pixels, box, truth, threshold)
+            for box, truth in zip(boxes[:people], truths, strict=False)
+        ]
+        yield "versus", plots.side_by_side(rows)
+
+
+# ---- what is asked for ---------------------------------------------------------------------------
+
+
+def _truths(path: Path) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
+    """Return by image id and box what a COCO-style file says of joints; other files say nothing."""
+    content = read_json(path) if path.suffix.lower() == ".json" else None
+    if not isinstance(content, dict):
+        return {}
+    try:
+        found = load_annotations(path, path.parent, content=content)
+    except ValueError:  # boxes alone, or joints that nothing is known of
+        return {}
+    return {
+        (one.image_id, one.box): Truth(one.joints, one.area, found.spec.names)
+        for one in found.records
+    }
+
+
+def _methods(
+    predictors: Sequence[Predictor], paths: Sequence[Path], decoders: Sequence[Decoder]
+) -> list[Method]:
+    """Return every checkpoint with every decoder, each called by what tells it from the others."""
+    methods = []
+    for predictor, label in zip(predictors, _labels(paths), strict=True):
+        for decoder in decoders or (predictor.decoder,):
+            name = decoder.replace("_", " ")
+            name = name if len(predictors) == 1 else f"{label}, {name}" if decoders else label
+            one = Predictor(
+                predictor.task,
+                device=predictor.device,
+                decoder=decoder,
+                orientation=predictor.orientation,
+            )
+            methods.append(Method(name, one))
+    return methods
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Return of each path the parts in which it differs from the others."""
+    parts = [path.parts for path in paths]
+    if len(set(parts)) < 2:
+        return [path.stem for path in paths]
+    same = {part for part in parts[0] if all(part in other for other in parts)}
+    return ["/".join(part for part in one if part not in same) or paths[0].stem for one in parts]
+
+
+def _joint(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise ValueError(f"joint must be one of {', '.join(names)}, got {name}")
+    return names.index(name)
+
+
+def _most_certain(predictor: Predictor, image: DecodedImage, box: NDArray[np.float64]) -> int:
+    peaks = person_maps(predictor, image, box).heatmaps.amax((-2, -1))
+    return int(torch.nan_to_num(peaks, nan=-torch.inf).argmax())
+
+
+def _stems(sources: Sequence[Source]) -> list[str]:
+    """Return a name for the pictures of each image: its own, with the suffix where two are alike.
+
+    Names come from files: of their folders, only what is inside of `out` remains.
+    """
+    names = ["_".join(map(_safe, Path(one.name).parts)) for one in sources]
+    counts = Counter(Path(name).stem for name in names)
+    stems: dict[str, None] = {}
+    for name in names:
+        stem = wanted = Path(name).stem if counts[Path(name).stem] == 1 else name
+        number = 1
+        while stem in stems:  # `a/b.jpg` and `a_b.jpg`
+            number += 1
+            stem = f"{wanted}-{number}"
+        stems[stem] = None
+    return list(stems)
+
+
+def _safe(name: str) -> str:
+    """Return a name that is one of a file in any folder."""
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
+
+
+def _write(path: Path, picture: Image) -> None:
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    with replacing(path) as file:
+        file.write(data.tobytes())

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a configuration to a run: the parser of its options, the objects they describe, the trainer.
+
+The trainer is Lightning's with this project's habits: what is logged, what is kept, and where.
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import lightning
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from darkpose.codec import HeatmapCodec
+from darkpose.files import write_text
+from darkpose.models.checkpoints import AtomicCheckpoints
+from darkpose.train.data import PoseData
+from darkpose.train.task import PoseTask
+
+# Options of Lightning's trainer that are decided here, or that no command uses.
+_NO_OPTIONS = {
+    # The sampler knows rank and world size itself, and repeats nobody in evaluation.
+    *("logger", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"),
+    *("barebones", "limit_predict_batches", "model_registry", "enable_autolog_hparams"),
+}
+
+
+def training_parser() -> ArgumentParser:
+    """Return a parser of codec, data, model and trainer: all that a training run is."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    parser.add_class_arguments(HeatmapCodec, "codec", skip={"flip_index"})
+    parser.add_class_arguments(PoseData, "data")
+    parser.add_class_arguments(PoseTask, "model")
+    skip = _NO_OPTIONS & signature(Trainer).parameters.keys()
+    parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=skip)
+    parser.add_argument("--seed", type=int, default=0, help="Of the network's initial weights.")
+    parser.add_argument("--out", type=Path, default=Path("runs/default"), help="Folder to write.")
+    steps = "Optimizer steps from one checkpoint to the next, besides those at the ends of epochs."
+    parser.add_argument("--checkpoint_steps", type=PositiveInt | None, help=steps)
+    parser.link_arguments("codec", "data.codec", apply_on="instantiate")
+    parser.link_arguments("codec", "model.codec", apply_on="instantiate")
+    parser.link_arguments("data.spec", "model.spec", apply_on="instantiate")
+    return parser
+
+
+def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData, Trainer]:
+    """Return what a training parser's configuration describes, the network newly initialized.
+
+    The initial weights depend on `config.seed` alone; data order and augmentation have seeds of
+    their own. Training writes `settings` and the folder into the folder, as `config.yaml`.
+    """
+    lightning.seed_everything(config.seed, verbose=False)
+    made = parser.instantiate(config)
+    options = dict(made.trainer)
+    text = settings(parser, config) + yaml.safe_dump({"out": str(made.out)})
+    file = _SettingsFile(made.out / "config.yaml", text)
+    callbacks = [*_listed(options.pop("callbacks", None)), file]
+    trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
+    made.data.trainer = trainer  # who shares a batch is known before anything is written
+    return made.model, made.data, trainer
+
+
+def settings(parser: ArgumentParser, config: Namespace) -> str:
+    """Return as YAML every option of a configuration that decides its result.
+
+    It is a configuration file itself, and equal for equal runs: folder and checkpoint are left out.
+    """
+    said = config.clone()
+    for name in ("config", "out", "ckpt_path", "seeds", "checkpoint_steps"):
+        said.pop(name, None)
+    text: str = parser.dump(said, skip_validation=True)
+    return text
+
+
+class _SettingsFile(Callback):
+    """Written as training begins, when all that may be refused has been accepted."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.text = path, text
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            write_text(self.path, self.text)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A configuration for runs that differ in their seed and in some options, given by their names.
+
+    `{"codec.encoding": "biased"}` is such a change.
+    """
+
+    parser: ArgumentParser
+    config: Namespace
+
+    def __call__(
+        self, changes: Mapping[str, Any], seed: int, folder: Path
+    ) -> tuple[PoseTask, PoseData, Trainer]:
+        """Return what one run needs, the network newly initialized."""
+        config = self._changed(changes, seed)
+        config.out = folder
+        return build(self.parser, config)
+
+    def settings(self, changes: Mapping[str, Any], seed: int) -> str:
+        """Return what one run's `config.yaml` says."""
+        return settings(self.parser, self._changed(changes, seed))
+
+    def reread(self, path: Path) -> str:
+        """Return what a run's `config.yaml` says, with today's defaults for what it leaves out."""
+        return settings(self.parser, self.parser.parse_path(str(path)))
+
+    def _changed(self, changes: Mapping[str, Any], seed: int) -> Namespace:
+        said = {**changes, "seed": seed, "data.seed": seed}
+        return self.parser.parse_object(_nested(said), namespace=self.config.clone())
+
+
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    nested: dict[str, Any] = {}
+    for name, value in options.items():
+        *parents, last = name.split(".")
+        inside = nested
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+        inside[last] = value
+    return nested
+
+
+def make_trainer(
+    out: Path,
+    callbacks: list[Callback] | None = None,
+    checkpoint_steps: int | None = None,
+    **options: Any,
+) -> Trainer:
+    """Return a trainer that logs to TensorBoard and CSV and keeps the best and the last checkpoint.
+
+    Args:
+        out: folder for `checkpoints/{best,last}.ckpt`, `logs/version_N/metrics.csv` and
+            `tensorboard/version_N`; a later run in the same folder adds a version and deletes
+            nothing.
+        callbacks: in addition to the checkpoints'.
+        checkpoint_steps: optimizer steps after which `last.ckpt` is written, besides the ends of
+            epochs. A run that is killed repeats the steps since then, and ends with the weights of
+            one that was not.
+        options: any other argument of `lightning.Trainer`.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")
+    # What every resumed or evaluated run would say of its checkpoints, all of it intended.
+    for message in (
+        "Checkpoint directory .* exists",
+        "The dirpath has changed",
+        "Be aware that when",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    # Figures that `Evaluation.gather` has made equal in all processes need no averaging.
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(val|test)/")
+    # An option left at None is one that was not given: Lightning's own default holds.
+    given = {name: value for name, value in options.items() if value is not None}
+    if str(given.get("precision", "")).endswith("16-true"):
+        raise ValueError(
+            f"precision {given['precision']} would round joints by up to a pixel: "
+            "use bf16-mixed or 16-mixed"
+        )
+    loggers = [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")]
+    folder: dict[str, Any] = {"dirpath": out / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val/score", mode="max", **folder)
+    kept = [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **folder)]
+    if checkpoint_steps is not None:
+        kept += [ModelCheckpoint(filename="last", every_n_train_steps=checkpoint_steps, **folder)]
+    return Trainer(
+        logger=loggers,
+        callbacks=[*kept, *_listed(callbacks)],
+        plugins=[*_listed(given.pop("plugins", None)), AtomicCheckpoints()],
+        use_distributed_sampler=False,
+        **{"enable_model_summary": False, **given},
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) else [] if value is None else [value]
