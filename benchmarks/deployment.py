@@ -40,7 +40,7 @@ from darkpose.data.dataset import KeypointDataset  # noqa: E402
 from darkpose.data.published import COCO  # noqa: E402
 from darkpose.deploy import check, onnx, pt2  # noqa: E402
 from darkpose.deploy.program import CropsToKeypoints  # noqa: E402
-from darkpose.train.task import PoseTask  # noqa: E402
+from darkpose.models.pose import PoseModel  # noqa: E402
 
 SIZE = (192, 256)  # of the crops: width, height
 CPP = Path(__file__).parents[1] / "build" / "cpp-example"
@@ -144,8 +144,8 @@ def ways(
     program: CropsToKeypoints, files: Files, crops: Tensor, to_image: Tensor, threads: int
 ) -> dict[str, Way]:
     """Return every way by name, for these people; the one in C++ is added by `measure`."""
-    codec, matrices = program.task.codec, to_image.double().numpy()
-    pairs, taps = list(program.task.spec.flip_pairs), len(codec.taps)
+    codec, matrices = program.model.codec, to_image.double().numpy()
+    pairs, taps = list(program.model.spec.flip_pairs), len(codec.taps)
     maps, flipped = program.heatmaps(crops)
     given = [values.numpy() for values in (maps, flipped) if values is not None]
     compiled = torch.compile(program, dynamic=False)
@@ -185,7 +185,7 @@ def measure(
 ) -> list[Row]:
     """Return a row for each way and number of people."""
     files, rows = Files(program, folder), []
-    codec = program.task.codec
+    codec = program.model.codec
     known = KeypointDataset(coco_mini(), codec.input_size, convention=codec.convention)
     for count in people:
         chosen = [known[i % len(known)] for i in range(count)]
@@ -212,10 +212,10 @@ def measure(
     return rows
 
 
-def untrained(network: str) -> PoseTask:
+def untrained(network: str) -> PoseModel:
     """Return a task with random weights, in the last layer such that maps have clear maxima."""
     torch.manual_seed(0)
-    task = PoseTask(HeatmapCodec(SIZE), COCO, network)  # type: ignore[arg-type]
+    task = PoseModel(HeatmapCodec(SIZE), COCO, network)  # type: ignore[arg-type]
     for layer in task.network.modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == COCO.num_joints:
             torch.nn.init.normal_(layer.weight, std=0.2)

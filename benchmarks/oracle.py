@@ -17,16 +17,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.codec import DECODERS, Encoding, HeatmapCodec
+from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import load_mpii
+from darkpose.decoders import decoder_names
 from darkpose.evaluate.metrics import coco_results, evaluate_oks, oks, pckh
 from darkpose.geometry import Convention, apply, invert
 
+DECODERS = decoder_names()
+
 COCO_SIZES = ((96, 128), (192, 256), (288, 384))
 MPII_SIZE = (256, 256)
-ENCODINGS: tuple[Encoding, ...] = ("biased", "unbiased")
+ENCODINGS: tuple[str, ...] = ("biased", "unbiased")
 STRICT = (0.5, 0.1, 0.05, 0.02, 0.01)  # heads
 BATCH = 256  # people whose heatmaps are in memory at a time: 120 MB at the largest size
 
@@ -84,7 +87,7 @@ def coco_annotations(content: Mapping[str, Any]) -> Annotations:
 
 
 def round_trip(
-    dataset: KeypointDataset, encoding: Encoding, decoders: Iterable[str] = DECODERS
+    dataset: KeypointDataset, encoding: str, decoders: Iterable[str] = DECODERS
 ) -> dict[str, Found]:
     """Return what each decoder finds in the heatmaps of the data set's own joints."""
     codec = HeatmapCodec(dataset.input_size, convention=dataset.convention, encoding=encoding)

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.batches import Batches
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
 from darkpose.paper.ablation import ablation
 from darkpose.paper.demo import synthetic_build
 from darkpose.paper.runs import Run
 from darkpose.paper.synthetic import write_dataset
-from darkpose.train.data import PoseData
 
 
-def mean_pose_ap(data: PoseData) -> float:
+def mean_pose_ap(data: Batches) -> float:
     """Return the AP of the training people's mean pose, placed into each annotated box."""
     train, val = data.train_set.records, data.val_set.records
     boxes = np.array([record.box for record in train])[:, None]
@@ -34,8 +34,8 @@ def mean_pose_ap(data: PoseData) -> float:
     targets = np.array([record.box for record in val])[:, None]
     points = targets[..., :2] + mean * targets[..., 2:]
     results = coco_results(val, points, np.ones(points.shape[:2]))
-    assert data.val_annotations is not None
-    return evaluate_oks(data.val_annotations, results, data.spec.oks_sigmas)["AP"]
+    assert data.truth is not None
+    return evaluate_oks(data.truth, results, data.spec.oks_sigmas)["AP"]
 
 
 def similarity(run: Run, spec: KeypointSpec) -> NDArray[np.float64]:

@@ -94,9 +94,9 @@ def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> t
     The rest is what the second time lacks: copying to the device, normalization, the loss.
     """
     from darkpose.data.published import COCO
-    from darkpose.train.task import PoseTask
+    from darkpose.models.pose import PoseModel
 
-    task = PoseTask(codec, COCO, network).to(_DEVICE).train()  # type: ignore[arg-type]
+    task = PoseModel(codec, COCO, network).to(_DEVICE).train()
     optimizer = torch.optim.Adam(task.network.parameters(), fused=_DEVICE == "cuda")
     (width, height), (map_width, map_height) = codec.input_size, codec.heatmap_size or (0, 0)
     image = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
@@ -116,7 +116,7 @@ def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> t
     def whole() -> None:
         moved = {name: value.to(_DEVICE, non_blocking=True) for name, value in sample.items()}
         with autocast():
-            loss = task._loss(task(moved["image"]), moved)  # type: ignore[arg-type]
+            loss = task.loss(task(moved["image"]), moved)  # type: ignore[arg-type]
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

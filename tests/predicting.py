@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
+from darkpose.models.pose import PoseModel
 from darkpose.predict.command import predict
-from darkpose.train.task import PoseTask, save_task
 from photos import photo
 
 BATCH = 8
@@ -24,19 +24,19 @@ SIZE = (320, 240)
 BOXES = np.array([[40.0, 30, 100, 150], [150, 20, 80, 200], [0, 0, 320, 240]])
 
 
-def untrained(spec: KeypointSpec = COCO, seed: int = 0, **codec: Any) -> PoseTask:
+def untrained(spec: KeypointSpec = COCO, seed: int = 0, **codec: Any) -> PoseModel:
     """Return a network of seeded random weights whose heatmaps are uneven, with clear peaks."""
     torch.manual_seed(seed)
-    task = PoseTask(HeatmapCodec(**{"input_size": (64, 64), **codec}), spec)
+    task = PoseModel(HeatmapCodec(**{"input_size": (64, 64), **codec}), spec)
     with torch.no_grad():
         task.network.final_layer.weight *= 100  # type: ignore[operator, union-attr]
         task.network.final_layer.bias += 4  # type: ignore[operator, union-attr]
     return task.eval()
 
 
-def save(task: PoseTask, path: Path) -> Path:
+def save(task: PoseModel, path: Path) -> Path:
     """Write a checkpoint as `convert` does."""
-    save_task(task, path)
+    task.save(path)
     return path
 
 

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkpose.codec import DECODERS, HeatmapCodec
+from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.spec import KeypointSpec
+from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.show.report import write_report
+
+DECODERS = decoder_names()
 
 CODEC = HeatmapCodec((96, 128))
 ERRORS = dict(zip(DECODERS, (9.0, 7.0, 6.0, 5.0), strict=True))  # pixels, of each decoder

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.codec import DECODERS, HeatmapCodec, released_sigma
+from darkpose.codec import HeatmapCodec, released_sigma
+from darkpose.decoders import decoder_names
 from darkpose.geometry import Convention, apply
 from darkpose_ext import decode, gaussian_taps
+
+DECODERS = decoder_names()
 
 SIZES = ((96, 128), (192, 256), (288, 384))
 ROUND_TRIP = 1e-3  # heatmap pixels

@@ -139,5 +139,5 @@ def test_the_table_shows_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -
     with torch.device("meta"):
         network = models.create("hourglass_small", 16)
     assert f"{complexity(network, (64, 64)).parameters:,}" in text
-    with pytest.raises(ValueError, match="model must be one of"):
+    with pytest.raises(ValueError, match="network must be one of"):
         models_table(["vgg"])

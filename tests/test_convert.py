@@ -18,8 +18,9 @@ from darkpose.data.published import COCO
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.hourglass import Residual, StackedHourglass
+from darkpose.models.pose import PoseModel
 from darkpose.models.weights.convert import convert
-from darkpose.train.task import MEAN, STD, load_task
+from darkpose.train.task import MEAN, STD
 from published import State, trained
 
 # Heatmaps of order one in float32, convolved in another memory layout and order.
@@ -86,7 +87,7 @@ def test_a_converted_network_makes_the_same_heatmaps_of_the_same_crops(
     state = original.state_dict()
     content = published.mmpose_0(state) if source == "mmpose" else published.hrnet_checkpoint(state)
     convert(save(content, tmp_path / "pose_128x96.pth"), out, source)
-    task = load_task(out)
+    task = PoseModel.load(out)
     assert task.codec.convention is Convention(convention) and task.codec.encoding == encoding
     assert (task.color, task.codec.sigma, task.codec.input_size) == (color, 1.0, (96, 128))
     assert task.spec == COCO and task.codec.flip_index == COCO.flip_index
@@ -109,19 +110,19 @@ def test_the_files_name_says_the_input_size_and_that_the_sigma(
     tmp_path: Path, out: Path, name: str, size: tuple[int, int], sigma: float
 ) -> None:
     convert(save(trained("simple_small", 16).state_dict(), tmp_path / name), out, "darkpose")
-    task = load_task(out)
+    task = PoseModel.load(out)
     assert (task.codec.input_size, task.codec.sigma, task.spec) == (size, sigma, MPII)
 
 
 def test_eight_stacks_at_the_smallest_size_were_released_with_twice_the_sigma(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(models.MODELS, "hourglass_8", lambda k: StackedHourglass(k, 2, 8))
-    monkeypatch.setitem(models.MODELS, "hourglass_4", lambda k: StackedHourglass(k, 1, 8))
+    monkeypatch.setitem(models.MODELS, "hourglass_8", lambda k, _: StackedHourglass(k, 2, 8))
+    monkeypatch.setitem(models.MODELS, "hourglass_4", lambda k, _: StackedHourglass(k, 1, 8))
     for name, sigma in (("hourglass_8", 2.0), ("hourglass_4", 1.0)):
         path = save(trained(name, 17).state_dict(), tmp_path / f"{name}_128x96.pth")
         convert(path, out)
-        assert load_task(out).codec.sigma == sigma
+        assert PoseModel.load(out).codec.sigma == sigma
         out.unlink()
 
 
@@ -140,7 +141,7 @@ def test_what_the_user_says_replaces_what_the_code_base_has(tmp_path: Path, out:
         color="rgb",
         joints=joints,
     )
-    task = load_task(out)
+    task = PoseModel.load(out)
     assert (task.codec.input_size, task.codec.sigma) == ((64, 96), 1.5)
     assert (task.codec.convention, task.codec.encoding) == (Convention.udp, "unbiased")
     assert task.color == "rgb" and task.spec.names == ("left_ear", "right_ear", "nose")
@@ -152,7 +153,7 @@ def test_half_precision_weights_become_single_ones(tmp_path: Path, out: Path) ->
     for dtype in (torch.float16, torch.bfloat16):
         original = trained("simple_small", 17).to(dtype)
         convert(save(original.state_dict(), tmp_path / "x_128x96.pth"), out, "darkpose")
-        for key, value in load_task(out).network.state_dict().items():
+        for key, value in PoseModel.load(out).network.state_dict().items():
             assert torch.equal(value, original.float().state_dict()[key]), key
         out.unlink()
 
@@ -172,7 +173,7 @@ def test_princetons_network_comes_with_its_own_normalization_and_sigma(
     refused("convention must be given .* udp is the nearest", out, checkpoint=path,
             input_size=(256, 256))  # fmt: skip
     convert(path, out, input_size=(256, 256), convention=Convention.udp)
-    task = load_task(out)
+    task = PoseModel.load(out)
     assert (task.codec.sigma, task.color, task.spec) == (1.0, "rgb", MPII)
     image = crops(256, 256)
     given = image.permute(0, 3, 1, 2) / 255
@@ -200,7 +201,7 @@ def test_convert_is_a_command_with_typed_options(
     options = ["--source=hrnet", "--input_size=[96,128]", "--convention=udp"]
     with caplog.at_level(logging.INFO):
         main(["convert", str(path), str(out), *options])
-    assert load_task(out).codec.convention is Convention.udp
+    assert PoseModel.load(out).codec.convention is Convention.udp
     assert re.search(r"simple_small of hrnet, 17 joints beginning with nose, .* udp", caplog.text)
 
 
@@ -246,7 +247,7 @@ def test_mmposes_udp_must_be_named_where_its_configuration_says_udp(
         path = save(content, tmp_path / "udp_256x192.pth")
         refused("convention must be udp for .*, got hrnet", out, checkpoint=path)
         convert(path, out, convention=Convention.udp)
-        assert load_task(out).codec.convention is Convention.udp
+        assert PoseModel.load(out).codec.convention is Convention.udp
         out.unlink()
 
 

@@ -19,7 +19,7 @@ from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import crop_image
 from darkpose.deploy import pt2
 from darkpose.deploy.export import export
-from darkpose.train.task import load_task
+from darkpose.models.pose import PoseModel
 from darkpose_ext._library import LIBRARY
 from photos import annotations, photo
 from untrained import write_checkpoint
@@ -224,7 +224,7 @@ def test_numbers_out_of_range_and_folders_are_refused(programs: Path, tmp_path: 
 
 def evaluated(checkpoint: Path, image: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return what evaluation finds in the whole image: [K, 3]."""
-    task = load_task(checkpoint, flip_test=False)
+    task = PoseModel.load(checkpoint)
     codec, found = task.codec, annotations(image)
     record = replace(found.records[0], image_size=size, box=(0, 0, *size))
     people = KeypointDataset(

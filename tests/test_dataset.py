@@ -17,10 +17,11 @@ from darkpose.data.annotations import (
     PersonRecord,
 )
 from darkpose.data.augment import Augmentation
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.data.images import read_image
+from darkpose.data.options import DataOptions
 from darkpose.geometry import Convention, Crop, apply
-from darkpose.train.data import PoseData
 
 INPUT_SIZE = (96, 128)
 SPEC = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
@@ -270,7 +271,7 @@ def test_paths_begin_at_home_and_hold_variables(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SETS", "~/sets")
     with pytest.raises(FileNotFoundError, match=f"{tmp_path}/sets/val.json"):
-        PoseData(HeatmapCodec(INPUT_SIZE), Path("$SETS/val.json"), Path("."))
+        Batches(HeatmapCodec(INPUT_SIZE), DataOptions(Path("$SETS/val.json"), Path(".")))
 
 
 def test_an_unknown_policy_is_named(people: Annotations) -> None:

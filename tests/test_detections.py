@@ -11,11 +11,12 @@ import torch
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import DETECTED, Annotations, load_annotations
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
+from darkpose.data.options import DataOptions
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
-from darkpose.train.data import PoseData
 
 INPUT_SIZE = (96, 128)
 IMAGES: dict[str, Any] = {
@@ -167,10 +168,10 @@ def test_detected_people_are_seen_as_the_annotated_ones(
 
 def test_a_run_evaluates_on_detections(coco: tuple[Path, Path], detections: Path) -> None:
     options: dict[str, Any] = {"detections": detections, "detection_threshold": 0.5}
-    data = PoseData(HeatmapCodec(INPUT_SIZE), *coco, **options, workers=0)
+    data = Batches(HeatmapCodec(INPUT_SIZE), DataOptions(*coco, **options, workers=0))
     assert data.spec == COCO
     assert min(record.score for record in data.val_set.records) == 0.5
-    assert data.val_annotations is not None and data.val_annotations["annotations"]
+    assert data.truth is not None and data.truth["annotations"]
 
 
 def test_a_run_evaluates_on_images_without_annotations(
@@ -181,17 +182,16 @@ def test_a_run_evaluates_on_images_without_annotations(
     info = write(
         tmp_path / "image_info_test.json", {"images": content["images"], "categories": people}
     )
-    data = PoseData(
-        HeatmapCodec(INPUT_SIZE), info, coco[1], detections=detections, batch_size=4, workers=0
-    )
-    assert data.val_annotations is None and data.spec == COCO
-    batch = next(iter(data.val_dataloader()))
+    options = DataOptions(info, coco[1], detections=detections, batch_size=4, workers=0)
+    data = Batches(HeatmapCodec(INPUT_SIZE), options)
+    assert data.truth is None and data.spec == COCO
+    batch = next(iter(data.val_batches()))
     assert batch["image"].shape == (4, 128, 96, 3) and batch["image_read"].all()
     with pytest.raises(ValueError, match="'annotations', got none"):
-        PoseData(HeatmapCodec(INPUT_SIZE), info, coco[1])
+        Batches(HeatmapCodec(INPUT_SIZE), DataOptions(info, coco[1]))
 
 
 def test_absent_images_are_named_before_the_run(coco: tuple[Path, Path], detections: Path) -> None:
     for options in ({}, {"detections": detections}):
         with pytest.raises(FileNotFoundError, match="/nowhere must be the folder of the images"):
-            PoseData(HeatmapCodec(INPUT_SIZE), coco[0], Path("/nowhere"), **options)
+            Batches(HeatmapCodec(INPUT_SIZE), DataOptions(coco[0], Path("/nowhere"), **options))

@@ -2,6 +2,7 @@
 """Several checkpoints as one: heatmaps averaged where they mean the same, coordinates elsewhere."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from darkpose.cli.main import main
-from darkpose.codec import Encoding, HeatmapCodec
+from darkpose.codec import HeatmapCodec
+from darkpose.data.batches import Batches
+from darkpose.data.options import DataOptions
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.ensemble import DECODER, average, evaluate_ensemble, group
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.geometry import Convention
-from darkpose.train.data import PoseData
-from darkpose.train.task import PoseTask, save_task
+from darkpose.models.pose import PoseModel
 
 SQUARE, PORTRAIT = (64, 64), (96, 128)
 SAME = 1e-9  # pixels: the same float64 arithmetic in another order
@@ -30,33 +32,33 @@ def make_task(
     spec: KeypointSpec,
     input_size: tuple[int, int] = SQUARE,
     convention: str = "darkpose",
-    encoding: Encoding = "unbiased",
-) -> PoseTask:
+    encoding: str = "unbiased",
+) -> PoseModel:
     """Return an untrained network whose heatmaps are uneven, with positive peaks."""
     torch.manual_seed(seed)
     codec = HeatmapCodec(input_size, convention=Convention(convention), encoding=encoding)
-    task = PoseTask(codec, spec)
+    task = PoseModel(codec, spec)
     with torch.no_grad():
         task.network.final_layer.weight *= 100  # type: ignore[operator, union-attr]
         task.network.final_layer.bias += 4  # type: ignore[operator, union-attr]
     return task.eval()
 
 
-def save(task: PoseTask, path: Path) -> Path:
-    save_task(task, path)
+def save(task: PoseModel, path: Path) -> Path:
+    task.save(path)
     return path
 
 
 @pytest.fixture(scope="module")
-def data(people: Path) -> dict[str, Any]:
-    """Options of `PoseData` for the people to evaluate on."""
+def data(people: Path) -> DataOptions:
+    """Options for the people to evaluate on."""
     file = people / "annotations" / "person_keypoints_val.json"
-    return {"val": file, "val_images": people / "images" / "val", "workers": 0}
+    return DataOptions(file, people / "images" / "val", workers=0)
 
 
 @pytest.fixture(scope="module")
-def spec(data: dict[str, Any]) -> KeypointSpec:
-    return PoseData(codec=HeatmapCodec(SQUARE), **data).spec
+def spec(data: DataOptions) -> KeypointSpec:
+    return Batches(HeatmapCodec(SQUARE), data).spec
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +81,17 @@ def coordinates(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def test_checkpoints_alike_are_averaged_as_heatmaps(
-    checkpoints: dict[str, Path], data: dict[str, Any], spec: KeypointSpec
+    checkpoints: dict[str, Path], data: DataOptions, spec: KeypointSpec
 ) -> None:
     """Whatever they were trained toward, and also in the flip test."""
     tasks = [make_task(1, spec), make_task(2, spec, encoding="biased")]
     (together,) = group(tasks)
     assert together.members == tasks
-    people = PoseData(codec=tasks[0].codec, **data)
-    (batch,) = people.val_dataloader()
+    people = Batches(tasks[0].codec, data)
+    (batch,) = people.val_batches()
     with torch.inference_mode():
-        plain, flipped = together.heatmaps(batch["image"])
-        outputs = [task.heatmaps(batch["image"]) for task in tasks]
+        plain, flipped = together.heatmaps(batch["image"], flip_test=True)
+        outputs = [task.heatmaps(batch["image"], flip_test=True) for task in tasks]
     by_hand = [(one + other) / 2 for one, other in zip(*outputs, strict=True)]  # type: ignore[operator]
     torch.testing.assert_close(plain, by_hand[0])
     torch.testing.assert_close(flipped, by_hand[1])
@@ -101,7 +103,7 @@ def test_checkpoints_alike_are_averaged_as_heatmaps(
 
 
 def test_others_are_averaged_as_coordinates_weighted_by_score_and_number(
-    checkpoints: dict[str, Path], data: dict[str, Any]
+    checkpoints: dict[str, Path], data: DataOptions
 ) -> None:
     names = ("a", "b", "larger", "dsnt")
     points, scores = coordinates(evaluate_ensemble([checkpoints[name] for name in names], data))
@@ -117,7 +119,7 @@ def test_others_are_averaged_as_coordinates_weighted_by_score_and_number(
 
 
 def test_networks_that_regress_stand_alone(spec: KeypointSpec) -> None:
-    encodings: tuple[Encoding, ...] = ("unbiased", "dsnt", "biased", "dsnt", "ipr")
+    encodings: tuple[...] = ("unbiased", "dsnt", "biased", "dsnt", "ipr")
     tasks = [make_task(i, spec, encoding=one) for i, one in enumerate(encodings)]
     assert [one.members for one in group(tasks)] == [
         [tasks[0], tasks[2]],
@@ -170,7 +172,7 @@ def test_one_group_comes_out_to_the_last_bit() -> None:
 
 
 def test_other_joints_are_refused(
-    checkpoints: dict[str, Path], data: dict[str, Any], spec: KeypointSpec, tmp_path: Path
+    checkpoints: dict[str, Path], data: DataOptions, spec: KeypointSpec, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="at least one checkpoint, got none"):
         group([])
@@ -183,22 +185,22 @@ def test_other_joints_are_refused(
 
 
 def test_conventions_that_see_different_people_are_refused(
-    checkpoints: dict[str, Path], data: dict[str, Any], tmp_path: Path
+    checkpoints: dict[str, Path], data: DataOptions, tmp_path: Path
 ) -> None:
     """HRNet's training drops a box of one pixel, DarkPose's does not."""
-    content = json.loads(data["val"].read_text())
+    content = json.loads(data.val.read_text())
     content["annotations"][0]["bbox"][2] = 1
     file = tmp_path / "narrow.json"
     file.write_text(json.dumps(content))
     both = [checkpoints["a"], checkpoints["larger"]]
     with pytest.raises(ValueError, match="different people .* set data.clip_boxes to false"):
-        evaluate_ensemble(both, {**data, "val": file})
-    found = evaluate_ensemble(both, {**data, "val": file, "clip_boxes": False})
+        evaluate_ensemble(both, replace(data, val=file))
+    found = evaluate_ensemble(both, replace(data, val=file, clip_boxes=False))
     assert len(found.rows) == len(content["annotations"])
 
 
 def test_one_checkpoint_says_what_it_says_in_validate(
-    checkpoints: dict[str, Path], config: Path, tmp_path: Path, data: dict[str, Any]
+    checkpoints: dict[str, Path], config: Path, tmp_path: Path, data: DataOptions
 ) -> None:
     said = ["--ckpt_path", str(checkpoints["a"]), "--out", str(tmp_path / "validate")]
     main(["validate", "--config", str(config), *said])
@@ -211,7 +213,7 @@ def test_one_checkpoint_says_what_it_says_in_validate(
 
 def test_an_ensemble_writes_its_outcome_and_prints_its_figures(
     checkpoints: dict[str, Path],
-    data: dict[str, Any],
+    data: DataOptions,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -228,9 +230,8 @@ def test_an_ensemble_writes_its_outcome_and_prints_its_figures(
     assert (tmp_path / "errors.md").read_text().startswith("| joint | visibility |")
 
 
-def ensemble(
-    names: list[str], checkpoints: dict[str, Path], data: dict[str, Any], out: Path
-) -> None:
+def ensemble(names: list[str], checkpoints: dict[str, Path], data: DataOptions, out: Path) -> None:
     paths = json.dumps([str(checkpoints[name]) for name in names])
-    options = [f"--data.{name}={value}" for name, value in data.items()]
+    options = [f"--data.val={data.val}", f"--data.val_images={data.val_images}"]
+    options += [f"--data.workers={data.workers}"]
     main(["ensemble", "--checkpoints", paths, *options, "--device=cpu", f"--out={out}"])

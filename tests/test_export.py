@@ -18,7 +18,7 @@ from darkpose.deploy import check, onnx, pt2  # noqa: E402
 from darkpose.deploy.check import Comparison, compare, people_crops  # noqa: E402
 from darkpose.deploy.export import export  # noqa: E402
 from darkpose.deploy.program import CropsToKeypoints, parse_metadata  # noqa: E402
-from darkpose.train.task import load_task  # noqa: E402
+from darkpose.models.pose import PoseModel
 from untrained import write_checkpoint  # noqa: E402
 
 CHECKPOINTS: dict[str, dict[str, Any]] = {
@@ -75,14 +75,14 @@ def test_another_decoder_is_exported_if_it_is_asked_for(
     export(checkpoint, tmp_path / "pose.onnx", decoder=decoder)
     model = onnx.OnnxModel(tmp_path / "pose.onnx")
     assert model.metadata["decoder"] == decoder and model.metadata["flip_test"] is False
-    crops, _ = people_crops(load_task(checkpoint).codec, 4)
+    crops, _ = people_crops(PoseModel.load(checkpoint).codec, 4)
     coords, _ = model(crops, torch.eye(2, 3).repeat(4, 1, 1))
     assert torch.equal(parts * coords, (parts * coords).round())
     assert parts == 1 or not torch.equal(coords, coords.round())
 
 
 def test_program_is_bit_equal_to_the_evaluation_path(checkpoint: Path) -> None:
-    task = load_task(checkpoint, flip_test=False)
+    task = PoseModel.load(checkpoint)
     crops, to_image = people_crops(task.codec, 5)
     with torch.inference_mode():
         ours = CropsToKeypoints(task)(crops, to_image)
@@ -92,7 +92,7 @@ def test_program_is_bit_equal_to_the_evaluation_path(checkpoint: Path) -> None:
 
 def test_an_unknown_decoder_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match="decoder must be one of argmax, .* got expectation"):
-        CropsToKeypoints(load_task(checkpoint), "expectation")
+        CropsToKeypoints(PoseModel.load(checkpoint), "expectation")
 
 
 # ---- the check -----------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class _Peaks(torch.nn.Module):
 def test_near_ties_explain_another_maximum_and_nothing_else_does(
     checkpoint: Path, few: None, lower: float, explained: bool
 ) -> None:
-    task = load_task(checkpoint)
+    task = PoseModel.load(checkpoint)
     task.network = _Peaks(lower)
     program = CropsToKeypoints(task, "argmax")
 
@@ -169,7 +169,7 @@ def test_a_comparison_passes_by_its_share_and_by_what_is_explained() -> None:
 
 
 def test_people_are_drawn_where_the_matrices_say(checkpoint: Path) -> None:
-    codec = load_task(checkpoint).codec
+    codec = PoseModel.load(checkpoint).codec
     crops, to_image = people_crops(codec, 6)
     assert crops.shape == (6, 128, 96, 3) and crops.dtype == torch.uint8
     assert to_image.shape == (6, 2, 3) and (crops.float().std((1, 2, 3)) > 10).all()

@@ -23,7 +23,7 @@ from darkpose.data.published import COCO  # noqa: E402
 from darkpose.deploy import check  # noqa: E402
 from darkpose.deploy.export import export  # noqa: E402
 from darkpose.geometry import box_to_crop, heatmap_to_image, image_to_input  # noqa: E402
-from darkpose.train.task import load_task  # noqa: E402
+from darkpose.models.pose import PoseModel
 from photos import annotations, photo  # noqa: E402
 from untrained import write_checkpoint  # noqa: E402
 
@@ -45,7 +45,7 @@ def exported(checkpoint: Path) -> Path:
 
 def evaluated(checkpoint: Path, images: list[Path], flip_test: bool) -> tuple[Tensor, Tensor]:
     """Return what evaluation finds in the whole of each image."""
-    task = load_task(checkpoint, flip_test=flip_test)
+    task = PoseModel.load(checkpoint)
     codec = task.codec
     people = KeypointDataset(
         annotations(*images), codec.input_size, convention=codec.convention, clip_boxes=False

@@ -183,10 +183,10 @@ def test_princetons_network_is_loaded_into_one_of_the_same_function_only(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = read_weights(save(published.princeton_state(2, 16, 32), file))
-    monkeypatch.setattr(models, "MODELS", {"hourglass_x": lambda k: StackedHourglass(k, 2, 32)})
+    monkeypatch.setattr(models, "MODELS", {"hourglass_x": lambda k, _: StackedHourglass(k, 2, 32)})
     with pytest.raises(ValueError, match="16 joints, got .* layer2.* one block later"):
         recognize(weights)
-    models.MODELS["hourglass_y"] = lambda k: princeton_network(2, k, 32)
+    models.MODELS["hourglass_y"] = lambda k, _: princeton_network(2, k, 32)
     assert recognize(weights) == "hourglass_y"
 
 

@@ -3,7 +3,6 @@
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from darkpose.codec import HeatmapCodec
 from darkpose.data import dataset as dataset_module
 from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.grouping import by_image, image_numbers, shuffled_together
 from darkpose.data.images import DecodedImage, decode_image
 from darkpose.data.loading import ResumableLoader, SeededSampler
-from darkpose.train.data import PoseData
+from darkpose.data.options import DataOptions
 
 names = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
 most = st.integers(1, 5)
@@ -192,10 +192,9 @@ def test_evaluation_decodes_each_image_once_in_any_files_order(
     assert len(decoded) == len(set(decoded)) == len(set(dataset.images))
 
 
-def run_data(people: Path, **options: Any) -> PoseData:
+def run_data(people: Path, **options: Any) -> Batches:
     files = people / "annotations"
-    return PoseData(
-        HeatmapCodec((64, 64)),
+    chosen = DataOptions(
         files / "person_keypoints_val.json",
         people / "images" / "val",
         files / "person_keypoints_train.json",
@@ -204,6 +203,7 @@ def run_data(people: Path, **options: Any) -> PoseData:
         batch_size=8,
         **options,
     )
+    return Batches(HeatmapCodec((64, 64)), chosen)
 
 
 @pytest.mark.parametrize(("world_size", "accumulated"), [(1, 1), (2, 1), (2, 2)])
@@ -212,14 +212,11 @@ def test_group_images_puts_people_of_an_image_into_the_same_step(
 ) -> None:
     """The same people on any number of processes, fewer images than without."""
     alone = run_data(people, group_images=4)
-    steps = [batch["index"].tolist() for batch in alone.train_dataloader()]
+    steps = [batch["index"].tolist() for batch in alone.train_batches()]
     shares = []
     for rank in range(world_size):
-        data = run_data(people, group_images=4)
-        data.trainer = SimpleNamespace(  # type: ignore[assignment]
-            global_rank=rank, world_size=world_size, accumulate_grad_batches=accumulated
-        )
-        shares.append([batch["index"].tolist() for batch in data.train_dataloader()])
+        batches = run_data(people, group_images=4).train_batches(rank, world_size, accumulated)
+        shares.append([batch["index"].tolist() for batch in batches])
     for number, step in enumerate(steps):
         own = slice(number * accumulated, (number + 1) * accumulated)
         together = [i for share in shares for batch in share[own] for i in batch]
@@ -230,7 +227,7 @@ def test_group_images_puts_people_of_an_image_into_the_same_step(
     def distinct(batches: list[list[int]]) -> int:
         return sum(len(set(images[batch])) for batch in batches)
 
-    plain = [batch["index"].tolist() for batch in run_data(people).train_dataloader()]
+    plain = [batch["index"].tolist() for batch in run_data(people).train_batches()]
     assert len(plain) == len(steps) and distinct(steps) < distinct(plain)
 
 

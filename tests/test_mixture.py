@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets as one: joints by name, people one after the other, steps the same on any machine."""
 
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ import torch
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, load_annotations
 from darkpose.data.augment import Augmentation
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mixture import concatenate, remap
+from darkpose.data.options import DataOptions, Extra
 from darkpose.data.published import COCO
-from darkpose.train.data import Extra, PoseData
 
 FACE = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
 HEAD = KeypointSpec.from_names(["right_eye", "head_top", "nose", "left_eye"])
@@ -91,7 +91,7 @@ def test_leeds_people_train_coco_joints(data: Path) -> None:
 # ---- of a run -----------------------------------------------------------------------------------
 
 
-def run_data(people: Path, **options: Any) -> PoseData:
+def run_data(people: Path, **options: Any) -> Batches:
     """The data of a run on the synthetic people: 24 images to train on."""
     files = {
         "val": people / "annotations/person_keypoints_val.json",
@@ -99,14 +99,7 @@ def run_data(people: Path, **options: Any) -> PoseData:
         "train": people / "annotations/person_keypoints_train.json",
         "train_images": people / "images/train",
     }
-    return PoseData(HeatmapCodec(INPUT_SIZE), **{**files, "workers": 0, **options})
-
-
-def as_rank(data: PoseData, rank: int, world_size: int, accumulated: int = 1) -> PoseData:
-    data.trainer = Namespace(  # type: ignore[assignment]
-        global_rank=rank, world_size=world_size, accumulate_grad_batches=accumulated
-    )
-    return data
+    return Batches(HeatmapCodec(INPUT_SIZE), DataOptions(**{**files, "workers": 0, **options}))
 
 
 def test_extra_people_are_mapped_and_repeated(people: Path, data: Path) -> None:
@@ -135,16 +128,16 @@ def test_extra_data_that_is_wrong_is_named(people: Path, tmp_path: Path) -> None
     absent = tmp_path / "keypoint_train_annotations_20170909.json"
     mixed = run_data(people, extra=(Extra(absent, tmp_path, "aic"),))
     with pytest.raises(FileNotFoundError, match="AI Challenger's keypoint annotations"):
-        mixed.setup("fit")
+        _ = mixed.train_set
     train = people / "annotations/person_keypoints_train.json"
     mixed = run_data(people, extra=(Extra(train, tmp_path / "nowhere"),))
     with pytest.raises(FileNotFoundError, match="nowhere must be the folder of the images"):
-        mixed.setup("fit")
+        _ = mixed.train_set
 
 
 def test_absent_training_images_are_named_before_training(people: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere must be the folder of the images"):
-        run_data(people, train_images=tmp_path / "nowhere").setup("fit")
+        _ = run_data(people, train_images=tmp_path / "nowhere").train_set
 
 
 @pytest.mark.parametrize(
@@ -169,13 +162,12 @@ def test_a_step_has_the_same_people_on_any_number_of_processes(
 ) -> None:
     """However the batch is shared out, each optimizer step learns from the same eight people."""
     alone = run_data(people, batch_size=8)
-    steps = [set(batch["index"].tolist()) for batch in alone.train_dataloader()]
+    steps = [set(batch["index"].tolist()) for batch in alone.train_batches()]
     assert len(steps) == len(alone.train_set) // 8 and all(len(step) == 8 for step in steps)
     shares = [
-        list(as_rank(run_data(people, batch_size=8), rank, world_size, accumulated)
-             .train_dataloader())
+        list(run_data(people, batch_size=8).train_batches(rank, world_size, accumulated))
         for rank in range(world_size)
-    ]  # fmt: skip
+    ]
     for number, step in enumerate(steps):
         batches = range(number * accumulated, (number + 1) * accumulated)
         together = [i for share in shares for b in batches for i in share[b]["index"].tolist()]
@@ -184,14 +176,14 @@ def test_a_step_has_the_same_people_on_any_number_of_processes(
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused_before_training(people: Path) -> None:
-    data = as_rank(run_data(people, batch_size=8), 0, 3, 2)
+    data = run_data(people, batch_size=8)
     with pytest.raises(ValueError, match="3 process.* 2 accumulated .* divisible by 6, got 8"):
-        data.setup("fit")
-    data.setup("validate")
-    assert sum(len(batch["index"]) for batch in data.val_dataloader()) == -(-len(data.val_set) // 3)
+        data.train_batches(0, 3, 2)
+    batches = data.val_batches(0, 3, 2)
+    assert sum(len(batch["index"]) for batch in batches) == -(-len(data.val_set) // 3)
 
 
 def test_fewer_people_than_a_batch_are_one_smaller_batch(people: Path) -> None:
     data = run_data(people, batch_size=1000)
-    (batch,) = data.train_dataloader()
+    (batch,) = data.train_batches()
     assert sorted(batch["index"].tolist()) == list(range(len(data.train_set)))

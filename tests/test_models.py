@@ -300,7 +300,7 @@ def test_hrnet_starts_as_its_docstring_says() -> None:
 
 
 def test_an_unknown_network_is_refused_in_words() -> None:
-    with pytest.raises(ValueError, match="model must be one of small, simple_r18, simple_r50"):
+    with pytest.raises(ValueError, match="network must be one of small, simple_r18, simple_r50"):
         models.create("hrnet")
     with pytest.raises(ValueError, match="num_joints must be at least 1, got 0"):
         models.create("small", 0)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import MPII, load_mpii
+from darkpose.data.options import DataOptions
 from darkpose.geometry import Convention, apply, invert
-from darkpose.train.data import PoseData
 
 INPUT_SIZE = (256, 256)
 STRICTEST = 0.01  # heads
@@ -184,7 +185,8 @@ def test_absent_files_are_named_with_their_source(tmp_path: Path) -> None:
         load_mpii(tmp_path / "people.json", "photos", tmp_path / "gt_valid.mat")
     with pytest.raises(FileNotFoundError, match=r"photos must be .*human-pose\.mpi-inf\.mpg\.de"):
         options: dict[str, Any] = {"data_format": "mpii"}
-        PoseData(HeatmapCodec((64, 64)), tmp_path / "people.json", tmp_path / "photos", **options)
+        chosen = DataOptions(tmp_path / "people.json", tmp_path / "photos", **options)
+        Batches(HeatmapCodec((64, 64)), chosen)
 
 
 # ---- the validation set --------------------------------------------------------------------------

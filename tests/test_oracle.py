@@ -29,9 +29,11 @@ from benchmarks.oracle import (
     round_trip,
     safe_depth,
 )
-from darkpose.codec import DECODERS
 from darkpose.data.dataset import KeypointDataset
+from darkpose.decoders import decoder_names
 from darkpose.geometry import Convention, apply
+
+DECODERS = decoder_names()
 
 PEOPLE = 300
 # Heatmap pixels: taps that end at 2.5 sigma are not quite a Gaussian, and float32.

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
-from darkpose.train.task import PoseTask
+from darkpose.models.pose import PoseModel
 
 _ENCODINGS = ("unbiased", "biased", "dsnt", "ipr")
 
 
-def task_of(network: str, encoding: str) -> PoseTask:
+def task_of(network: str, encoding: str) -> PoseModel:
     codec = HeatmapCodec((64, 64), encoding=encoding)
-    return PoseTask(codec, COCO, network).train()  # type: ignore[arg-type]
+    return PoseModel(codec, COCO, network).train()  # type: ignore[arg-type]
 
 
 def sample_of(weight: float) -> dict[str, Tensor]:
@@ -29,10 +29,10 @@ def sample_of(weight: float) -> dict[str, Tensor]:
     }
 
 
-def loss_of(task: PoseTask, sample: dict[str, Tensor], dtype: torch.dtype, device: str) -> Tensor:
+def loss_of(task: PoseModel, sample: dict[str, Tensor], dtype: torch.dtype, device: str) -> Tensor:
     sample = {name: value.to(device) for name, value in sample.items()}
     with torch.autocast(device, dtype):
-        return task._loss(task(sample["image"]), sample)  # type: ignore[arg-type]
+        return task.loss(task(sample["image"]), sample)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

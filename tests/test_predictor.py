@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import lightning
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 import darkpose
+from darkpose.data.batches import Batches
 from darkpose.data.grouping import by_image
-from darkpose.evaluate.evaluation import People, Predictions, predictions
+from darkpose.data.options import DataOptions
+from darkpose.evaluate.evaluation import Evaluation, People, Predictions, predictions
 from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.models.pose import PoseModel
 from darkpose.predict.predictor import Poses, Predictor, Request
-from darkpose.train.data import PoseData
-from darkpose.train.task import PoseTask
 from predicting import BATCH, BOXES, SIZE, rgb_photo, save, share_within, untrained
 
 CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
@@ -38,23 +38,24 @@ def predictor() -> Predictor:
 # ---- the evaluation path -------------------------------------------------------------------------
 
 
-def evaluated(task: PoseTask, root: Path, split: str) -> Predictions:
+def evaluated(model: PoseModel, root: Path, split: str) -> Predictions:
     """Return what validation predicts for the people of coco_mini, without clipping boxes; people
     of an image together, as it sees them."""
-    data = PoseData(
-        codec=task.codec,
+    options = DataOptions(
         val=root / f"annotations/person_keypoints_{split}.json",
         val_images=root / f"images/{split}",
         batch_size=BATCH,
         workers=0,
         clip_boxes=False,
     )
-    trainer = lightning.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    trainer.validate(task, datamodule=data, verbose=False)
-    assert task.evaluation is not None
-    found = task.evaluation.predictions(task.decoders[-1])
+    data, decoder = Batches(model.codec, options), model.codec.decoders[-1]
+    evaluation = Evaluation(model.codec, data.val_set, data.truth, [decoder])
+    with torch.inference_mode():
+        for batch in data.val_batches():
+            heatmaps, flipped = model.heatmaps(batch["image"], flip_test=True)
+            index, read = (torch.as_tensor(batch[name]) for name in ("index", "image_read"))
+            evaluation.add(heatmaps, flipped, batch["to_image"], read, index)
+    found = evaluation.predictions(decoder)
     order = by_image(data.val_set.images)
     return predictions(People.of(data.val_set), order, found.points[order], found.scores[order])
 
@@ -276,7 +277,10 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"decoder": "best"}, "decoder must be one of argmax, standard, dark_unmodulated, dark"),
+        (
+            {"decoder": "best"},
+            "must be one of argmax, standard, dark_unmodulated, dark, or module:function",
+        ),
         ({"orientation": "left"}, "orientation must be one of exif, stored, got left"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"device": "abacus"}, "device must be one of torch's"),
@@ -293,10 +297,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         "import sys, darkpose\n"
         "assert not {'torch', 'cv2', 'lightning', 'numpy'} & set(sys.modules)\n"
         "assert 'Predictor' in darkpose.__all__ and not hasattr(darkpose, 'Predicter')\n"
-        "sys.modules['lightning'] = None\n"
+        "sys.modules['cv2'] = None\n"
         "try:\n    darkpose.Predictor\n"
         "except ImportError as error:\n"
-        "    assert \"needs lightning: pip install 'darkpose[predict]'\" in str(error), error\n"
+        "    assert \"needs cv2: pip install 'darkpose[predict]'\" in str(error), error\n"
         "else:\n    raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

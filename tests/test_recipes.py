@@ -15,7 +15,7 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.paper.recipes import RECIPES as FOLDER
 from darkpose.paper.tables.plan import Plan
 from darkpose.paper.tables.rows import Training, rows
-from darkpose.train.task import PoseTask
+from darkpose.train.task import ModelOptions, PoseTask
 from darkpose.train.trainer import training_parser
 
 
@@ -217,8 +217,7 @@ def test_the_rate_drops_at_the_milestones_not_an_epoch_early(schedule: Schedule)
     task = PoseTask(
         HeatmapCodec((64, 64)),
         KeypointSpec.from_names(["nose"]),
-        learning_rate=schedule.learning_rate,
-        milestones=schedule.milestones,
+        ModelOptions(learning_rate=schedule.learning_rate, milestones=schedule.milestones),
     )
     rates = [task.rate(epoch, step=0) for epoch in range(schedule.epochs)]
     first, second = schedule.milestones

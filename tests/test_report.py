@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from darkpose.cli.main import main
-from darkpose.codec import DECODERS, HeatmapCodec
+from darkpose.cli.report import ReportCommand, network_maps
+from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, PersonRecord
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import MPII
+from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.geometry import Crop
 from darkpose.show.report import write_report
-from darkpose.show.report.command import ReportCommand, network_maps
 from darkpose.show.report.measures import (
     CURVE,
 )
@@ -36,6 +37,8 @@ from reporting import (
     hostile_page,
     maps_of,
 )
+
+DECODERS = decoder_names()
 
 NAN = float("nan")
 SHOWN = 5e-6  # of shares that a page's curves hold with five digits

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from darkpose.codec import DECODERS, ENCODINGS
+from darkpose.codec import HEATMAP_ENCODINGS as ENCODINGS
+from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics import oks, person_scores
 from darkpose.show.report import write_report
@@ -27,6 +28,8 @@ from reporting import (
     evaluated,
     maps_of,
 )
+
+DECODERS = decoder_names()
 
 NAN = float("nan")
 TENTH = 0.1  # heatmap pixels

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.cli.commands import commands
+from darkpose.cli.commands import COMMANDS
 from darkpose.cli.main import find_configs, main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
@@ -41,7 +41,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages say is there: a photo, a checkpoint, their YAML files."""
     import cv2
 
-    from darkpose.train.task import PoseTask, save_task
+    from darkpose.models.pose import PoseModel
     from photos import photo
 
     monkeypatch.chdir(tmp_path)
@@ -52,8 +52,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 Path(block.title).write_text(block.text)
     # The README names a file with data alone.
     Path("data.yaml").write_text("data: {val: val.json, val_images: images}\n")
-    task = PoseTask(HeatmapCodec((64, 64)), COCO)
-    save_task(task, Path("ours.ckpt"))
+    task = PoseModel(HeatmapCodec((64, 64)), COCO)
+    task.save(Path("ours.ckpt"))
     return tmp_path
 
 
@@ -88,7 +88,7 @@ def shown() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_command_has_only_options_that_exist(workplace: Path) -> None:
-    known, parsed = commands(), 0
+    known, parsed = {name: entry.load() for name, entry in COMMANDS.items()}, 0
     for page, words in shown():
         if words[0] == "torchrun":
             words = words[words.index("-m") + 1 :]
@@ -126,7 +126,7 @@ def test_every_target_script_and_extra_that_is_shown_exists() -> None:
 
 def test_every_command_is_listed() -> None:
     listed = re.findall(r"^\| `darkpose (\w+)` \|", read("docs/commands.md"), re.MULTILINE)
-    assert sorted(listed) == sorted(commands())
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 # Commands that no test runs, by a word of them.

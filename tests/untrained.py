@@ -9,8 +9,7 @@ import torch
 from darkpose.codec import HeatmapCodec
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
-from darkpose.models.checkpoints import METADATA, AtomicCheckpoints
-from darkpose.train.task import PoseTask
+from darkpose.models.pose import PoseModel
 
 
 def write_checkpoint(
@@ -24,11 +23,10 @@ def write_checkpoint(
 ) -> Path:
     """Write a checkpoint of a new network; `task` and `codec` are options of theirs."""
     torch.manual_seed(0)
-    made = PoseTask(HeatmapCodec(input_size, **codec), spec, network, **(task or {}))  # type: ignore[arg-type]
+    made = PoseModel(HeatmapCodec(input_size, **codec), spec, network, **(task or {}))  # type: ignore[arg-type]
     with torch.no_grad():
         for layer in made.network.modules():
             if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == spec.num_joints:
                 layer.weight.normal_(0, 0.2)
-    content = {"state_dict": made.state_dict(), METADATA: made.metadata()}
-    AtomicCheckpoints().save_checkpoint(content, path)
+    made.save(path)
     return path

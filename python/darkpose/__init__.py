@@ -1,20 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DARK: the coordinate representation of heatmap-based keypoint networks."""
+"""DARK: the coordinate representation of heatmap-based keypoint networks.
 
+The ops of `darkpose_ext` and what a program needs beside them, each imported when it is asked for:
+`darkpose.decode(heatmaps, taps)`, `from darkpose import Predictor`.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from darkpose.codec import HeatmapCodec
+    from darkpose.models.pose import PoseModel
     from darkpose.predict.predictor import Outcome, Poses, Predictor, Request
+    from darkpose_ext import (
+        decode,
+        encode,
+        gaussian_taps,
+        heatmap_mse,
+        modulate,
+        opencv_taps,
+    )
 
-__all__ = ["Outcome", "Poses", "Predictor", "Request"]
+__all__ = [
+    "HeatmapCodec",
+    "Outcome",
+    "PoseModel",
+    "Poses",
+    "Predictor",
+    "Request",
+    "decode",
+    "encode",
+    "gaussian_taps",
+    "heatmap_mse",
+    "modulate",
+    "opencv_taps",
+]
+
+_PLACES = {
+    "HeatmapCodec": "darkpose.codec",
+    "PoseModel": "darkpose.models.pose",
+    **dict.fromkeys(("Outcome", "Poses", "Predictor", "Request"), "darkpose.predict.predictor"),
+}
+"""Of what is not an op."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import the predictor when it is asked for: the codec alone needs none of its packages."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from darkpose.predict import predictor
+        return getattr(import_module(_PLACES.get(name, "darkpose_ext")), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "darkpose", "darkpose_ext"):
@@ -22,4 +56,7 @@ def __getattr__(name: str) -> Any:
         raise ImportError(
             f"darkpose.{name} needs {missing}: pip install 'darkpose[predict]'"
         ) from error
-    return getattr(predictor, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

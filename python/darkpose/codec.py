@@ -8,36 +8,51 @@ the coordinate regression that the paper compares with, the functions of `darkpo
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from darkpose.decoders import decoder_names, find_decoder
 from darkpose.geometry import (
     Convention,
     Crop,
     Matrix,
     box_to_crop,
     check_aspect,
-    flip_shift,
     heatmap_to_image,
     image_to_heatmap,
     image_to_input,
     transform_points,
 )
-from darkpose.regression import REGRESSION_LOSSES, decode_expectation
-from darkpose_ext import decode, encode, gaussian_taps, heatmap_mse, opencv_taps
+from darkpose.regression import RegressionLoss, dsnt_loss, ipr_loss
+from darkpose_ext import encode, gaussian_taps, heatmap_mse, opencv_taps
 
-Encoding = Literal["unbiased", "biased", "dsnt", "ipr"]
-Decoder = Literal["argmax", "standard", "dark_unmodulated", "dark", "expectation"]
-ENCODINGS: dict[str, dict[str, Any]] = {
-    "unbiased": {"rounding": "none", "truncate": False},  # DarkPose
-    "biased": {"rounding": "round", "truncate": True},  # HRNet, SimpleBaseline
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a network is trained toward: target heatmaps, or coordinates by a loss of their own."""
+
+    targets: Mapping[str, Any] | None = None
+    """How `darkpose_ext.encode` and `heatmap_mse` write joints; None: there are no heatmaps."""
+    loss: RegressionLoss | None = None
+    """Of coordinate regression."""
+
+
+ENCODINGS: dict[str, Encoding] = {
+    "unbiased": Encoding({"rounding": "none", "truncate": False}),  # DarkPose
+    "biased": Encoding({"rounding": "round", "truncate": True}),  # HRNet, SimpleBaseline
+    "dsnt": Encoding(loss=dsnt_loss),
+    "ipr": Encoding(loss=ipr_loss),
 }
-"""How joints become target heatmaps; the other encodings regress coordinates and have none."""
-DECODERS: tuple[Decoder, ...] = ("argmax", "standard", "dark_unmodulated", "dark")
-"""Of heatmaps, in the order of the paper's Tables 1 and 2."""
+"""By name, those of heatmaps first."""
+if TYPE_CHECKING:
+    EncodingName = str
+else:
+    EncodingName = Literal[tuple(ENCODINGS)]
+
+HEATMAP_ENCODINGS = tuple(name for name, encoding in ENCODINGS.items() if encoding.targets)
 
 
 def released_sigma(input_size: tuple[int, int]) -> float:
@@ -75,7 +90,7 @@ class HeatmapCodec:
     heatmap_size: tuple[int, int] | None = None
     sigma: float | None = None
     convention: Convention = Convention.darkpose
-    encoding: Encoding = "unbiased"
+    encoding: EncodingName = "unbiased"
     padding: float = 1.25
     modulation: int | None = None
     flip_index: tuple[int, ...] | None = None
@@ -91,9 +106,8 @@ class HeatmapCodec:
         check_aspect((width, height), (heatmap_width, heatmap_height))
         if not self.padding > 0:
             raise ValueError(f"padding must be positive, got {self.padding}")
-        if self.encoding not in get_args(Encoding):
-            names = ", ".join(get_args(Encoding))
-            raise ValueError(f"encoding must be one of {names}, got {self.encoding}")
+        if self.encoding not in ENCODINGS:
+            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding}")
         if self.modulation is not None:
             opencv_taps(self.modulation)  # raises for an impossible size
         sigma = released_sigma(self.input_size) if self.sigma is None else self.sigma
@@ -140,10 +154,10 @@ class HeatmapCodec:
         Raises:
             ValueError: coordinate regression has no target heatmaps.
         """
-        if self.regresses:
+        options = ENCODINGS[self.encoding].targets
+        if options is None:
             raise ValueError(f"encoding {self.encoding} regresses coordinates: it has no heatmaps")
         width, height = self._heatmap_size
-        options = ENCODINGS[self.encoding]
         return encode(
             joints,
             weights,
@@ -167,11 +181,11 @@ class HeatmapCodec:
         For heatmaps it is that against the target `encode` would give, never stored.
         """
         self._check_size(heatmaps)
-        if self.regresses:
-            loss = REGRESSION_LOSSES[self.encoding]
+        encoding = ENCODINGS[self.encoding]
+        if encoding.loss is not None:
             points = joints if to_heatmap is None else transform_points(to_heatmap, joints)
-            return loss(heatmaps, points, weights, self._sigma)
-        options = ENCODINGS[self.encoding]
+            return encoding.loss(heatmaps, points, weights, self._sigma)
+        options = encoding.targets or {}
         return heatmap_mse(heatmaps, joints, weights, self._sigma, transform=to_heatmap, **options)
 
     # ---- heatmaps to joints ----------------------------------------------------------------------
@@ -189,47 +203,29 @@ class HeatmapCodec:
         Args:
             heatmaps: the network's output.
             to_image: from heatmap to image pixels (Eq 2); None leaves coordinates in the heatmap's.
-            decoder: one of `decoders`; the last of them if None. Heatmaps have "argmax",
-                "standard", "dark_unmodulated" and "dark", the rows of Tables 1 and 2.
+            decoder: one of `decoders`, or `module:function` of your own code, see
+                `darkpose.decoders.find_decoder`; the last of `decoders` if None. Heatmaps have
+                "argmax", "standard", "dark_unmodulated" and "dark", the rows of Tables 1 and 2.
             flipped: the output for the mirrored input: the flip test.
         """
         self._check_size(heatmaps)
-        decoder = decoder or self.decoders[-1]
-        if decoder not in self.decoders:
-            raise ValueError(
-                f"decoder of encoding {self.encoding} must be one of {', '.join(self.decoders)}, "
-                f"got {decoder}"
-            )
         if flipped is not None and self.flip_index is None:
             raise ValueError(
                 "flipped needs a codec with flip_index, "
                 "the joint that each joint becomes in the mirror; got none"
             )
-        shift = flip_shift(self.convention) if flipped is not None else 0
-        if self.regresses:
-            points, scores = decode_expectation(
-                heatmaps, self._sigma, flipped, self.flip_index, shift
-            )
-            return points if to_image is None else transform_points(to_image, points), scores
-        return decode(
-            heatmaps,
-            self.taps if decoder == "dark" else [],
-            method="dark" if decoder == "dark_unmodulated" else decoder,
-            flipped=flipped,
-            flip_index=self.flip_index if flipped is not None else None,
-            flip_shift=shift,
-            transform=to_image,
-        )
+        read = find_decoder(self, decoder or self.decoders[-1])
+        return read(self, heatmaps, flipped, to_image)
 
     @property
     def regresses(self) -> bool:
         """Whether the network's maps stand for coordinates, not for Gaussians."""
-        return self.encoding not in ENCODINGS
+        return ENCODINGS[self.encoding].targets is None
 
     @property
-    def decoders(self) -> tuple[Decoder, ...]:
-        """The ways to read this network's maps, the best one last."""
-        return ("expectation",) if self.regresses else DECODERS
+    def decoders(self) -> tuple[str, ...]:
+        """The ways to read this network's maps (`darkpose.decoders`), the best one last."""
+        return decoder_names(regresses=self.regresses)
 
     @property
     def taps(self) -> list[float]:

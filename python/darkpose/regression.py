@@ -16,6 +16,9 @@ _DSNT_REGULARIZATION = 1.0  # lambda of the DSNT paper
 _SMALL = 1e-24  # keeps logarithms finite, as in the authors' code
 _NEAR = 2.0  # sigmas round a joint within which probability counts as certainty
 
+RegressionLoss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+"""From maps, points, weights and sigma to each joint's loss."""
+
 
 def expectation(
     heatmaps: Tensor,  # [B..., K, H, W] logits
@@ -76,12 +79,6 @@ def ipr_loss(
         x, y = (position - points).unbind(-1)
         distance = x.abs() / width + y.abs() / height
         return weights * distance * weights.shape[-1]
-
-
-REGRESSION_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "dsnt": dsnt_loss,
-    "ipr": ipr_loss,
-}
 
 
 def decode_expectation(

@@ -13,15 +13,11 @@ from pathlib import Path
 
 try:
     from jsonargparse import ArgumentParser
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
+except ModuleNotFoundError:
+    raise ImportError("darkpose needs jsonargparse: pip install 'darkpose[train]'") from None
 
-    from darkpose.cli.commands import commands
-    from darkpose.paper.recipes import RECIPES
-except ModuleNotFoundError as error:
-    missing = (error.name or "").partition(".")[0]
-    if missing in ("", "darkpose", "darkpose_ext"):
-        raise
-    raise ImportError(f"darkpose needs {missing}: pip install 'darkpose[train]'") from None
+from darkpose.cli.commands import COMMANDS
+from darkpose.paper.recipes import RECIPES
 
 _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
 
@@ -34,17 +30,21 @@ with the package, `--config coco/hrnet_w32_128_dark.yaml`, and `darkpose table 5
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a bad argument or file ends it with one sentence and exit status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    known = commands()
-    parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)
-    subcommands = parser.add_subcommands(required=True)
-    for name, command in known.items():
-        subcommands.add_subcommand(name, command.parser, help=command.summary)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     name = "darkpose"
     try:
-        config = parser.parse_args(find_configs(sys.argv[1:] if arguments is None else arguments))
-        name = f"darkpose {config.subcommand}"
-        known[config.subcommand].run(config[config.subcommand])
-    except (ValueError, OSError, ImportError, ArgumentError, MisconfigurationException) as error:
+        called = next((argument for argument in given if argument in COMMANDS), None)
+        command = None if called is None else COMMANDS[called].load()
+        parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)
+        subcommands = parser.add_subcommands(required=True)
+        for known, entry in COMMANDS.items():  # of the others the help says what they are for
+            own = command.parser if command and known == called else ArgumentParser()
+            subcommands.add_subcommand(known, own, help=entry.summary)
+        config = parser.parse_args(find_configs(given))
+        assert command is not None and called is not None
+        name = f"darkpose {called}"
+        command.run(config[called])
+    except (ValueError, OSError, ImportError, ArgumentError) as error:
         sys.exit(f"{name}: {_sentence(error)}")
 
 

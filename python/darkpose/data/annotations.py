@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.published import DataFormat, missing
+from darkpose.data.published import missing
 from darkpose.data.spec import KeypointSpec, read_spec_yaml
 from darkpose.geometry import Box, Crop
 
@@ -65,6 +65,9 @@ class Annotations:
     records: tuple[PersonRecord, ...]
     spec: KeypointSpec
     category_id: int
+    content: Mapping[str, Any] | None = None
+    """Of the COCO-style file with these people, which AP is measured by; None: there is none, or it
+    has no annotations."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -124,7 +127,7 @@ def load_annotations(
             f"{json_path} must hold people with at least {min_joints} labeled joint(s), "
             f"got none among {len(content['annotations'])} annotations"
         )
-    return Annotations(tuple(records), spec, category["id"])
+    return Annotations(tuple(records), spec, category["id"], content)
 
 
 def read_annotation_file(json_path: str | Path, *, annotated: bool = True) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def read_annotation_file(json_path: str | Path, *, annotated: bool = True) -> di
     return content
 
 
-def read_json(path: str | Path, data_format: DataFormat = "coco") -> Any:
+def read_json(path: str | Path, data_format: str = "coco") -> Any:
     """Read a data set's JSON file.
 
     Raises:

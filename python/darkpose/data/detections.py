@@ -103,7 +103,8 @@ def load_detections(
         _record(person, position, known[person["image_id"]], Path(image_root), unlabeled)
         for position, person in sized
     )
-    return Annotations(tuple(records), spec, category["id"])
+    truth = content if "annotations" in content else None
+    return Annotations(tuple(records), spec, category["id"], truth)
 
 
 def _category(

@@ -8,11 +8,8 @@ what is missing, where it is looked for and where its owners publish it, in one 
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
 
 from darkpose.data.spec import KeypointSpec
-
-DataFormat = Literal["coco", "mpii", "aic"]
 
 COCO = KeypointSpec.from_names(
     [
@@ -55,6 +52,7 @@ _AIC = _Source(
     "AI Challenger's keypoint annotations", "https://github.com/AIChallenger/AI_Challenger_2017"
 )
 _MPII_NAMES = ("train.json", "valid.json", "trainval.json", "test.json", "gt_valid.mat")
+_BY_FORMAT = {"mpii": _MPII, "aic": _AIC}
 _BY_NAME = {
     "person_keypoints_*2017.json": _Source("COCO's keypoint annotations", _COCO),
     "image_info_test*.json": _Source("COCO's image information", _COCO),
@@ -74,7 +72,7 @@ _BY_NAME = {
 
 
 def missing(
-    path: str | Path, *, images_of: str | Path | None = None, data_format: DataFormat = "coco"
+    path: str | Path, *, images_of: str | Path | None = None, data_format: str = "coco"
 ) -> str:
     """Return one sentence on a file or folder that is not there.
 
@@ -93,11 +91,10 @@ def missing(
     return f"{sentence}: get it from {source.files}" if source else sentence
 
 
-def _source(file: Path, data_format: DataFormat) -> _Source | None:
-    if data_format == "aic":
-        return _AIC
-    in_mpii = any("mpii" in part.lower() for part in file.parts) and file.name in _MPII_NAMES
-    if data_format == "mpii" or in_mpii:
+def _source(file: Path, data_format: str) -> _Source | None:
+    if data_format in _BY_FORMAT:
+        return _BY_FORMAT[data_format]
+    if any("mpii" in part.lower() for part in file.parts) and file.name in _MPII_NAMES:
         return _MPII
     for pattern, source in _BY_NAME.items():
         if fnmatch(file.name, pattern):

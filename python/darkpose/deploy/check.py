@@ -82,11 +82,11 @@ def compare(program: CropsToKeypoints, exported: Runner) -> Comparison:
     """Run both on drawn people in batches of several sizes.
 
     Args:
-        program: the checkpoint's; its task's own flip test and decoding are what is compared with.
+        program: the checkpoint's; its model's own flip test and decoding are what is compared with.
         exported: the file, as a function of crops and matrices.
     """
-    task = program.task
-    crops, to_image = people_crops(task.codec, sum(BATCHES))
+    model = program.model
+    crops, to_image = people_crops(model.codec, sum(BATCHES))
     begin = joints = agreeing = undecided = 0
     largest = 0.0
     for people in BATCHES:
@@ -109,9 +109,9 @@ def compare(program: CropsToKeypoints, exported: Runner) -> Comparison:
 
 
 def _maps(program: CropsToKeypoints, crops: Tensor) -> tuple[Tensor, ...]:
-    task = program.task
+    model = program.model
     with torch.autocast(crops.device.type, enabled=False):
-        maps = (task(crops), task(crops.flip(2))) if program.flip_test else (task(crops),)
+        maps = (model(crops), model(crops.flip(2))) if program.flip_test else (model(crops),)
     return maps
 
 
@@ -119,7 +119,7 @@ def _decode(
     program: CropsToKeypoints, maps: tuple[Tensor, ...], to_image: Tensor
 ) -> tuple[Tensor, Tensor]:
     flipped = maps[1] if len(maps) > 1 else None
-    codec = program.task.codec
+    codec = program.model.codec
     return codec.decode(maps[0], to_image, decoder=program.decoder, flipped=flipped)
 
 

@@ -6,12 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
-from darkpose.codec import Decoder
 from darkpose.deploy import onnx, pt2
 from darkpose.deploy.check import SHARE, compare
 from darkpose.deploy.program import CropsToKeypoints
 from darkpose.files import replacing
-from darkpose.train.task import load_task
+from darkpose.models.pose import PoseModel
 
 Format = Literal["pt2", "onnx"]
 
@@ -21,7 +20,8 @@ def export(
     out: Path,
     to: Format | None = None,
     flip_test: bool = False,
-    decoder: Decoder | None = None,
+    decoder: str | None = None,
+    network: str | None = None,
 ) -> None:
     """Write a checkpoint as one file from crops to keypoints, for ONNX Runtime or libtorch.
 
@@ -37,6 +37,7 @@ def export(
             for this kind of processor, for libtorch. Default: as `out` ends.
         flip_test: average over the mirrored crops, which takes twice as long.
         decoder: how to read the heatmaps. Default: the checkpoint's best.
+        network: `module:function` that makes the checkpoint's network, if that is your own code.
 
     Raises:
         OSError: there is no such checkpoint, or no C++ compiler for "pt2".
@@ -47,7 +48,7 @@ def export(
     format_ = _format(out, to)
     if format_ == "onnx":
         onnx.need("onnx", "onnxscript", "onnxruntime")
-    program = CropsToKeypoints(load_task(checkpoint), decoder, flip_test)
+    program = CropsToKeypoints(PoseModel.load(checkpoint, network=network), decoder, flip_test)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"model.{format_}"
         if format_ == "onnx":

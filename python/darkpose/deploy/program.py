@@ -12,17 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darkpose.train.task import PoseTask
+from darkpose.decoders import find_decoder
+from darkpose.models.pose import PoseModel
 
 FORMAT = 1
 INPUTS, OUTPUTS = ("crops", "to_image"), ("coords", "scores")
 
 
 class CropsToKeypoints(nn.Module):
-    """A task's network with all that comes before and after it.
+    """A pose model with all that comes before and after it.
 
     Args:
-        task: of a checkpoint, in evaluation mode.
+        model: of a checkpoint.
         decoder: one of the codec's; its best if None.
         flip_test: average over the mirrored crops, which doubles the work.
 
@@ -30,13 +31,13 @@ class CropsToKeypoints(nn.Module):
         ValueError: the codec has no such decoder.
     """
 
-    def __init__(self, task: PoseTask, decoder: str | None = None, flip_test: bool = False) -> None:
+    def __init__(
+        self, model: PoseModel, decoder: str | None = None, flip_test: bool = False
+    ) -> None:
         super().__init__()
-        known = task.codec.decoders
-        if decoder is not None and decoder not in known:
-            raise ValueError(f"decoder must be one of {', '.join(known)}, got {decoder}")
-        self.task, self.flip_test = task.eval(), flip_test
-        self.decoder = decoder or known[-1]
+        self.model, self.flip_test = model.eval(), flip_test
+        self.decoder = decoder or model.codec.decoders[-1]
+        find_decoder(model.codec, self.decoder)
 
     def forward(
         self,
@@ -54,9 +55,9 @@ class CropsToKeypoints(nn.Module):
     def heatmaps(self, crops: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the network's maps for the crops and, for the flip test, the mirrored ones."""
         if not self.flip_test:
-            return self.task(crops), None
+            return self.model(crops), None
         # Together: half the nodes to compile, and twice the batch.
-        both = self.task(torch.cat([crops, crops.flip(2)]))
+        both = self.model(torch.cat([crops, crops.flip(2)]))
         plain, mirrored = both.unflatten(0, (2, -1)).unbind()
         return plain, mirrored
 
@@ -64,7 +65,7 @@ class CropsToKeypoints(nn.Module):
         self, heatmaps: Tensor, flipped: Tensor | None, to_image: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what `forward` does, of maps."""
-        codec = self.task.codec
+        codec = self.model.codec
         return codec.decode(heatmaps, to_image, decoder=self.decoder, flipped=flipped)
 
     def metadata(self) -> dict[str, str]:
@@ -72,18 +73,18 @@ class CropsToKeypoints(nn.Module):
 
         Sizes are (width, height), `skeleton` and `flip_pairs` are pairs of indices into `names`.
         """
-        task, codec = self.task, self.task.codec
+        model, codec = self.model, self.model.codec
         values: dict[str, Any] = {
             "format": FORMAT,
             "input_size": codec.input_size,
             "heatmap_size": codec.heatmap_size,
             "convention": codec.convention.value,
             "padding": codec.padding,
-            "names": task.spec.names,
-            "skeleton": task.spec.skeleton,
-            "flip_pairs": task.spec.flip_pairs,
-            "oks_sigmas": task.spec.oks_sigmas,
-            "network": task.network_name,
+            "names": model.spec.names,
+            "skeleton": model.spec.skeleton,
+            "flip_pairs": model.spec.flip_pairs,
+            "oks_sigmas": model.spec.oks_sigmas,
+            "network": model.network_name,
             "encoding": codec.encoding,
             "sigma": codec.sigma,
             "decoder": self.decoder,
@@ -94,7 +95,7 @@ class CropsToKeypoints(nn.Module):
 
     def example(self, people: int = 2) -> tuple[Tensor, Tensor]:
         """Return gray crops and matrices that leave coordinates as they are, to trace with."""
-        width, height = self.task.codec.input_size
+        width, height = self.model.codec.input_size
         crops = torch.full((people, height, width, 3), 128, dtype=torch.uint8)
         return crops, torch.eye(2, 3).repeat(people, 1, 1)
 

@@ -6,7 +6,7 @@ Others, of another input size or convention, agree only in the image: their coor
 averaged, weighted by their scores.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
+from darkpose.data.batches import Batches
+from darkpose.data.options import DataOptions
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.coco import Nms
-from darkpose.train.data import PoseData
-from darkpose.train.task import PoseTask, load_task
+from darkpose.models.pose import PoseModel
 
 DECODER = "ensemble"
 """The name under which the evaluation of an ensemble holds its predictions."""
@@ -31,17 +32,17 @@ class Group:
     """Checkpoints whose heatmaps may be averaged: alike in size, pixels, sigma and joints."""
 
     codec: HeatmapCodec
-    members: list[PoseTask]
+    members: list[PoseModel]
 
-    def heatmaps(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+    def heatmaps(self, image: Tensor, flip_test: bool) -> tuple[Tensor, Tensor | None]:
         """Return the mean of the members' heatmaps, and that of the mirrored crops."""
-        outputs = [member.heatmaps(image) for member in self.members]
+        outputs = [member.heatmaps(image, flip_test) for member in self.members]
         plain = torch.stack([heatmaps for heatmaps, _ in outputs]).mean(0)
         mirrored = [flipped for _, flipped in outputs if flipped is not None]
         return plain, torch.stack(mirrored).mean(0) if mirrored else None
 
 
-def group(tasks: Sequence[PoseTask]) -> list[Group]:
+def group(models: Sequence[PoseModel]) -> list[Group]:
     """Return the checkpoints in groups whose heatmaps may be averaged.
 
     Those that regress coordinates stand alone: the mean of their maps is no map of theirs.
@@ -49,28 +50,28 @@ def group(tasks: Sequence[PoseTask]) -> list[Group]:
     Raises:
         ValueError: there are none, or they have different joints.
     """
-    if not tasks:
+    if not models:
         raise ValueError("an ensemble needs at least one checkpoint, got none")
-    names = tasks[0].spec.names
+    names = models[0].spec.names
     groups: dict[Any, Group] = {}
-    for i, task in enumerate(tasks):
-        if task.spec.names != names:
+    for i, model in enumerate(models):
+        if model.spec.names != names:
             raise ValueError(
                 f"the checkpoints of an ensemble must have the same joints, {list(names)}, "
-                f"got {list(task.spec.names)}"
+                f"got {list(model.spec.names)}"
             )
-        meaning = task.codec.to_dict()
+        meaning = model.codec.to_dict()
         # A Gaussian at a rounded center still stands for that joint, however it is read.
         for name in ("encoding", "modulation"):
             meaning.pop(name)
-        key = i if task.codec.regresses else str(meaning)
-        groups.setdefault(key, Group(task.codec, [])).members.append(task)
+        key = i if model.codec.regresses else str(meaning)
+        groups.setdefault(key, Group(model.codec, [])).members.append(model)
     return list(groups.values())
 
 
 def evaluate_ensemble(
     checkpoints: Sequence[Path],
-    data: Mapping[str, Any],
+    data: DataOptions,
     flip_test: bool = True,
     nms: Nms = "hard",
     device: str = "cpu",
@@ -79,7 +80,7 @@ def evaluate_ensemble(
 
     Args:
         checkpoints: as training or `darkpose convert` writes them.
-        data: options of `PoseData` but the codec, which each checkpoint brings along.
+        data: people to evaluate on.
         flip_test: average over the mirrored input too.
         nms: what becomes of people alike in one image, see `coco_results`.
         device: to run on.
@@ -87,8 +88,8 @@ def evaluate_ensemble(
     Raises:
         ValueError: the checkpoints have other joints than one another or than the data.
     """
-    groups = group([load_task(path, flip_test=flip_test).to(device) for path in checkpoints])
-    found = [_evaluate(one, PoseData(codec=one.codec, **data), nms, device) for one in groups]
+    groups = group([PoseModel.load(path).to(device) for path in checkpoints])
+    found = [_evaluate(one, Batches(one.codec, data), flip_test, nms) for one in groups]
     first = found[0]
     people = [_identities(one) for one in found]
     if any(others != people[0] for others in people):
@@ -130,17 +131,17 @@ def average(
     return mean, score
 
 
-def _evaluate(one: Group, data: PoseData, nms: Nms, device: str) -> Evaluation:
+def _evaluate(one: Group, data: Batches, flip_test: bool, nms: Nms) -> Evaluation:
     if data.spec.names != one.members[0].spec.names:
         raise ValueError(
             f"the data must have the checkpoints' joints, {list(one.members[0].spec.names)}, "
             f"got {list(data.spec.names)}"
         )
-    decoders = one.codec.decoders[-1:]
-    evaluation = Evaluation(one.codec, data.val_set, data.val_annotations, decoders, nms)
+    decoders, device = one.codec.decoders[-1:], one.members[0].mean.device
+    evaluation = Evaluation(one.codec, data.val_set, data.truth, decoders, nms)
     with torch.inference_mode():
-        for batch in data.val_dataloader():
-            heatmaps, flipped = one.heatmaps(batch["image"].to(device))
+        for batch in data.val_batches():
+            heatmaps, flipped = one.heatmaps(batch["image"].to(device), flip_test)
             read, index = (torch.as_tensor(batch[name]) for name in ("image_read", "index"))
             evaluation.add(heatmaps, flipped, batch["to_image"].to(device), read, index)
     return evaluation

@@ -7,49 +7,45 @@ is refused where it disagrees with what it is loaded into.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from darkpose.codec import ENCODINGS, HeatmapCodec
+from darkpose.codec import HEATMAP_ENCODINGS, HeatmapCodec
 from darkpose.files import replacing
 
 METADATA = "darkpose"  # its key in a checkpoint
 FORMAT = 1
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it: a killed run leaves no half a file."""
+def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
+    """Write a checkpoint beside its place and rename it: a killed run leaves no half a file."""
+    with replacing(path) as file:
+        torch.save(content, file)
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write `checkpoint` to the local file `path`."""
-        with replacing(path) as file:
-            torch.save(checkpoint, file)
 
-    def load_checkpoint(self, path: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
-        """Read a checkpoint to the CPU. Nothing in it is ever executed.
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU. Nothing in it is ever executed.
 
-        Raises:
-            OSError: there is no such file.
-            ValueError: it is cut short, or no checkpoint that darkpose wrote.
-        """
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        except OSError:
-            raise
-        except Exception as error:  # a damaged archive fails in as many ways as it has parts
-            raise ValueError(
-                f"{path} must be a complete checkpoint, got a file that torch.load cannot read"
-            ) from error
-        found = checkpoint.get(METADATA) if isinstance(checkpoint, dict) else None
-        if found is None:
-            raise ValueError(f"{path} must be a checkpoint that darkpose wrote, it has no metadata")
-        if found["format"] != FORMAT:
-            raise ValueError(f"{path} must be of format {FORMAT}, got {found['format']}")
-        return checkpoint
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is cut short, or no checkpoint that darkpose wrote.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive fails in as many ways as it has parts
+        raise ValueError(
+            f"{path} must be a complete checkpoint, got a file that torch.load cannot read"
+        ) from error
+    found = checkpoint.get(METADATA) if isinstance(checkpoint, dict) else None
+    if found is None:
+        raise ValueError(f"{path} must be a checkpoint that darkpose wrote, it has no metadata")
+    if found["format"] != FORMAT:
+        raise ValueError(f"{path} must be of format {FORMAT}, got {found['format']}")
+    return checkpoint
 
 
 def check_metadata(
@@ -64,7 +60,7 @@ def check_metadata(
     was, wanted = _meaning(found), _meaning(expected)
     if not resuming:
         was.pop("modulation")
-        if {was["encoding"], wanted["encoding"]} <= set(ENCODINGS):
+        if {was["encoding"], wanted["encoding"]} <= set(HEATMAP_ENCODINGS):
             was.pop("encoding")
     for name, value in was.items():
         if value != wanted[name]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from darkpose.codec import DECODERS
 from darkpose.evaluate.markdown import table
 from darkpose.evaluate.metrics import bootstrap_difference
 from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.paper.runs import Run, Runs, mean_and_spread
 from darkpose.train.trainer import Recipe
+
+DECODERS = ("argmax", "standard", "dark_unmodulated", "dark")
 
 
 def ablation(

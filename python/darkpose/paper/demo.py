@@ -12,13 +12,13 @@ from rich.table import Table
 from torch import Tensor
 
 from darkpose.geometry import apply
+from darkpose.models.pose import PoseModel
 from darkpose.paper.ablation import ablation, markdown_table
 from darkpose.paper.recipes import RECIPES
 from darkpose.paper.runs import Run
 from darkpose.paper.synthetic import write_dataset
 from darkpose.show import plots
 from darkpose.train.data import PoseData
-from darkpose.train.task import load_task
 from darkpose.train.trainer import Recipe, training_parser
 
 _DECODERS = ("argmax", "standard", "dark")
@@ -99,13 +99,13 @@ def _print_table(console: Console, runs: list[Run]) -> None:
 
 
 def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:
-    task = load_task(folders["unbiased"] / "checkpoints" / "last.ckpt")
-    dataset, codec = data.val_set, task.codec
+    model = PoseModel.load(folders["unbiased"] / "checkpoints" / "last.ckpt")
+    dataset, codec = data.people.val_set, model.codec
     shown = np.linspace(0, len(dataset) - 1, 24).astype(int)
     samples = [dataset[int(i)] for i in shown]
     crops = torch.stack([sample["image"] for sample in samples])
     with torch.inference_mode():
-        heatmaps, flipped = task.heatmaps(crops)
+        heatmaps, flipped = model.heatmaps(crops, flip_test=True)
         points, scores = codec.decode(heatmaps, flipped=flipped)
 
     # From heatmap to crop pixels, as the convention has it, by way of any crop at all.
@@ -113,7 +113,7 @@ def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:
     to_image, to_input = codec.heatmap_to_image(crop), codec.image_to_input(crop)
     on_crop = apply(to_input, apply(to_image, points.numpy()))
     pictures = [sample.numpy() for sample in crops]
-    figure = plots.skeletons(pictures, on_crop, scores.numpy(), task.spec)
+    figure = plots.skeletons(pictures, on_crop, scores.numpy(), model.spec)
     plots.save(figure, out / "skeletons.png")
 
     joints = np.stack([apply(sample["to_heatmap"], sample["joints"]) for sample in samples])
@@ -121,7 +121,7 @@ def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:
     alone, _ = codec.decode(heatmaps)  # of the map that is drawn, not of the flip test
     person, joint = _example(heatmaps, alone, joints, labeled)
     truth = (float(joints[person, joint, 0]), float(joints[person, joint, 1]))
-    title = task.spec.names[joint].replace("_", " ")
+    title = model.spec.names[joint].replace("_", " ")
     figure = plots.modulation(heatmaps[person, joint], codec.sigma or 1.0, title, truth)
     plots.save(figure, out / "modulation.png")
     plots.save(plots.quantization(joints[labeled.numpy()], truth, codec), out / "quantization.png")

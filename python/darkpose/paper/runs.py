@@ -75,7 +75,7 @@ class Runs:
             checkpoint = folder / "checkpoints" / "last.ckpt"
             self._train(recipe, name, changes, seed, checkpoint if state == "interrupted" else None)
         if name not in self._people:
-            self._people[name] = People.of(recipe(changes, seed, folder)[1].val_set)
+            self._people[name] = People.of(recipe(changes, seed, folder)[1].people.val_set)
         return load_run(folder, self._people[name])
 
     def _train(
@@ -94,7 +94,7 @@ class Runs:
         began = time.perf_counter()
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         seconds = time.perf_counter() - began
-        task.decoders = task.codec.decoders
+        task.decoders = task.model.codec.decoders
         trainer.validate(task, datamodule=data, verbose=False)
         assert task.evaluation is not None
         arrays: dict[str, NDArray[Any]] = {"rows": task.evaluation.rows}
@@ -109,7 +109,7 @@ class Runs:
             # Last, as it marks the end.
             write_text(folder / "run.json", json.dumps(summary, indent=2))
         trainer.strategy.barrier()
-        self._people[name] = People.of(data.val_set)
+        self._people[name] = People.of(data.people.val_set)
         said = [f"{figure} {value:.3f}" for figure, value in figures[task.decoders[-1]].items()]
         _logger.info("%s, seed %d: %s in %.0f s", name, seed, "".join(said[:1]), seconds)
 

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.codec import Decoder
 from darkpose.files import write_text
 from darkpose.predict import outputs
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
@@ -36,7 +35,7 @@ def predict(
     category: int | None = None,
     min_box_score: float | None = None,
     detector: str | None = None,
-    decoder: Decoder | None = None,
+    decoder: str | None = None,
     flip_test: bool = True,
     batch_size: int = 32,
     device: str | None = None,

@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
-from darkpose.codec import Decoder
 from darkpose.predict.boxes import parse_boxes, read_boxes
 from darkpose.predict.listing import as_table, list_images
 from darkpose.predict.pixels import Orientation
@@ -65,7 +64,7 @@ def predict_ray(
     image_names: Path | None = None,
     category: int | None = None,
     min_box_score: float = 0.0,
-    decoder: Decoder | None = None,
+    decoder: str | None = None,
     flip_test: bool = True,
     batch_size: int = 32,
     orientation: Orientation | None = None,

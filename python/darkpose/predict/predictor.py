@@ -20,12 +20,13 @@ from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
+from darkpose.decoders import find_decoder
 from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import read_ahead
 from darkpose.predict.detectors import Detector, detect
 from darkpose.predict.people import People, checked_boxes, checked_scores
 from darkpose.predict.pixels import Orientation, as_decoded
-from darkpose.train.task import PoseTask, load_task
 
 if TYPE_CHECKING:
     import supervision
@@ -105,7 +106,8 @@ class Predictor:
     """Finds the keypoints of people whose boxes are known.
 
     Args:
-        task: the network and all that belongs to it; `from_checkpoint` reads it from a file.
+        model: the network and all that belongs to it; `from_checkpoint` reads it from a file.
+        flip_test: average over the mirrored crops too, which takes twice the time.
         device: to run on; a GPU if there is one.
         decoder: how to read the heatmaps, see `HeatmapCodec.decoders`; the best if None.
         batch_size: people that the network sees at once.
@@ -119,26 +121,25 @@ class Predictor:
 
     def __init__(
         self,
-        task: PoseTask,
+        model: PoseModel,
         *,
+        flip_test: bool = True,
         device: str | torch.device | None = None,
         decoder: str | None = None,
         batch_size: int = 32,
         orientation: Orientation = "exif",
         detector: Detector | None = None,
     ) -> None:
-        if decoder is not None and decoder not in task.codec.decoders:
-            raise ValueError(
-                f"decoder must be one of {', '.join(task.codec.decoders)}, got {decoder}"
-            )
+        if decoder is not None:
+            find_decoder(model.codec, decoder)
         if orientation not in get_args(Orientation):
             names = ", ".join(get_args(Orientation))
             raise ValueError(f"orientation must be one of {names}, got {orientation}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.device = _device(device)
-        self.task = task.eval().to(self.device)
-        self.decoder, self.batch_size = decoder or task.codec.decoders[-1], batch_size
+        self.model, self.flip_test = model.eval().to(self.device), flip_test
+        self.decoder, self.batch_size = decoder or model.codec.decoders[-1], batch_size
         self.orientation, self.detector = orientation, detector
 
     @classmethod
@@ -152,21 +153,22 @@ class Predictor:
         batch_size: int = 32,
         orientation: Orientation = "exif",
         detector: Detector | None = None,
+        network: str | None = None,
     ) -> "Predictor":
         """Return the predictor of a checkpoint that training or `darkpose convert` wrote.
 
         Args:
             path: of the checkpoint. Nothing in it is ever executed.
-            flip_test: average over the mirrored crops too, which takes twice the time.
-            device, decoder, batch_size, orientation, detector: see the class.
+            network: `module:function` that makes its network, if that is your own code.
+            flip_test, device, decoder, batch_size, orientation, detector: see the class.
 
         Raises:
             OSError: there is no such file.
             ValueError: darkpose did not write it, or not to its end.
         """
-        task = load_task(path, flip_test=flip_test)
         return cls(
-            task,
+            PoseModel.load(path, network=network),
+            flip_test=flip_test,
             device=device,
             decoder=decoder,
             batch_size=batch_size,
@@ -177,12 +179,12 @@ class Predictor:
     @property
     def spec(self) -> KeypointSpec:
         """The joints."""
-        return self.task.spec
+        return self.model.spec
 
     @property
     def codec(self) -> HeatmapCodec:
         """What the heatmaps mean."""
-        return self.task.codec
+        return self.model.codec
 
     def __call__(
         self, image: Any, boxes: ArrayLike | None = None, box_scores: ArrayLike | None = None
@@ -213,7 +215,7 @@ class Predictor:
         """Return the heatmaps of crops on any device, and those of the mirrored crops if the flip
         test is on: `codec.decode` takes both."""
         with torch.inference_mode():
-            return self.task.heatmaps(crops.to(self.device, non_blocking=True))
+            return self.model.heatmaps(crops.to(self.device, non_blocking=True), self.flip_test)
 
     def stream(
         self, requests: Iterable[Request], *, threads: int | None = None

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.codec import Decoder
 from darkpose.data.annotations import load_annotations, read_json
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
@@ -44,7 +43,7 @@ def look(
     what: tuple[What, ...] = ("skeletons", "heatmaps"),
     joint: str | None = None,
     versus: Path | None = None,
-    decoders: tuple[Decoder, ...] = (),
+    decoders: tuple[str, ...] = (),
     out: Path = Path("looks"),
     image_names: Path | None = None,
     flip_test: bool = True,
@@ -178,7 +177,7 @@ def _truths(path: Path) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
 
 
 def _methods(
-    predictors: Sequence[Predictor], paths: Sequence[Path], decoders: Sequence[Decoder]
+    predictors: Sequence[Predictor], paths: Sequence[Path], decoders: Sequence[str]
 ) -> list[Method]:
     """Return every checkpoint with every decoder, each called by what tells it from the others."""
     methods = []
@@ -187,7 +186,8 @@ def _methods(
             name = decoder.replace("_", " ")
             name = name if len(predictors) == 1 else f"{label}, {name}" if decoders else label
             one = Predictor(
-                predictor.task,
+                predictor.model,
+                flip_test=predictor.flip_test,
                 device=predictor.device,
                 decoder=decoder,
                 orientation=predictor.orientation,

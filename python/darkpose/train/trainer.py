@@ -19,17 +19,19 @@ from jsonargparse.typing import PositiveInt
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from darkpose.codec import HeatmapCodec
+from darkpose.data.options import DataOptions
 from darkpose.files import write_text
-from darkpose.models.checkpoints import AtomicCheckpoints
+from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
 from darkpose.train.data import PoseData
-from darkpose.train.task import PoseTask
+from darkpose.train.task import ModelOptions, PoseTask
 
 # Options of Lightning's trainer that are decided here, or that no command uses.
 _NO_OPTIONS = {
     # The sampler knows rank and world size itself, and repeats nobody in evaluation.
-    *("logger", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"),
+    *("use_distributed_sampler", "default_root_dir", "enable_checkpointing"),
     *("barebones", "limit_predict_batches", "model_registry", "enable_autolog_hparams"),
 }
 
@@ -39,17 +41,14 @@ def training_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options.")
     parser.add_class_arguments(HeatmapCodec, "codec", skip={"flip_index"})
-    parser.add_class_arguments(PoseData, "data")
-    parser.add_class_arguments(PoseTask, "model")
+    parser.add_class_arguments(DataOptions, "data")
+    parser.add_class_arguments(ModelOptions, "model")
     skip = _NO_OPTIONS & signature(Trainer).parameters.keys()
     parser.add_class_arguments(Trainer, "trainer", instantiate=False, skip=skip)
     parser.add_argument("--seed", type=int, default=0, help="Of the network's initial weights.")
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="Folder to write.")
     steps = "Optimizer steps from one checkpoint to the next, besides those at the ends of epochs."
     parser.add_argument("--checkpoint_steps", type=PositiveInt | None, help=steps)
-    parser.link_arguments("codec", "data.codec", apply_on="instantiate")
-    parser.link_arguments("codec", "model.codec", apply_on="instantiate")
-    parser.link_arguments("data.spec", "model.spec", apply_on="instantiate")
     return parser
 
 
@@ -61,13 +60,15 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
     """
     lightning.seed_everything(config.seed, verbose=False)
     made = parser.instantiate(config)
+    data = PoseData(made.codec, made.data)
+    task = PoseTask(made.codec, data.people.spec, made.model)
     options = dict(made.trainer)
     text = settings(parser, config) + yaml.safe_dump({"out": str(made.out)})
     file = _SettingsFile(made.out / "config.yaml", text)
     callbacks = [*_listed(options.pop("callbacks", None)), file]
     trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
-    made.data.trainer = trainer  # who shares a batch is known before anything is written
-    return made.model, made.data, trainer
+    data.trainer = trainer  # who shares a batch is known before anything is written
+    return task, data, trainer
 
 
 def settings(parser: ArgumentParser, config: Namespace) -> str:
@@ -80,6 +81,29 @@ def settings(parser: ArgumentParser, config: Namespace) -> str:
         said.pop(name, None)
     text: str = parser.dump(said, skip_validation=True)
     return text
+
+
+class Checkpoints(TorchCheckpointIO):
+    """Lightning's checkpoints as `darkpose.models.checkpoints` writes and reads them."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write `checkpoint` to the local file `path`, complete or not at all."""
+        write_checkpoint(checkpoint, path)
+
+    def load_checkpoint(self, path: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
+        """Read a checkpoint to the CPU; one that no trainer wrote begins where training does.
+
+        Raises:
+            OSError, ValueError: as `read_checkpoint`.
+        """
+        untrained = {
+            "pytorch-lightning_version": lightning.__version__,
+            "epoch": 0,
+            "global_step": 0,
+        }
+        return {**untrained, **read_checkpoint(path)}
 
 
 class _SettingsFile(Callback):
@@ -142,7 +166,8 @@ def make_trainer(
     checkpoint_steps: int | None = None,
     **options: Any,
 ) -> Trainer:
-    """Return a trainer that logs to TensorBoard and CSV and keeps the best and the last checkpoint.
+    """Return a trainer that keeps the best and the last checkpoint, and logs to TensorBoard and CSV
+    unless `options` name other loggers.
 
     Args:
         out: folder for `checkpoints/{best,last}.ckpt`, `logs/version_N/metrics.csv` and
@@ -172,16 +197,16 @@ def make_trainer(
             f"precision {given['precision']} would round joints by up to a pixel: "
             "use bf16-mixed or 16-mixed"
         )
-    loggers = [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")]
+    if "logger" not in given:
+        given["logger"] = [CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")]
     folder: dict[str, Any] = {"dirpath": out / "checkpoints", "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", monitor="val/score", mode="max", **folder)
     kept = [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **folder)]
     if checkpoint_steps is not None:
         kept += [ModelCheckpoint(filename="last", every_n_train_steps=checkpoint_steps, **folder)]
     return Trainer(
-        logger=loggers,
         callbacks=[*kept, *_listed(callbacks)],
-        plugins=[*_listed(given.pop("plugins", None)), AtomicCheckpoints()],
+        plugins=[*_listed(given.pop("plugins", None)), Checkpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},
     )

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from darkpose.codec import Encoding, HeatmapCodec, released_sigma
+from darkpose.codec import EncodingName, HeatmapCodec, released_sigma
 from darkpose.data.mpii import MPII
 from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
+from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights.formats import CodeBase, Weights, complete, read_weights, recognize
-from darkpose.train.task import MEAN, STD, Color, Network, PoseTask, save_task
 
 Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose", "hourglass"]
 Triple = tuple[float, float, float]
@@ -35,7 +35,7 @@ class _Origin:
     """By family of networks; it has no others."""
     convention: Convention | None
     """None: not one of ours."""
-    encoding: Encoding
+    encoding: str
     mean: Triple = MEAN
     std: Triple = STD
 
@@ -67,7 +67,7 @@ def convert(
     source: Source | None = None,
     input_size: tuple[int, int] | None = None,
     convention: Convention | None = None,
-    encoding: Encoding | None = None,
+    encoding: EncodingName | None = None,
     sigma: float | None = None,
     color: Color | None = None,
     joints: Path | None = None,
@@ -112,20 +112,20 @@ def convert(
         convention=_convention(weights, source, convention),
         encoding=encoding or origin.encoding,
     )
-    task = PoseTask(
+    model = PoseModel(
         codec,
         _spec(weights, joints),
-        cast(Network, network),
+        network,
         color=color or origin.color[_family(network)],
         mean=origin.mean,
         std=origin.std,
     )
-    task.network.load_state_dict(complete(weights.tensors, task.network.state_dict()))
-    save_task(task, out, converted_from={"file": checkpoint.name, "source": source})
+    model.network.load_state_dict(complete(weights.tensors, model.network.state_dict()))
+    model.save(out, converted_from={"file": checkpoint.name, "source": source})
     logging.getLogger(__name__).info(
         "%s: %s of %s, %d joints beginning with %s, input %d wide and %d high, %s, sigma %g, %s",
-        *(out, network, source, task.spec.num_joints, task.spec.names[0], *size),
-        *(codec.convention.value, codec.sigma, task.color),
+        *(out, network, source, model.spec.num_joints, model.spec.names[0], *size),
+        *(codec.convention.value, codec.sigma, model.color),
     )
 
 

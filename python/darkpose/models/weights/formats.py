@@ -9,14 +9,13 @@ reads: silently loading half a checkpoint is how wrong results are made.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from darkpose import models
 from darkpose.models.weights import princeton
@@ -138,9 +137,9 @@ def recognize(weights: Weights) -> str:
             f"got tensors named {few(weights.tensors)}"
         )
     nearest, fewest = "", None
-    for name, create in models.MODELS.items():
+    for name in models.MODELS:
         if name.startswith(f"{family}_"):
-            found = differences(weights.tensors, _shapes(create, weights.num_joints))
+            found = differences(weights.tensors, _shapes(name, weights.num_joints))
             if not found:
                 return name
             if fewest is None or len(found) < len(fewest):
@@ -149,10 +148,9 @@ def recognize(weights: Weights) -> str:
     raise ValueError(_mismatch(weights, nearest, fewest))
 
 
-@lru_cache
-def _shapes(create: Callable[[int], nn.Module], num_joints: int) -> Mapping[str, torch.Size]:
+def _shapes(name: str, num_joints: int) -> Mapping[str, torch.Size]:
     with torch.device("meta"):
-        network = create(num_joints)
+        network = models.create(name, num_joints)
     return {key: tensor.shape for key, tensor in network.state_dict().items()}
 
 

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkpose.codec import DECODERS, ENCODINGS, HeatmapCodec
+from darkpose.codec import HEATMAP_ENCODINGS, HeatmapCodec
+from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics import Difference, bootstrap_difference, oks
 from darkpose.geometry import apply, invert
@@ -69,7 +70,7 @@ def round_trips(evaluation: Evaluation, measured: Measured) -> tuple[list[RoundT
     if len(people) > _PEOPLE:
         people = people[np.linspace(0, len(people) - 1, _PEOPLE).round().astype(int)]
     rows = []
-    for encoding in ENCODINGS:
+    for encoding in HEATMAP_ENCODINGS:
         codec = replace(evaluation.codec, encoding=encoding)  # type: ignore[arg-type]
         found = _encoded_and_decoded(codec, evaluation, measured, people)
         rows += [_row(encoding, decoder, *one) for decoder, one in found.items()]
@@ -93,7 +94,7 @@ def _encoded_and_decoded(
             torch.from_numpy(to_heatmap).float(),
         )
         there = np.stack([apply(m, one[:, :2]) for m, one in zip(to_heatmap, joints, strict=True)])
-        for decoder in DECODERS:
+        for decoder in decoder_names():
             points = codec.decode(encoded, decoder=decoder)[0].double().numpy()
             errors = np.linalg.norm(points - there, axis=-1)[labeled]
             back = np.stack(

@@ -9,17 +9,15 @@ from jsonargparse import Namespace
 from torch import Tensor
 
 from darkpose.data.dataset import KeypointDataset
+from darkpose.models.pose import PoseModel
 from darkpose.show.maps import flip_average
 from darkpose.show.report.page import write_report
 from darkpose.show.report.people import check_count
-from darkpose.train.task import PoseTask
 from darkpose.train.trainer import build, training_parser
 
 
 class ReportCommand:
     """Evaluation as `validate` does it, with another outcome."""
-
-    summary = "Evaluate the checkpoint --ckpt_path and write the evaluation as one HTML file."
 
     def __init__(self) -> None:
         self.parser = training_parser()
@@ -34,7 +32,9 @@ class ReportCommand:
             raise ValueError("needs --ckpt_path, the checkpoint to evaluate")
         check_count(config.people)  # not after hours of evaluation
         task, data, trainer = build(self.parser, config)
-        task.decoders = task.codec.decoders  # a report compares them, whatever training logged
+        task.decoders = (
+            task.model.codec.decoders
+        )  # a report compares them, whatever training logged
         trainer.validate(
             task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True, verbose=False
         )
@@ -44,27 +44,29 @@ class ReportCommand:
         path = config.out / "report.html"
         facts = {
             "checkpoint": config.ckpt_path,
-            "network": task.network_name,
+            "network": task.model.network_name,
             "annotations": config.data.val,
-            "flip test": "yes" if task.flip_test else "no",
+            "flip test": "yes" if task.options.flip_test else "no",
         }
         write_report(
             task.evaluation,
             path,
             title=config.title or f"Evaluation of {config.ckpt_path}",
             facts=facts,
-            maps=network_maps(task, task.evaluation.dataset),
+            maps=network_maps(task.model, task.options.flip_test, task.evaluation.dataset),
             count=config.people,
         )
         print(f"The report is {path}.")
 
 
-def network_maps(task: PoseTask, dataset: KeypointDataset) -> Callable[[int], Tensor]:
+def network_maps(
+    model: PoseModel, flip_test: bool, dataset: KeypointDataset
+) -> Callable[[int], Tensor]:
     """Return what gives the maps [K, h, w] of the person at a position of a data set's records."""
 
     def maps(row: int) -> Tensor:
-        image = dataset[row]["image"][None].to(task.device)
+        image = dataset[row]["image"][None].to(model.mean.device)
         with torch.inference_mode():
-            return flip_average(task.codec, *task.eval().heatmaps(image))[0].cpu()
+            return flip_average(model.codec, *model.eval().heatmaps(image, flip_test))[0].cpu()
 
     return maps

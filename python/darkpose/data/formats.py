@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forms in which people are annotated: one table, read by the options, the checks and the help.
+
+A format is what reads its files into `Annotations`, and which figures are customary for it. Adding
+one is a function and a line of `FORMATS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from darkpose.data.aic import load_aic
+from darkpose.data.annotations import Annotations, load_annotations
+from darkpose.data.detections import load_detections
+from darkpose.data.mpii import load_mpii
+from darkpose.data.published import missing
+from darkpose.files import expanded
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form of annotation files."""
+
+    load: Callable[[Path, Path, Path | None], Annotations]
+    """From the file, the folder of its images, and the file that completes it, if there is one: a
+    COCO-style file's `data.joints`, MPII's `data.val_mat`."""
+    scores_ap: bool = True
+    """Whether its people are evaluated by AP; MPII's are by PCKh alone."""
+
+
+def _coco(file: Path, images: Path, joints: Path | None) -> Annotations:
+    return load_annotations(file, images, spec=joints)
+
+
+def _aic(file: Path, images: Path, _more: Path | None) -> Annotations:
+    return load_aic(file, images)
+
+
+FORMATS: dict[str, Format] = {
+    "coco": Format(_coco),
+    "mpii": Format(load_mpii, scores_ap=False),
+    "aic": Format(_aic),
+}
+"""By the name that `data.data_format` and `data.extra` give."""
+
+if TYPE_CHECKING:
+    DataFormat = str
+else:
+    DataFormat = Literal[tuple(FORMATS)]
+
+
+def load_people(
+    file: Path,
+    images: Path,
+    data_format: DataFormat = "coco",
+    *,
+    more: Path | None = None,
+    detections: tuple[Path, float] | None = None,
+) -> Annotations:
+    """Read one data set's people and see that it has a folder of images; none is opened.
+
+    Args:
+        file: of annotations; with `detections`, a test set's image information will do.
+        images: folder of its images.
+        data_format: of `file`, see `FORMATS`.
+        more: the file that completes it, see `Format.load`.
+        detections: people in place of the annotated ones, as a file in COCO's results format and
+            the least score of a box. COCO-style files only.
+
+    Raises:
+        FileNotFoundError: a file or the folder is missing; says who publishes it.
+        ValueError: anything else is wrong with a file.
+    """
+    file, images = expanded(file), expanded(images)
+    more = None if more is None else expanded(more)
+    if detections is None:
+        people = FORMATS[data_format].load(file, images, more)
+    else:
+        people = load_detections(
+            expanded(detections[0]), file, images, spec=more, threshold=detections[1]
+        )
+    if not images.is_dir():
+        raise FileNotFoundError(missing(images, images_of=file, data_format=data_format))
+    return people
+
+
+def truth(people: Annotations) -> Mapping[str, Any]:
+    """Return annotated people as the content of a COCO-style file, which AP is measured by.
+
+    It has only those people: where the file itself is COCO-style, its own content knows crowds and
+    images without people too, `Annotations.content`.
+    """
+    annotations = [
+        {
+            "id": position,
+            "image_id": record.image_id,
+            "category_id": people.category_id,
+            "keypoints": record.joints.ravel().tolist(),
+            "bbox": list(record.box),
+            "area": record.area,
+        }
+        for position, record in enumerate(people.records)
+    ]
+    return {
+        "images": [{"id": i} for i in sorted({record.image_id for record in people.records})],
+        "annotations": annotations,
+        "categories": [{"id": people.category_id, "keypoints": list(people.spec.names)}],
+    }

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which people a run trains on and is evaluated on, how they are cropped, in which order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkpose.data.augment import Augmentation
+from darkpose.data.dataset import OnBadImage
+from darkpose.data.formats import FORMATS, DataFormat
+
+
+@dataclass(frozen=True)
+class Extra:
+    """People of another data set to train on, with those of their joints that are evaluated.
+
+    Args:
+        file: annotation file.
+        images: folder of its images.
+        format: of the file: COCO-style, HRNet's JSON for MPII, or AI Challenger's own.
+        repeat: how many times an epoch has each person.
+        joints: a YAML file that completes a COCO-style file's keypoints (`KeypointSpec`).
+    """
+
+    file: Path
+    images: Path
+    format: DataFormat = "coco"
+    repeat: int = 1
+    joints: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.repeat < 1:
+            raise ValueError(f"repeat must be at least 1, got {self.repeat} for {self.file}")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """People for training and evaluation.
+
+    Paths may hold environment variables, `${DARKPOSE_DATA}/lspet/images`, and begin with `~`. The
+    training files are not read before training.
+
+    Args:
+        val: annotation file to evaluate on, after each epoch and in `validate` and `test`; with
+            `detections`, a test set's image information will do.
+        val_images: folder of its images.
+        train: annotation file to train on; may be None where nothing is trained.
+        train_images: folder of its images.
+        joints: a YAML file that completes COCO-style annotations' keypoints (`KeypointSpec`).
+        data_format: of `train` and `val`: "coco" for any COCO-style file, "mpii" for HRNet's JSON,
+            "aic" for AI Challenger's own.
+        val_mat: `gt_valid.mat`, the joints and head sizes that PCKh is measured by on MPII.
+        detections: people to evaluate on in place of the annotated ones, in COCO's results format.
+        detection_threshold: least score of a detected box.
+        extra: more people to train on, from data sets that may have other joints.
+        batch_size: people per optimizer step, over all processes and accumulated batches.
+        workers: processes that read and crop; 0: none besides the training process.
+        augmentation: of the training crops; None: none.
+        clip_boxes: clean boxes as the convention's training code does.
+        on_bad_image: "raise" or "skip" (`KeypointDataset`).
+        cache_images: keep all decoded images in memory.
+        scaled_decoding: decode JPEGs at a fraction of their size where crops shrink them at least
+            twice (`KeypointDataset`).
+        group_images: train on up to so many people of an image one after another, which decodes it
+            once for them; they are then in the same step, mostly. 1: people are shuffled.
+        seed: of the order of samples and of augmentation.
+
+    Raises:
+        ValueError: options do not go together, or a number is below 1.
+    """
+
+    val: Path
+    val_images: Path
+    train: Path | None = None
+    train_images: Path | None = None
+    joints: Path | None = None
+    data_format: DataFormat = "coco"
+    val_mat: Path | None = None
+    detections: Path | None = None
+    detection_threshold: float = 0.0
+    extra: tuple[Extra, ...] = ()
+    batch_size: int = 32
+    workers: int = 2
+    augmentation: Augmentation | None = None
+    clip_boxes: bool = True
+    on_bad_image: OnBadImage = "raise"
+    cache_images: bool = False
+    scaled_decoding: bool = False
+    group_images: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.data_format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"data.data_format must be one of {known}, got {self.data_format}")
+        if self.data_format != "coco" and (self.joints or self.detections) is not None:
+            raise ValueError(
+                f"data.joints and data.detections are for COCO-style files, got {self.data_format}"
+            )
+        if self.data_format != "mpii" and self.val_mat is not None:
+            raise ValueError(f"data.val_mat is for MPII, got data_format {self.data_format}")
+        if self.batch_size < 1:
+            raise ValueError(f"data.batch_size must be positive, got {self.batch_size}")
+        if self.group_images < 1:
+            raise ValueError(f"data.group_images must be at least 1, got {self.group_images}")

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pose network with all that its heatmaps mean: what a checkpoint is, without a trainer."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from darkpose import models
+from darkpose.codec import HeatmapCodec
+from darkpose.data.dataset import Sample
+from darkpose.data.spec import KeypointSpec
+from darkpose.importing import is_import_path
+from darkpose.models.checkpoints import (
+    FORMAT,
+    METADATA,
+    check_metadata,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+# ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+Color = Literal["rgb", "bgr"]
+
+
+class PoseModel(nn.Module):
+    """A network, the normalization of its input, its codec and its joints.
+
+    Args:
+        codec: sizes, sigma, convention and encoding; its `flip_index` becomes that of the joints.
+        spec: the joints.
+        network: a name of `darkpose.models.create`.
+        color: order of the channels that the network is given. SimpleBaseline and Hourglass were
+            released with "bgr", and the mean and std of red for blue.
+        mean: of the values from 0 to 1 that the network is given as 0, for its first, second and
+            third channel.
+        std: of these values, which the network is given as 1.
+        channels_last: memory layout of the network.
+
+    Raises:
+        ImportError, ValueError: as `darkpose.models.create`; the codec's sizes are not the
+            network's.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        codec: HeatmapCodec,
+        spec: KeypointSpec,
+        network: str = "small",
+        *,
+        color: Color = "rgb",
+        mean: tuple[float, float, float] = MEAN,
+        std: tuple[float, float, float] = STD,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.codec = replace(codec, flip_index=spec.flip_index)
+        self.spec, self.network_name, self.color = spec, network, color
+        self.network = models.create(network, spec.num_joints, codec.input_size)
+        found = models.heatmap_size(self.network, codec.input_size, spec.num_joints)
+        if codec.heatmap_size != found:
+            raise ValueError(
+                f"codec.heatmap_size must be {found[0]} x {found[1]}, what network {network} gives "
+                f"for this input, got {codec.heatmap_size}"
+            )
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.normalization = {"mean": tuple(mean), "std": tuple(std)}
+        for name, values in self.normalization.items():
+            self.register_buffer(name, 255 * torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return heatmaps [B, K, h, w] for uint8 RGB crops [B, H, W, 3].
+
+        In training, a network of several stacks returns all of theirs, [S, B, K, h, w].
+        """
+        if self.color == "bgr":
+            image = image.flip(-1)
+        x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self.network(x.to(next(self.network.parameters(), x).dtype))
+
+    def heatmaps(self, image: Tensor, flip_test: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return heatmaps and, for the flip test, those of the mirrored crops, in full precision.
+
+        Half precision would round the heatmaps, which costs up to 0.04 pixels on decoding.
+        """
+        with torch.autocast(self.mean.device.type, enabled=False):
+            return self(image), self(image.flip(2)) if flip_test else None
+
+    def loss(self, heatmaps: Tensor, batch: Sample) -> Tensor:
+        """Return the mean loss over people and joints, summed over stacks (Newell et al.).
+
+        Args:
+            heatmaps: what `forward` returned for the batch's images.
+            batch: of `KeypointDataset`; its `joints`, `weights` and `to_heatmap` are read.
+        """
+        targets = (batch[name] for name in ("joints", "weights", "to_heatmap"))  # type: ignore[literal-required]
+        stacks = heatmaps.shape[:-4]
+        joints, weights, to_heatmap = (value.expand(*stacks, *value.shape) for value in targets)
+        loss = self.codec.loss(heatmaps, joints, weights, to_heatmap)
+        return loss.mean((-2, -1)).sum()
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a checkpoint must say of itself besides its weights, as plain values."""
+        return {
+            "format": FORMAT,
+            "network": self.network_name,
+            "codec": self.codec.to_dict(),
+            "joints": asdict(self.spec),
+            "color": self.color,
+            **self.normalization,
+        }
+
+    def save(self, path: str | Path, **extra: Any) -> None:
+        """Write the model as a checkpoint: weights, and all that belongs to them.
+
+        Args:
+            path: of the file, which is there complete or not at all.
+            extra: plain values that are to be in the file too.
+        """
+        write_checkpoint(
+            {"state_dict": self.state_dict(), METADATA: self.metadata(), **extra}, path
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, *, network: str | None = None) -> "PoseModel":
+        """Return the model of a checkpoint, in evaluation mode, as the file itself describes it.
+
+        Args:
+            path: a checkpoint that `save`, training or `darkpose convert` wrote. Nothing in it is
+                ever executed.
+            network: `module:function` of your own code that makes its network, as the file names
+                it. None: the network must be one of darkpose's own.
+
+        Raises:
+            OSError: there is no such file.
+            ValueError: darkpose did not write it, or not to its end; it has another network, or
+                one of other people's code that is not named here.
+        """
+        checkpoint = read_checkpoint(path)
+        found = checkpoint[METADATA]
+        _check_network(path, found["network"], network)
+        codec, spec = HeatmapCodec.from_dict(found["codec"]), KeypointSpec(**found["joints"])
+        given = {name: found[name] for name in ("network", "color", "mean", "std")}
+        model = cls(codec, spec, **given)
+        check_metadata(found, model.metadata())
+        model.load_state_dict(checkpoint["state_dict"])
+        return model.eval()
+
+
+def _check_network(path: object, found: object, given: str | None) -> None:
+    """Raise ValueError unless a file's network is darkpose's own, or the one that is given.
+
+    A file from a stranger must not choose what is imported.
+    """
+    if given is not None and given != found:
+        raise ValueError(f"{path} must have network {given}, got {found}")
+    if given is None and is_import_path(str(found)):
+        raise ValueError(
+            f"{path} has a network of other people's code, {found}, which is only imported where "
+            f"network={found} is given"
+        )
