@@ -16,7 +16,7 @@ from typing import TypeAlias
 Counts: TypeAlias = dict[str, float | Sequence[float]]
 
 JOINTS, HEIGHT, WIDTH, TAPS, STENCIL = 17, 64, 48, 11, 5
-WARP, VECTOR = 32, 16
+WARP, PACK = 32, 16
 # The share of the warps' passes in which a condition (a part of its line) lets the following be
 # done; a list has one for each branch of the line, in the order of the SASS.
 Shares: TypeAlias = dict[str, float | Sequence[float]]
@@ -35,15 +35,15 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     of a value of the maps.
     """
     name = kernel.partition("<")[0]
-    vectors = HEIGHT * WIDTH * element // VECTOR
+    packs = HEIGHT * WIDTH * element // PACK
     if name == "decode_kernel":
         in_flight = 4 if "partner 0" in kernel else 2
-        vectors_loop = {
+        packs_loop = {
             # By warps, the rest of a map, and by blocks.
-            "while (next + (kInFlight - 1) * step < end)": [turns(vectors, WARP) / in_flight, 0],
+            "while (next + (kInFlight - 1) * step < end)": [turns(packs, WARP) / in_flight, 0],
             "while (next < end)": [0, 0],
         }
-        return {**vectors_loop, **window()}, {}
+        return {**packs_loop, **refine()}, {}
     if name == "modulate_whole_kernel":
         return modulate(threads, kernel.endswith("true>")), {}
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
@@ -51,8 +51,8 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     return channels_last(kernel, threads, element)
 
 
-def window() -> Counts:
-    """Return the loops of window.cuh, by a warp."""
+def refine() -> Counts:
+    """Return the loops of refine.cuh, by a warp."""
     side = STENCIL + TAPS - 1
     return {
         "t < count + kBefore + kBehind": 1,
@@ -66,7 +66,7 @@ def modulate(threads: int, copied: bool) -> Counts:
     """Return the loops of modulate_whole.cuh."""
     reach, run = TAPS // 2, 8
     return {
-        # The copy that is made where rows are not whole vectors, by four.
+        # The copy that is made where rows are not whole packs, by four.
         **({"p.y < a.height; p.next()": turns(HEIGHT * WIDTH, threads) / 4} if copied else {}),
         "i < kReach * a.pitch; i += block.size": turns(reach * WIDTH, threads),
         "run < runs; run += block.size": turns(HEIGHT * WIDTH // run, threads),
@@ -74,8 +74,8 @@ def modulate(threads: int, copied: bool) -> Counts:
 
 
 def whole_maps(threads: int, element: int) -> tuple[Counts, Shares]:
-    """Return the loops of for_each_vector, in factors.cuh."""
-    in_flight, of_row = 4, WIDTH * element // VECTOR
+    """Return the loops of for_each_pack, in factors.cuh."""
+    in_flight, of_row = 4, WIDTH * element // PACK
     rows = threads // of_row
     each = math.ceil(HEIGHT / rows)
     passes = math.ceil(each / in_flight)
@@ -96,7 +96,7 @@ def channels_last(kernel: str, threads: int, element: int) -> tuple[Counts, Shar
     """Return the loops of the kernels that read a person's rows, in channels-last order."""
     name = kernel.partition("<")[0]
     in_flight = 2 if kernel.endswith("true>") else 4  # with the flip test
-    at_once = WIDTH * JOINTS * element // VECTOR  # vectors of a row, read at once
+    at_once = WIDTH * JOINTS * element // PACK  # packs of a row, read at once
     rows = threads // at_once
     lanes = [lane for lane in range(threads) if lane < rows * at_once]
     steps = [math.ceil((HEIGHT - lane // at_once) / (in_flight * rows)) for lane in lanes]
@@ -106,7 +106,7 @@ def channels_last(kernel: str, threads: int, element: int) -> tuple[Counts, Shar
     # A joint's entries of a row, 48 for 32 lanes, are two steps of the rest before the unrolled
     # loop, which is not reached. Of these branches some belong to it.
     entries = "nth < count; nth += kWarp"
-    first: Counts = {"first < s.vectors; first += s.at_once": 1}
+    first: Counts = {"first < s.packs; first += s.at_once": 1}
     if name == "decode_channels_last_kernel":
         loops: Counts = {
             **first,
@@ -116,7 +116,7 @@ def channels_last(kernel: str, threads: int, element: int) -> tuple[Counts, Shar
             "int row = 0; row < s.rows": rows,
             entries: 0,
             "joint < s.joints; joint += teams": joints,
-            **window(),
+            **refine(),
         }
         return loops, {entries: [1, 1, 0]}
     targets: Counts = {

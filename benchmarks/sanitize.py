@@ -22,7 +22,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from darkpose_ext import opencv_taps  # noqa: E402  from the folder this file is in
 
-# A pixel, a row, a column, maps of whole vectors and not, a warp's and a block's, more than one
+# A pixel, a row, a column, maps of whole packs and not, a warp's and a block's, more than one
 # tile of encode and of modulate.
 SHAPES = ((1, 1), (1, 700), (700, 1), (5, 7), (24, 16), (64, 48), (150, 160))
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -34,7 +34,7 @@ Size = tuple[int, int, int]
 
 
 def layouts(maps: Tensor) -> Iterator[Tensor]:
-    """Yield the same maps as they may lie in memory: at once, per pixel, off the vectors' grid."""
+    """Yield the same maps as they may lie in memory: at once, per pixel, off the packs' grid."""
     yield maps
     yield maps.movedim(-3, -1).contiguous().movedim(-1, -3)
     storage = maps.new_empty(maps.numel() + 1)
@@ -82,7 +82,7 @@ def main() -> None:
         torch.ops.load_library(options.emulated)
     ops = torch.ops.dark_emulated if options.emulated else torch.ops.dark
     device = "cpu" if options.emulated else "cuda"
-    # Channels-last rows that are whole vectors of every type are those of 16 joints.
+    # Channels-last rows that are whole packs of every type are those of 16 joints.
     sizes = [(JOINTS, *shape) for shape in SHAPES] + [(16, 24, 16)]
     if options.emulated:
         sizes = [(JOINTS, 24, 16)]

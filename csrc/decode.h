@@ -6,9 +6,9 @@
 
 #include "checks.h"
 #include "common.h"
-#include "flip.h"
+#include "map.h"
 #include "peak.h"
-#include "taylor.h"
+#include "step.h"
 
 namespace dark {
 

@@ -6,7 +6,7 @@
     torch.onnx.export(model, inputs, "pose.onnx", dynamo=True, opset_version=OPSET,
                       custom_translation_table=TRANSLATIONS)
 
-All arguments of the op and all its types are served. What runs is the arithmetic of `csrc/taylor.h`
+All arguments of the op and all its types are served. What runs is the arithmetic of `csrc/step.h`
 and `csrc/peak.h`, guards included. Only the window round each maximum is smoothed: it is gathered,
 and one matrix product with the taps gives the 13 values that the Taylor step reads.
 """
@@ -209,7 +209,7 @@ def _second_max_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: f
 
 
 def _taylor_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
-    """Mirrors `taylor_step` of `csrc/taylor.h`."""
+    """Mirrors `taylor_step` of `csrc/step.h`."""
     op, numbers = graph.op, graph.numbers
     values = _smoothed(graph, peak, taps)  # [B..., K, 13]
     lowest = op.ReduceMin(values, graph.integers([-1]), keepdims=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way through the CUDA kernels, at its borders: vectors or elements, warps or blocks, maps or
+"""Every way through the CUDA kernels, at its borders: packs or elements, warps or blocks, maps or
 rows of all joints, maps that fit shared memory or do not. On a GPU and by emulation."""
 
 import math
@@ -20,7 +20,7 @@ JOINTS = (1, 3, 16, 17, 21, 133)
 SHIFTS = (None, 0, 1, 3)  # None: no flip test
 FEW = (torch.float16, torch.float32, torch.float64)
 SIGMA = 2.0
-VECTOR = 16  # bytes
+PACK = 16  # bytes
 
 
 @pytest.fixture(params=["cuda", "emulated"])
@@ -30,7 +30,7 @@ def gpu(request: pytest.FixtureRequest) -> Implementation:
 
 def shifted(t: Tensor, elements: int) -> Tensor:
     """The same values, so many elements after an aligned address, amid NaN."""
-    storage = t.new_full((t.numel() + elements + VECTOR,), math.nan)
+    storage = t.new_full((t.numel() + elements + PACK,), math.nan)
     return storage[elements : elements + t.numel()].view(t.shape).copy_(t)
 
 
@@ -84,13 +84,13 @@ def test_decode_reads_maps_from_any_address(
 ) -> None:
     maps = hard_maps(2, 3, *size, dtype).to(gpu.device)
     flipped = made_maps("noisy", 6, *size).to(dtype).view_as(maps).to(gpu.device)
-    for elements in range(VECTOR // dtype.itemsize + 1):
+    for elements in range(PACK // dtype.itemsize + 1):
         assert_decodes(gpu, shifted(maps, elements), None, None)
         assert_decodes(gpu, shifted(maps, elements), shifted(flipped, 0), 0)
         assert_decodes(gpu, maps, shifted(flipped, elements), 0)
 
 
-# float32 maps: less than a vector, a vector and a pixel, the most for a warp and a pixel more (a
+# float32 maps: less than a pack, a pack and a pixel, the most for a warp and a pixel more (a
 # block), one round of loads of the largest block and a pixel more.
 @pytest.mark.parametrize("size", [1, 3, 5, 127, 128, 129, 511, 512, 513, 8192, 8193], ids=str)
 @pytest.mark.parametrize("method", METHODS)
@@ -129,7 +129,7 @@ def test_decode_reads_channels_last_rows(
     gpu: Implementation, dtype: torch.dtype, joints: int, shift: int | None
 ) -> None:
     persons = 2 if joints < max(JOINTS) else 1
-    for height, width in ((9, 8), (6, 5)):  # rows that are whole numbers of vectors, and not
+    for height, width in ((9, 8), (6, 5)):  # rows that are whole numbers of packs, and not
         maps = hard_maps(persons, joints, height, width, dtype).to(gpu.device)
         flipped = made_maps("noisy", persons * joints, height, width).to(dtype)
         both = [LAYOUTS["channels_last"](t) for t in (maps, flipped.view_as(maps).to(gpu.device))]
@@ -148,7 +148,7 @@ def test_decode_reads_channels_last_rows_longer_than_a_block(
 
 
 def test_decode_reads_part_of_channels_last_rows(gpu: Implementation) -> None:
-    """Strides that are not those of whole maps, and rows that begin at no vector's address."""
+    """Strides that are not those of whole maps, and rows that begin at no pack's address."""
     whole = LAYOUTS["channels_last"](hard_maps(3, 6, 12, 16, torch.float32).to(gpu.device))
     for rows, columns in ((slice(2, 9), slice(4, 12)), (slice(1, 8), slice(3, 11))):
         part = whole[::2, :, rows, columns]
@@ -205,7 +205,7 @@ def test_modulate_reads_maps_from_any_address(
 ) -> None:
     maps = made_maps("noisy", 4, *size).to(dtype).view(2, 2, *size).to(gpu.device)
     maps[1, 1, 3, 3] = math.nan
-    for elements in range(VECTOR // dtype.itemsize + 1):
+    for elements in range(PACK // dtype.itemsize + 1):
         assert_modulates(gpu, shifted(maps, elements), TAPS, "minmax")
 
 
@@ -241,7 +241,7 @@ def test_modulate_reads_channels_last_maps(gpu: Implementation, joints: int) -> 
         assert_modulates(gpu, LAYOUTS["channels_last"](maps.to(gpu.device)), TAPS, "minmax")
 
 
-# Widths that are whole numbers of vectors and not, and maps of several tiles.
+# Widths that are whole numbers of packs and not, and maps of several tiles.
 SIZES = ((5, 7), (12, 16), (3, 520), (520, 3), (2, 1030))
 
 
@@ -289,7 +289,7 @@ def test_heatmap_mse_reads_maps_of_any_width_and_address(
     gpu: Implementation, dtype: torch.dtype, size: tuple[int, int]
 ) -> None:
     maps = made_maps("noisy", 6, *size).to(dtype).view(2, 3, *size).to(gpu.device)
-    for elements in range(0, VECTOR // dtype.itemsize + 1, 1 if size == SIZES[1] else 3):
+    for elements in range(0, PACK // dtype.itemsize + 1, 1 if size == SIZES[1] else 3):
         assert_loss_and_gradient(gpu, shifted(maps, elements))
 
 

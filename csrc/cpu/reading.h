@@ -3,7 +3,7 @@
 // average is formed, while they are read.
 #pragma once
 #include "../common.h"
-#include "../flip.h"
+#include "../map.h"
 #include "lanes.h"
 
 namespace dark {

@@ -2,7 +2,7 @@
 // The 5x5 values that a Taylor step is computed from, for a block of maps whose steps are computed
 // together, a map in each lane.
 #pragma once
-#include "../taylor.h"
+#include "../step.h"
 #include "elementary.h"
 #include "reading.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Heatmaps whose joints lie side by side in memory (channels-last), read in the order in which they
-// lie: a block takes a person, or some of its joints, row after row. The vectors that a thread
+// lie: a block takes a person, or some of its joints, row after row. The packs that a thread
 // reads stand below each other, so that each of their N elements stays with one joint and one
 // column. What the thread has made of them is an entry in shared memory, and a warp collects the
 // entries of a joint.
 #pragma once
 #include "block.cuh"
-#include "vector.cuh"
+#include "pack.cuh"
 
 namespace dark {
 
@@ -17,7 +17,7 @@ struct RowShare {
   int all, width, height;  // joints, of a person
   int stride;              // from row to row, in elements
   int joints, parts;       // a block takes so many joints of a person, so many blocks take it
-  int vectors;             // of the block's part of a row
+  int packs;               // of the block's part of a row
   int at_once;             // of these, how many the block reads at once
   int rows;                // how many rows it reads at once
   int person = 0, first_joint = 0;
@@ -25,13 +25,13 @@ struct RowShare {
   int threads() const { return static_cast<int>(ceil_div(at_once * rows, kWarp)) * kWarp; }
 
   // The same for this block: its person, and its joints, of which the last part may have fewer.
-  __device__ RowShare of_block(int elements_of_vector) const {
+  __device__ RowShare of_block(int elements_of_pack) const {
     RowShare s = *this;
     const unsigned block = blockIdx.x, blocks = parts;
     s.person = static_cast<int>(block / blocks);
     s.first_joint = static_cast<int>(block % blocks) * joints;
     s.joints = min(joints, all - s.first_joint);
-    s.vectors = width * s.joints / elements_of_vector;
+    s.packs = width * s.joints / elements_of_pack;
     return s;
   }
 };
@@ -52,14 +52,14 @@ int64_t joints_of_block(const Maps& maps, int64_t bytes_of_joint, int64_t most_b
   return std::min(share, fitting / sector * sector);
 }
 
-// Whether a block's part of each row is whole vectors, `joints` of each pixel.
+// Whether a block's part of each row is whole packs, `joints` of each pixel.
 template <typename T>
-bool rows_of_vectors(const T* heatmaps, const Maps& maps, int64_t joints) {
+bool rows_of_packs(const T* heatmaps, const Maps& maps, int64_t joints) {
   const int64_t in_one_piece = joints == maps.joints ? maps.width * joints : maps.joints;
-  return vectors_begin_at(heatmaps, {maps.stride_person, maps.stride_row, in_one_piece});
+  return packs_begin_at(heatmaps, {maps.stride_person, maps.stride_row, in_one_piece});
 }
 
-inline RowShare share_rows(const Maps& maps, int64_t joints, int elements_of_vector,
+inline RowShare share_rows(const Maps& maps, int64_t joints, int elements_of_pack,
                            int64_t most_threads) {
   RowShare s;
   s.all = static_cast<int>(maps.joints);
@@ -68,28 +68,28 @@ inline RowShare share_rows(const Maps& maps, int64_t joints, int elements_of_vec
   s.stride = static_cast<int>(maps.stride_row);
   s.joints = static_cast<int>(joints);
   s.parts = static_cast<int>(ceil_div(maps.joints, joints));
-  s.vectors = s.width * s.joints / elements_of_vector;
-  s.at_once = static_cast<int>(ceil_div(s.vectors, ceil_div(s.vectors, most_threads)));
+  s.packs = s.width * s.joints / elements_of_pack;
+  s.at_once = static_cast<int>(ceil_div(s.packs, ceil_div(s.packs, most_threads)));
   s.rows = static_cast<int>(std::min<int64_t>(s.height, most_threads / s.at_once));
   return s;
 }
 
-// The thread's place among the vectors that begin at vector `first` of the rows.
+// The thread's place among the packs that begin at pack `first` of the rows.
 struct Place {
   bool active;
   int row;      // the first of its rows
-  int element;  // of each of its rows' parts, where its vector begins
-  int offset;   // of the vector in memory, from the row's beginning
+  int element;  // of each of its rows' parts, where its pack begins
+  int offset;   // of the pack in memory, from the row's beginning
 
-  __device__ Place(const RowShare& s, int first, int elements_of_vector) {
+  __device__ Place(const RowShare& s, int first, int elements_of_pack) {
     const unsigned thread = threadIdx.x, at_once = s.at_once;
-    const int vector = first + static_cast<int>(thread % at_once);
+    const int pack = first + static_cast<int>(thread % at_once);
     row = static_cast<int>(thread / at_once);
-    active = row < s.rows && vector < s.vectors;
-    element = vector * elements_of_vector;
+    active = row < s.rows && pack < s.packs;
+    element = pack * elements_of_pack;
     offset = x(s, 0) * s.all + s.first_joint + joint(s, 0);
   }
-  // Element i of the vector belongs to this one of the block's joints, and to this column.
+  // Element i of the pack belongs to this one of the block's joints, and to this column.
   __device__ int joint(const RowShare& s, int i) const {
     return static_cast<int>(static_cast<unsigned>(element + i) % static_cast<unsigned>(s.joints));
   }
@@ -115,7 +115,7 @@ struct Entries {
 // t N + i.
 template <int N, typename F>
 __device__ void for_each_entry(const RowShare& s, int first, int joint, F&& f) {
-  const int last = first + s.at_once < s.vectors ? first + s.at_once : s.vectors;
+  const int last = first + s.at_once < s.packs ? first + s.at_once : s.packs;
   const int begin = first * N, end = last * N;
   const int element = begin + (joint + s.joints - begin % s.joints) % s.joints;  // its first one
   const int count = (end - element + s.joints - 1) / s.joints;  // in each row; negative never

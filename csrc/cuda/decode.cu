@@ -5,7 +5,7 @@
 // The step is a warp's.
 #include "../library.h"
 #include "channels_last.cuh"
-#include "window.cuh"
+#include "refine.cuh"
 
 namespace dark {
 namespace {
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                                                 scratch);
 }
 
-// The highest pixel of each element of this thread's vectors.
+// The highest pixel of each element of this thread's packs.
 template <int N, bool kFlip, typename T, typename A = Arithmetic<T>>
 __device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, const Place& place,
                              Found<A> (&found)[N]) {
@@ -59,7 +59,7 @@ __device__ void find_in_rows(const DecodeArguments<T>& a, const RowShare& s, con
                    a.flip_index[s.first_joint + place.joint(s, i)];
   }
   for (int first = place.row; first < s.height; first += kInFlight * s.rows) {
-    Vector<T, N> loaded[kInFlight];
+    Pack<T, N> loaded[kInFlight];
     T other[kInFlight][N];
     int y[kInFlight];
     DARK_UNROLL(kInFlight)
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   A* scratch = reinterpret_cast<A*>(entries.begin);  // [teams], once the entries have been read
   const Team block = whole_block(), team{kWarp, block.lane()};
   const int warp = block.warp();
-  for (int first = 0; first < s.vectors; first += s.at_once) {
+  for (int first = 0; first < s.packs; first += s.at_once) {
     const Place place(s, first, N);
     __syncthreads();  // until the entries before have been read
     if (place.active) {
@@ -132,8 +132,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <typename T, Partner kPartner>
 void launch_by_map(const DecodeCall& call, const DecodeArguments<T>& a, bool dense) {
-  const int64_t pieces = dense ? ceil_div(a.maps.size(), kVector<T>) : a.maps.size();
-  // As many warps as fill the GPU, but each lane with 4 vectors at least and, so that the last maps
+  const int64_t pieces = dense ? ceil_div(a.maps.size(), kPack<T>) : a.maps.size();
+  // As many warps as fill the GPU, but each lane with 4 packs at least and, so that the last maps
   // do not take long, 32 at most.
   const int few = threads_for(pieces, 32, kWarp, kThreads);
   const int many = threads_for(pieces, 4, kWarp, kThreads);
@@ -152,7 +152,7 @@ template <typename T, bool kFlip>
 void launch_by_person(const DecodeCall& call, const DecodeArguments<T>& a) {
   using Entry = Found<Arithmetic<T>>;
   const int64_t joints = joints_of_block<T>(a.maps, sizeof(Entry), kEntryBytes);
-  dispatch_vector<T>(rows_of_vectors(a.heatmaps, a.maps, joints), [&](auto n) {
+  dispatch_pack<T>(rows_of_packs(a.heatmaps, a.maps, joints), [&](auto n) {
     constexpr int N = decltype(n)::value;
     const int64_t fits = kEntryBytes / Entries<Entry>::bytes(N);
     const RowShare s = share_rows(a.maps, joints, N, std::min<int64_t>(kThreads, fits));
@@ -178,11 +178,11 @@ void launch_decode(const DecodeCall& call) {
   }
   if (channels_last(maps) && channels_last(flipped)) return launch_by_person<T, true>(call, a);
   const auto whole = [&](const T* p, const Maps& m) {
-    return m.dense() && vectors_begin_at(p, {maps.width, m.stride_person, m.stride_joint});
+    return m.dense() && packs_begin_at(p, {maps.width, m.stride_person, m.stride_joint});
   };
   const bool dense = whole(a.heatmaps, maps) && flipped.dense();
   if (dense && a.flip_shift == 0 && whole(a.flipped, flipped))
-    launch_by_map<T, Partner::vector>(call, a, dense);
+    launch_by_map<T, Partner::pack>(call, a, dense);
   else
     launch_by_map<T, Partner::scalars>(call, a, dense);
 }

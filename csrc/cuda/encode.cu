@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kFactorThreads, 1)
     for_each_place<N>(rule, [&](int x, int y) { store(out + (y * width + x), zeros); });
     return;
   }
-  for_each_vector<N>(
+  for_each_pack<N>(
       share, target, rule, [](int, int) { return Nothing{}; },
       [&](Nothing, int x, int y, auto&& g) {
         T v[N];
@@ -54,7 +54,7 @@ std::tuple<Tensor, Tensor> encode(const Tensor& joints,   // [B..., K, 2]
     dispatch_floating(heatmaps.scalar_type(), [&](auto t) {
       using T = decltype(t);
       T* out = heatmaps.mutable_data_ptr<T>();
-      dispatch_vector<T>(vectors_begin_at(out, {width}), [&](auto n) {
+      dispatch_pack<T>(packs_begin_at(out, {width}), [&](auto n) {
         constexpr int N = decltype(n)::value;
         const MapShare share = share_map(targets.rule, N);
         launch<kFactorThreads>("encode", joints,

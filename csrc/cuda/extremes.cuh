@@ -4,7 +4,7 @@
 #pragma once
 #include "../modulate.h"
 #include "block.cuh"
-#include "vector.cuh"
+#include "pack.cuh"
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define DARK_HAS_EXTREMES 1
@@ -96,9 +96,9 @@ __device__ Range<A> range_of_block(const Range<A>& range, Range<A>* of_warp) {
       [](const Range<A>& r) { return range_of_warp(r); }, of_warp);
 }
 
-// Of a vector's elements.
+// Of a pack's elements.
 template <typename T, int N, typename A = Arithmetic<T>>
-__device__ A highest_of(const Vector<T, N>& v) {
+__device__ A highest_of(const Pack<T, N>& v) {
 #if DARK_HAS_EXTREMES
   if constexpr (sizeof(T) == 2) {
     const uint32_t left = higher_pair(T{}, v.words.x, v.words.y);

@@ -5,19 +5,19 @@
 #include "../targets.h"
 #include "block.cuh"
 #include "divide.cuh"
-#include "vector.cuh"
+#include "pack.cuh"
 
 namespace dark {
 
 constexpr int kTile = 512;           // a map of up to 512 x 512 is one tile
 constexpr int kFactorThreads = 512;  // of a block that takes a map, at most
 
-// How the threads of a block share a map, vectors of N pixels: a thread takes some of those below
+// How the threads of a block share a map, packs of N pixels: a thread takes some of those below
 // each other, so that of its target only the row's factor changes.
 struct MapShare {
-  Divisor joints;   // a block's number is person x joints + joint
-  Divisor vectors;  // of a tile's row
-  int rows;         // that the block takes at once
+  Divisor joints;  // a block's number is person x joints + joint
+  Divisor packs;   // of a tile's row
+  int rows;        // that the block takes at once
   int threads;
 
   Grid grid(int64_t maps, const TargetRule& rule, int64_t element_bytes) const {
@@ -27,24 +27,24 @@ struct MapShare {
   }
 };
 
-// About a dozen vectors for each thread, since a block's beginning costs as much as several of
+// About a dozen packs for each thread, since a block's beginning costs as much as several of
 // them; of the numbers of warps that come near to it the one that leaves the fewest threads idle.
-inline MapShare share_map(const TargetRule& rule, int elements_of_vector) {
-  const int64_t vectors = std::min<int64_t>(rule.width, kTile) / elements_of_vector;
+inline MapShare share_map(const TargetRule& rule, int elements_of_pack) {
+  const int64_t packs = std::min<int64_t>(rule.width, kTile) / elements_of_pack;
   const int64_t height = std::min<int64_t>(rule.height, kTile);
-  const int64_t wanted = std::clamp<int64_t>(ceil_div(vectors * height, 12 * kWarp),
-                                             ceil_div(vectors, kWarp), kFactorThreads / kWarp);
+  const int64_t wanted = std::clamp<int64_t>(ceil_div(packs * height, 12 * kWarp),
+                                             ceil_div(packs, kWarp), kFactorThreads / kWarp);
   int64_t best = wanted, fewest = INT64_MAX;  // turns of a thread x threads
   for (int64_t warps = wanted; warps <= std::min<int64_t>(2 * wanted, kFactorThreads / kWarp);
        ++warps) {
-    const int64_t turns = ceil_div(height, warps * kWarp / vectors) * warps;
+    const int64_t turns = ceil_div(height, warps * kWarp / packs) * warps;
     if (turns < fewest) {
       best = warps;
       fewest = turns;
     }
   }
   const int threads = static_cast<int>(best) * kWarp;
-  return {Divisor(rule.joints), Divisor(vectors), threads / static_cast<int>(vectors), threads};
+  return {Divisor(rule.joints), Divisor(packs), threads / static_cast<int>(packs), threads};
 }
 
 template <typename A>
@@ -59,9 +59,9 @@ __device__ void fill_factor(A* factor, int begin, int count, A center, const Tar
                                 rule.truncate);
 }
 
-// N factors side by side, for one access to shared memory.
+// Those of N columns side by side, for one access to shared memory.
 template <typename A, int N>
-struct alignas(N * sizeof(A) < kVectorBytes ? N * sizeof(A) : kVectorBytes) Factors {
+struct alignas(N * sizeof(A) < kPackBytes ? N * sizeof(A) : kPackBytes) ColumnFactors {
   A at[N];
 };
 
@@ -69,12 +69,12 @@ struct alignas(N * sizeof(A) < kVectorBytes ? N * sizeof(A) : kVectorBytes) Fact
 // neighboring threads at neighboring pixels. g(i) is the target's value at pixel i of the N. Each
 // thread loads several times before it uses anything, beyond the end of the map its last row again.
 template <int N, typename A, typename Load, typename Use>
-__device__ void for_each_vector(const MapShare& s, const Target<A>& target, const TargetRule& rule,
-                                Load&& load, Use&& use) {
+__device__ void for_each_pack(const MapShare& s, const Target<A>& target, const TargetRule& rule,
+                              Load&& load, Use&& use) {
   constexpr int kInFlight = 4;
   const int map_width = static_cast<int>(rule.width), map_height = static_cast<int>(rule.height);
-  const int rank = static_cast<int>(threadIdx.x), row = s.vectors.divide(rank);
-  const int column = s.vectors.rest(rank, row) * N;
+  const int rank = static_cast<int>(threadIdx.x), row = s.packs.divide(rank);
+  const int column = s.packs.rest(rank, row) * N;
   A *columns = shared_memory<A>(), *rows = columns + min(map_width, kTile);
   for (int top = 0; top < map_height; top += kTile) {
     for (int left = 0; left < map_width; left += kTile) {
@@ -84,7 +84,7 @@ __device__ void for_each_vector(const MapShare& s, const Target<A>& target, cons
       fill_factor(columns, left, width, target.center.x, rule);
       __syncthreads();
       if (row >= s.rows || column >= width) continue;
-      const auto of_columns = *reinterpret_cast<const Factors<A, N>*>(columns + column);
+      const auto of_columns = *reinterpret_cast<const ColumnFactors<A, N>*>(columns + column);
       for (int first = row; first < height; first += kInFlight * s.rows) {
         decltype(load(0, 0)) loaded[kInFlight];
         DARK_UNROLL(kInFlight)

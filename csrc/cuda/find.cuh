@@ -2,7 +2,7 @@
 // The highest pixel of a map, found by a team of threads: 16 bytes at a time where its rows follow
 // each other in memory, else pixel by pixel. Inside a map indices are 32-bit.
 #pragma once
-#include "../flip.h"
+#include "../map.h"
 #include "divide.cuh"
 #include "extremes.cuh"
 
@@ -74,19 +74,19 @@ __device__ Found<A> find_strided(const Team& team, const Map<T>& map, int except
   return highest_of_team(team, found, of_warp);
 }
 
-// Where the mirrored partners of a vector's elements are: nowhere, in a vector that is read
+// Where the mirrored partners of a pack's elements are: nowhere, in a pack that is read
 // backward, or one by one.
-enum class Partner { none, vector, scalars };
+enum class Partner { none, pack, scalars };
 
-// A map whose rows follow each other, read by vectors. Its partner's rows do too, and are a whole
-// number of vectors wide.
+// A map whose rows follow each other, read by packs. Its partner's rows do too, and are a whole
+// number of packs wide.
 template <typename T, Partner kPartner>
 struct DenseMap {
   using A = Arithmetic<T>;
-  static constexpr int N = kVector<T>;
+  static constexpr int N = kPack<T>;
   struct Loaded {
-    Vector<T, N> own;
-    std::conditional_t<kPartner == Partner::vector, Vector<T, N>, T[N]> other;
+    Pack<T, N> own;
+    std::conditional_t<kPartner == Partner::pack, Pack<T, N>, T[N]> other;
   };
   const T *own, *flipped;
   int shift;
@@ -97,7 +97,7 @@ struct DenseMap {
 
   __device__ void load_at(int index, Loaded& loaded) const {
     loaded.own = load<N>(own + index);
-    if constexpr (kPartner == Partner::vector) {
+    if constexpr (kPartner == Partner::pack) {
       // Pixel (x, y) and its mirror image add up to 2 y width + width - 1.
       const int columns = static_cast<int>(width.divisor),
                 sum = (2 * width.divide(index) + 1) * columns;
@@ -130,20 +130,20 @@ struct DenseMap {
  private:
   static __device__ A average(T a, T b) { return A(0.5) * (static_cast<A>(a) + static_cast<A>(b)); }
   static __device__ A value(const Loaded& loaded, int i) {
-    if constexpr (kPartner == Partner::vector)
+    if constexpr (kPartner == Partner::pack)
       return average(loaded.own.at(i), loaded.other.at(N - 1 - i));
     else
       return average(loaded.own.at(i), loaded.other[i]);
   }
 };
 
-// Each thread remembers the vector with its highest value; which of the vector's elements that was
+// Each thread remembers the pack with its highest value; which of the pack's elements that was
 // is looked up once, for the winner. kSize is the team's size where the compiler is to know it.
 template <Partner kPartner, int kSize, typename T, typename A = Arithmetic<T>>
 __device__ Found<A> find_dense(const Team& team, const Map<T>& map, const Divisor& width,
                                Found<A>* of_warp) {
-  constexpr int N = kVector<T>;
-  // Vectors that a thread asks for before it looks at any.
+  constexpr int N = kPack<T>;
+  // Packs that a thread asks for before it looks at any.
   constexpr int kInFlight = kPartner == Partner::none ? 4 : 2;
   const DenseMap<T, kPartner> dense(map, width);
   const int size = static_cast<int>(map.width) * static_cast<int>(map.height);
@@ -170,7 +170,7 @@ __device__ Found<A> find_dense(const Team& team, const Map<T>& map, const Diviso
   DARK_UNROLL(1)
   while (next < end) look_at(std::integral_constant<int, 1>{});
   Found<A> found = found_at(highest, at);
-  // Where the map does not begin or end with a whole vector; fewer elements than a warp has lanes.
+  // Where the map does not begin or end with a whole pack; fewer elements than a warp has lanes.
   if (team.rank < head) found = higher(found, found_at(dense.at(team.rank), team.rank));
   if (team.rank < size - end)
     found = higher(found, found_at(dense.at(end + team.rank), end + team.rank));

@@ -18,7 +18,7 @@ struct MapOfBlock {
         joint(share.joints.rest(static_cast<int>(blockIdx.x), person)) {}
 };
 
-// Vectors stand side by side, in maps that span fewer than 2^31 elements.
+// Packs stand side by side, in maps that span fewer than 2^31 elements.
 template <int N>
 __device__ auto offset_in_map(const Maps& maps, int x, int y) {
   if constexpr (N == 1)
@@ -36,10 +36,10 @@ __global__ void __launch_bounds__(kFactorThreads, 2)
   A sum = 0;
   if (target.weight != A(0)) {
     const T* p = heatmaps + maps.offset(map.person, map.joint);
-    for_each_vector<N>(
+    for_each_pack<N>(
         share, target, t.rule,
         [&](int x, int y) { return load<N>(p + offset_in_map<N>(maps, x, y)); },
-        [&](const Vector<T, N>& v, int, int, auto&& g) {
+        [&](const Pack<T, N>& v, int, int, auto&& g) {
           for (int i = 0; i < N; ++i) {
             const A difference = static_cast<A>(v.at(i)) - g(i);
             sum += difference * difference;
@@ -68,10 +68,10 @@ __global__ void __launch_bounds__(kFactorThreads, 2)
   }
   const T* p = heatmaps + maps.offset(map.person, map.joint);
   const A scale = grad[blockIdx.x] * target.weight * target.weight / static_cast<A>(maps.size());
-  for_each_vector<N>(
+  for_each_pack<N>(
       share, target, t.rule,
       [&](int x, int y) { return load<N>(p + offset_in_map<N>(maps, x, y)); },
-      [&](const Vector<T, N>& v, int x, int y, auto&& g) {
+      [&](const Pack<T, N>& v, int x, int y, auto&& g) {
         T difference[N];
         for (int i = 0; i < N; ++i)
           difference[i] = static_cast<T>(scale * (static_cast<A>(v.at(i)) - g(i)));
@@ -79,11 +79,11 @@ __global__ void __launch_bounds__(kFactorThreads, 2)
       });
 }
 
-// Whether the rows of maps at p are whole vectors.
+// Whether the rows of maps at p are whole packs.
 template <typename T>
-bool has_rows_of_vectors(const T* p, const Maps& maps) {
+bool has_rows_of_packs(const T* p, const Maps& maps) {
   return maps.stride_column == 1 && maps.stride_row <= INT32_MAX / maps.height &&
-         vectors_begin_at(p, {maps.width, maps.stride_row, maps.stride_joint, maps.stride_person});
+         packs_begin_at(p, {maps.width, maps.stride_row, maps.stride_joint, maps.stride_person});
 }
 
 // Calls by_row(N, share, grid) or by_map(N, share, grid), N a constant: how to launch the kernels
@@ -98,27 +98,27 @@ void choose_kernel(const char* op, const Residual& r, const Gradient* gradient, 
   check_counts(op, maps.count, maps.size());
   if (maps.count == 0) return;
   if (channels_last(maps) && (!gradient || channels_last(gradient->maps))) {
-    const int64_t most_entries = gradient ? 0 : Entries<A>::bytes(kRowsThreads * kVector<T>);
+    const int64_t most_entries = gradient ? 0 : Entries<A>::bytes(kRowsThreads * kPack<T>);
     const int64_t of_joint = PersonTargets<A>::bytes(1, maps.height);
     const int64_t joints =
         joints_of_block<T>(maps, of_joint, most_shared(r.heatmaps) - most_entries);
     if (joints > 0) {
-      const bool whole = rows_of_vectors(p, maps, joints) &&
-                         (!gradient || rows_of_vectors(q, gradient->maps, joints));
-      const int elements = whole ? kVector<T> : 1;
+      const bool whole =
+          rows_of_packs(p, maps, joints) && (!gradient || rows_of_packs(q, gradient->maps, joints));
+      const int elements = whole ? kPack<T> : 1;
       const RowShare s = share_rows(maps, joints, elements, kRowsThreads);
       const int64_t entries = gradient ? 0 : Entries<A>::bytes(s.threads() * elements);
       const int64_t bytes = PersonTargets<A>::bytes(joints, maps.height) + entries;
       const Grid grid{maps.count / maps.joints * s.parts, s.threads(), bytes};
-      dispatch_vector<T>(whole, [&](auto n) { by_row(n, s, grid); });
+      dispatch_pack<T>(whole, [&](auto n) { by_row(n, s, grid); });
       return;
     }
   }
   const bool whole =
-      has_rows_of_vectors(p, maps) && (!gradient || has_rows_of_vectors(q, gradient->maps));
-  const MapShare share = share_map(r.targets.rule, whole ? kVector<T> : 1);
+      has_rows_of_packs(p, maps) && (!gradient || has_rows_of_packs(q, gradient->maps));
+  const MapShare share = share_map(r.targets.rule, whole ? kPack<T> : 1);
   const Grid grid = share.grid(maps.count, r.targets.rule, sizeof(A));
-  dispatch_vector<T>(whole, [&](auto n) { by_map(n, share, grid); });
+  dispatch_pack<T>(whole, [&](auto n) { by_map(n, share, grid); });
 }
 
 // heatmaps [B..., K, H, W], joints [B..., K, 2], weights [B..., K], transform [B..., 2, 3] ->

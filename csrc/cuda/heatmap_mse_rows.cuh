@@ -10,7 +10,7 @@ namespace dark {
 
 // At most: leaves 72 registers to each thread where two blocks share a multiprocessor.
 constexpr int kRowsThreads = 448;
-constexpr int kRowsInFlight = 4;  // vectors a thread asks for before it looks at any
+constexpr int kRowsInFlight = 4;  // packs a thread asks for before it looks at any
 
 // What a block keeps of its person in shared memory; the entries stand behind it.
 template <typename A>
@@ -20,7 +20,7 @@ struct PersonTargets {
 
   static DARK_SHARED int64_t bytes(int64_t joints, int64_t height) {
     const int64_t bytes = joints * (sizeof(Target<A>) + height * sizeof(A));
-    return ceil_div(bytes, kVectorBytes) * kVectorBytes;
+    return ceil_div(bytes, kPackBytes) * kPackBytes;
   }
 
   // To be called by the whole block.
@@ -46,10 +46,10 @@ struct PersonTargets {
   }
 };
 
-// Calls use(y, p) for the kRowsInFlight vectors p of rows y = top + k s.rows that are in the map.
+// Calls use(y, p) for the kRowsInFlight packs p of rows y = top + k s.rows that are in the map.
 template <int N, typename T, typename Use>
 __device__ void for_each_row(const T* column, const RowShare& s, int top, Use&& use) {
-  Vector<T, N> loaded[kRowsInFlight];
+  Pack<T, N> loaded[kRowsInFlight];
   DARK_UNROLL(kRowsInFlight)
   for (int k = 0; k < kRowsInFlight; ++k) {
     // Beyond the end the last row once more.
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
   const PersonTargets<A> own(t, s);
   const Entries<A> entries = own.entries(s);
   const T* map = heatmaps + s.person * stride_person;
-  for (int first = 0; first < s.vectors; first += s.at_once) {
+  for (int first = 0; first < s.packs; first += s.at_once) {
     const Place place(s, first, N);
     __syncthreads();  // until the entries before have been read
     if (place.active) {
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
         sum[i] = 0;
       }
       for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
-        for_each_row<N>(map + place.offset, s, top, [&](int y, const Vector<T, N>& p) {
+        for_each_row<N>(map + place.offset, s, top, [&](int y, const Pack<T, N>& p) {
           for (int i = 0; i < N; ++i) {
             const A g = own.rows[y * s.joints + joint[i]] * column[i];
             const A difference = static_cast<A>(p.at(i)) - g;
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
   }
 }
 
-// The gradient has the layout of the heatmaps: a vector is written where its like was read.
+// The gradient has the layout of the heatmaps: a pack is written where its like was read.
 template <typename T, int N, typename A>
 __global__ void __launch_bounds__(kRowsThreads, 2)
     heatmap_mse_backward_rows_kernel(const RowShare share, int64_t stride_person,
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
   const PersonTargets<A> own(t, s);
   const T* map = heatmaps + s.person * stride_person;
   T* gradient = out + s.person * out_stride_person;
-  for (int first = 0; first < s.vectors; first += s.at_once) {
+  for (int first = 0; first < s.packs; first += s.at_once) {
     const Place place(s, first, N);
     if (!place.active) continue;
     A column[N], scale[N];
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kRowsThreads, 2)
       if (weight == A(0)) joint[i] = -1;
     }
     for (int top = place.row; top < s.height; top += kRowsInFlight * s.rows) {
-      for_each_row<N>(map + place.offset, s, top, [&](int y, const Vector<T, N>& p) {
+      for_each_row<N>(map + place.offset, s, top, [&](int y, const Pack<T, N>& p) {
         T q[N] = {};
         for (int i = 0; i < N; ++i) {
           if (joint[i] < 0) continue;  // does not count: zeros, whatever the map holds

@@ -63,16 +63,16 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 2 : kBlo
 // Whether the map is one for `modulate_whole_kernel`, which is launched then.
 template <typename T, int kReach>
 bool launch_whole(const Tensor& view, const Tensor& out, const Maps& maps,
-                  const std::vector<double>& taps, Rescale rescale, bool rows_of_vectors) {
+                  const std::vector<double>& taps, Rescale rescale, bool rows_of_packs) {
   if (static_cast<int>(taps.size()) != 2 * kReach + 1 || maps.height < kColumnRun ||
       maps.size() * int64_t{sizeof(float)} > kMapBytes ||
       maps.height * maps.stride_row + maps.width * maps.stride_column > INT32_MAX)
     return false;
   const WholeArguments<T, kReach> a(view, out, maps, taps, rescale);
-  const int64_t bytes = a.bytes(!rows_of_vectors);
+  const int64_t bytes = a.bytes(!rows_of_packs);
   if (a.threads() > kMaxThreads || bytes > std::min(most_shared(view), kMapBytes)) return false;
   const Grid grid{maps.count, static_cast<int>(a.threads()), bytes};
-  if (rows_of_vectors)
+  if (rows_of_packs)
     launch<kMaxThreads>("modulate", view, grid, modulate_whole_kernel<T, kReach, false>, a);
   else
     launch<kMaxThreads>("modulate", view, grid, modulate_whole_kernel<T, kReach, true>, a);
@@ -83,14 +83,13 @@ template <typename T>
 void launch_modulate(const Tensor& view, const Tensor& out, const Maps& maps,
                      const std::vector<double>& taps, Rescale rescale) {
   using A = Arithmetic<T>;
-  const bool rows_of_vectors =
+  const bool rows_of_packs =
       maps.stride_column == 1 && (maps.stride_row == maps.width || maps.height == 1) &&
-      vectors_begin_at(view.const_data_ptr<T>(),
-                       {maps.width, maps.stride_joint, maps.stride_person});
+      packs_begin_at(view.const_data_ptr<T>(), {maps.width, maps.stride_joint, maps.stride_person});
   if constexpr (std::is_same_v<A, float>) {
     const auto launched = [&](auto reach) {
       constexpr int kReach = decltype(reach)::value;
-      return launch_whole<T, kReach>(view, out, maps, taps, rescale, rows_of_vectors);
+      return launch_whole<T, kReach>(view, out, maps, taps, rescale, rows_of_packs);
     };
     // The taps of the paper's sigmas, 1, 2 and 3.
     if (launched(std::integral_constant<int, 3>{}) || launched(std::integral_constant<int, 5>{}) ||
@@ -109,7 +108,7 @@ void launch_modulate(const Tensor& view, const Tensor& out, const Maps& maps,
     tile = Tile(maps, side, side, taps_count);
   const ModulateArguments<T> a(view, out, maps, taps, rescale, tile);
   const int threads = threads_for(int64_t{tile.columns} * tile.rows, kRun, 64, kThreads);
-  dispatch_vector<T>(whole && rows_of_vectors, [&](auto n) {
+  dispatch_pack<T>(whole && rows_of_packs, [&](auto n) {
     launch<kThreads>("modulate", view, {maps.count, threads, bytes(tile)},
                      modulate_kernel<T, decltype(n)::value>, a);
   });

@@ -4,7 +4,7 @@
 #include "../checks.h"
 #include "../modulate.h"
 #include "block.cuh"
-#include "vector.cuh"
+#include "pack.cuh"
 
 namespace dark {
 
@@ -79,13 +79,13 @@ __device__ void convolve(const ModulateArguments<T>& a, const A* in, int step, A
   }
 }
 
-// The vectors of an area in an order in which neighboring threads, N rows of them, take theirs
+// The packs of an area in an order in which neighboring threads, N rows of them, take theirs
 // apart in different banks of shared memory.
 template <int N>
-struct Vectors {
-  unsigned of_rows, count;  // vectors of N rows, and of all
+struct Packs {
+  unsigned of_rows, count;  // packs of N rows, and of all
 
-  __device__ Vectors(int width, int height)
+  __device__ Packs(int width, int height)
       : of_rows(static_cast<unsigned>(width)), count(of_rows * ((height + N - 1) / N)) {}
   // Beyond the last row where the height is no multiple of N.
   __device__ int x(unsigned i) const { return static_cast<int>(i % of_rows / N) * N; }
@@ -112,22 +112,22 @@ struct TileOfMap {
     along = in + a.tile.rows_in * a.tile.pitch_in;
   }
 
-  // Vectors serve a tile that is the map.
+  // Packs serve a tile that is the map.
   __device__ void read(Range<A>& range) const {
     const int width = static_cast<int>(a.maps.width), reach = a.tile.reach;
     if constexpr (N > 1) {
       constexpr int kInFlight = 2;
       const Team block = whole_block();
-      const Vectors<N> vectors(columns, rows);
-      for (unsigned first = block.rank; first < vectors.count; first += kInFlight * block.size) {
-        Vector<T, N> loaded[kInFlight];
+      const Packs<N> packs(columns, rows);
+      for (unsigned first = block.rank; first < packs.count; first += kInFlight * block.size) {
+        Pack<T, N> loaded[kInFlight];
         int x[kInFlight], y[kInFlight];
         DARK_UNROLL(kInFlight)
         for (int k = 0; k < kInFlight; ++k) {
-          // Beyond the end a vector once more, which is not put anywhere.
-          const unsigned i = min(first + k * block.size, vectors.count - 1);
-          x[k] = vectors.x(i);
-          y[k] = first + k * block.size < vectors.count ? vectors.y(i) : rows;
+          // Beyond the end a pack once more, which is not put anywhere.
+          const unsigned i = min(first + k * block.size, packs.count - 1);
+          x[k] = packs.x(i);
+          y[k] = first + k * block.size < packs.count ? packs.y(i) : rows;
           loaded[k] = load<N>(map + (min(y[k], rows - 1) * width + x[k]));
         }
         DARK_UNROLL(kInFlight)
@@ -187,14 +187,14 @@ struct TileOfMap {
     if (nan) range.top = static_cast<A>(NAN);
   }
 
-  // The output is of the arithmetic type, whose vectors are W's.
+  // The output is of the arithmetic type, whose packs are W's.
   __device__ void write(A* out, const Line<A>& line) const {
-    constexpr int M = N > 1 ? kVector<A> : 1;
+    constexpr int M = N > 1 ? kPack<A> : 1;
     const int width = static_cast<int>(a.maps.width);
     const Team block = whole_block();
-    const Vectors<M> vectors(columns, rows);
-    for (unsigned i = block.rank; i < vectors.count; i += block.size) {
-      const int x = vectors.x(i), y = vectors.y(i);
+    const Packs<M> packs(columns, rows);
+    for (unsigned i = block.rank; i < packs.count; i += block.size) {
+      const int x = packs.x(i), y = packs.y(i);
       if (y >= rows) continue;
       A values[M];
       for (int k = 0; k < M; ++k) values[k] = line(in[y * a.tile.pitch + x + k]);

@@ -2,7 +2,7 @@
 // modulate of maps that a block convolves as a whole, with the taps of a paper's sigma, whose
 // number the compiler knows: along the rows, from global into shared memory, then down the columns
 // into registers, where the results wait until the range of the map is known. A map whose rows are
-// not whole vectors is first copied to shared memory, where they are.
+// not whole packs is first copied to shared memory, where they are.
 #pragma once
 #include "divide.cuh"
 #include "extremes.cuh"
@@ -19,7 +19,7 @@ struct WholeArguments {
   int64_t stride_person, stride_joint;
   int stride_row, stride_column;  // of a map that spans fewer than 2^31 elements
   Divisor joints, width, runs;    // runs of a row
-  int height, pitch;              // of rows in shared memory, whole vectors
+  int height, pitch;              // of rows in shared memory, whole packs
   Rescale rescale;
   float taps[2 * kReach + 1];
 
@@ -35,7 +35,7 @@ struct WholeArguments {
         width(maps.width),
         runs(ceil_div(maps.width, kRowRun)),
         height(static_cast<int>(maps.height)),
-        pitch(static_cast<int>(ceil_div(maps.width, kVector<float>)) * kVector<float>),
+        pitch(static_cast<int>(ceil_div(maps.width, kPack<float>)) * kPack<float>),
         rescale(rescale_) {
     std::copy(taps_.begin(), taps_.end(), taps);
   }
@@ -51,7 +51,7 @@ struct WholeArguments {
   }
 };
 
-// Copies the map to shared memory in rows of whole vectors, zeros behind each.
+// Copies the map to shared memory in rows of whole packs, zeros behind each.
 template <typename T, int kReach>
 __device__ void copy_map(const WholeArguments<T, kReach>& a, const T* map, float* copy) {
   const int width = static_cast<int>(a.width.divisor);
@@ -67,9 +67,9 @@ __device__ void copy_map(const WholeArguments<T, kReach>& a, const T* map, float
 template <int kReach, bool kShared, typename T>
 __device__ float convolve_run(const float (&taps)[2 * kReach + 1], const T* map, int pitch, int x,
                               int y, float* rows) {
-  constexpr int N = kVector<T>, kBefore = (kReach + N - 1) / N * N;
+  constexpr int N = kPack<T>, kBefore = (kReach + N - 1) / N * N;
   constexpr int kInputs = kRowRun + 2 * kBefore;
-  Vector<T, N> loaded[kInputs / N];
+  Pack<T, N> loaded[kInputs / N];
   DARK_UNROLL(kInputs / N)
   for (int i = 0; i < kInputs / N; ++i) {
     const int at = x - kBefore + i * N;
@@ -88,7 +88,7 @@ __device__ float convolve_run(const float (&taps)[2 * kReach + 1], const T* map,
     for (int t = 0; t < 2 * kReach + 1; ++t) sums[r] += taps[t] * in[kBefore - kReach + r + t];
     highest = std::fmax(highest, in[kBefore + r]);
   }
-  constexpr int M = kVector<float>;
+  constexpr int M = kPack<float>;
   DARK_UNROLL(kRowRun / M)
   for (int r = 0; r < kRowRun; r += M) {
     const float four[M] = {sums[r], sums[r + 1], sums[r + 2], sums[r + 3]};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory 16 bytes at a time, the most that a thread loads or stores at once: what it takes to come
-// near the bandwidth of a GPU. Kernels are written for vectors of N elements, of which N == 1
-// serves every layout.
+// near the bandwidth of a GPU. Kernels are written for packs of N elements, of which N == 1
+// serves every layout. A pack is only moved: arithmetic is done element by element.
 #pragma once
 #include <cstring>
 
@@ -9,26 +9,26 @@
 
 namespace dark {
 
-constexpr int kVectorBytes = 16;
+constexpr int kPackBytes = 16;
 
 template <typename T>
-constexpr int kVector = kVectorBytes / static_cast<int>(sizeof(T));
+constexpr int kPack = kPackBytes / static_cast<int>(sizeof(T));
 
 // As loaded: taken apart only where an element is used, since that waits for the load.
 template <typename T, int N>
-struct Vector {
-  static_assert(N == kVector<T>);
+struct Pack {
+  static_assert(N == kPack<T>);
   uint4 words;
 
   __device__ T at(int i) const {
     T elements[N];
-    std::memcpy(elements, &words, kVectorBytes);
+    std::memcpy(elements, &words, kPackBytes);
     return elements[i];
   }
 };
 
 template <typename T>
-struct Vector<T, 1> {
+struct Pack<T, 1> {
   T element;
 
   __device__ T at(int) const { return element; }
@@ -36,7 +36,7 @@ struct Vector<T, 1> {
 
 // Of memory that the kernel does not write.
 template <int N, typename T>
-__device__ Vector<T, N> load(const T* p) {
+__device__ Pack<T, N> load(const T* p) {
   if constexpr (N == 1)
     return {*p};
   else
@@ -45,7 +45,7 @@ __device__ Vector<T, N> load(const T* p) {
 
 // Of shared memory, which __ldg does not know.
 template <int N, typename T>
-__device__ Vector<T, N> load_shared(const T* p) {
+__device__ Pack<T, N> load_shared(const T* p) {
   return {*reinterpret_cast<const uint4*>(p)};
 }
 
@@ -54,36 +54,36 @@ __device__ void store(T* p, const T (&elements)[N]) {
   if constexpr (N == 1) {
     *p = elements[0];
   } else {
-    static_assert(N == kVector<T>);
+    static_assert(N == kPack<T>);
     uint4 words;
-    std::memcpy(&words, elements, kVectorBytes);
+    std::memcpy(&words, elements, kPackBytes);
 #ifdef DARK_EMULATED
-    emulation::check_alignment(p, kVectorBytes);
+    emulation::check_alignment(p, kPackBytes);
 #endif
     *reinterpret_cast<uint4*>(p) = words;
   }
 }
 
-// The elements from p to the next address that a vector can begin at.
+// The elements from p to the next address that a pack can begin at.
 template <typename T>
 DARK_SHARED int to_alignment(const T* p) {
-  const uintptr_t beyond = reinterpret_cast<uintptr_t>(p) % kVectorBytes;
-  return static_cast<int>((kVectorBytes - beyond) % kVectorBytes / sizeof(T));
+  const uintptr_t beyond = reinterpret_cast<uintptr_t>(p) % kPackBytes;
+  return static_cast<int>((kPackBytes - beyond) % kPackBytes / sizeof(T));
 }
 
-// Whether vectors can begin at p and at any multiple of these strides from it.
+// Whether packs can begin at p and at any multiple of these strides from it.
 template <typename T>
-bool vectors_begin_at(const T* p, std::initializer_list<int64_t> strides) {
+bool packs_begin_at(const T* p, std::initializer_list<int64_t> strides) {
   bool whole = to_alignment(p) == 0;
-  for (int64_t stride : strides) whole = whole && stride % kVector<T> == 0;
+  for (int64_t stride : strides) whole = whole && stride % kPack<T> == 0;
   return whole;
 }
 
-// Calls f with N, the elements of a vector, as a compile-time constant: 16 bytes' or one.
+// Calls f with N, the elements of a pack, as a compile-time constant: 16 bytes' or one.
 template <typename T, typename F>
-void dispatch_vector(bool whole, F&& f) {
+void dispatch_pack(bool whole, F&& f) {
   if (whole)
-    f(std::integral_constant<int, kVector<T>>{});
+    f(std::integral_constant<int, kPack<T>>{});
   else
     f(std::integral_constant<int, 1>{});
 }
