@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices, implementations and data, so that no test decides by itself what it may skip.
+"""Devices, implementations and data, so that no test decides by itself what it may leave out.
 
-- ``device`` runs a test on the CPU and on a GPU. Without a GPU the latter is skipped, or fails if
-  ``FAIL_WITHOUT_CUDA=1``: a machine that has one must not pass by skipping.
-- ``ops`` runs a test on every implementation of the ops: the torch twins, the CPU and the CUDA
-  kernels, and the CUDA kernels' source compiled for the CPU (``DARKPOSE_EMULATED``, the path of
-  that library).
+- ``device`` runs a test on the CPU and, where there is one, on a GPU. With ``FAIL_WITHOUT_CUDA=1``
+  there has to be one: a machine that has a GPU must not pass without it.
+- ``ops`` runs a test on every implementation of the ops that is here: the torch twins, the CPU and
+  the CUDA kernels, and the CUDA kernels' source compiled for the CPU (``DARKPOSE_EMULATED``, the
+  path of that library). ``kernels`` leaves out the twins, ``gpu`` the CPU's kernels too.
 - ``data`` is the folder of real data (``DARKPOSE_DATA``).
+
+A file whose tests would run on something that is not here skips one test that says so.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import darkpose_ext  # noqa: F401  (loads torch.ops.dark)
 from darkpose_ext import reference
@@ -24,67 +29,103 @@ from darkpose_ext import reference
 if TYPE_CHECKING:
     from darkpose.data.annotations import Annotations
 
+ABSENT: dict[str, str] = {}
+"""What is not here, and why."""
+if not torch.cuda.is_available() and os.environ.get("FAIL_WITHOUT_CUDA") != "1":
+    ABSENT["cuda"] = "no GPU (with FAIL_WITHOUT_CUDA=1 its tests fail)"
+if not os.environ.get("DARKPOSE_EMULATED"):
+    ABSENT["emulated"] = "DARKPOSE_EMULATED does not name the emulated CUDA kernels' library"
+EVERYWHERE = ("reference", "cpu", "emulated", "cuda")
+RUN_ON = {
+    "ops": EVERYWHERE,
+    "kernels": EVERYWHERE[1:],
+    "gpu": EVERYWHERE[2:],
+    "device": ("cpu", "cuda"),
+}
 
-def _require_cuda() -> None:
-    if torch.cuda.is_available():
-        return
-    if os.environ.get("FAIL_WITHOUT_CUDA") == "1":
-        pytest.fail("FAIL_WITHOUT_CUDA=1, but torch finds no CUDA device")
-    pytest.skip("no CUDA device (set FAIL_WITHOUT_CUDA=1 to fail instead)")
+
+def present(fixture: str) -> list[str]:
+    """Return what a fixture runs tests on."""
+    return [name for name in RUN_ON[fixture] if name not in ABSENT]
+
+
+class Absent(pytest.Item):
+    """Says for a file what its tests do not run on."""
+
+    def runtest(self) -> None:
+        pytest.skip(f"{self.path.name}: {ABSENT[self.name]}")
+
+
+@pytest.hookimpl(tryfirst=True)  # -k and -m choose among what is added, too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lacking: dict[tuple[pytest.Item, str], None] = {}  # in order, unlike a set
+    for item in items:
+        for fixture, names in RUN_ON.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                lacking |= {(item.parent, name): None for name in names if name in ABSENT}
+    items += [Absent.from_parent(file, name=name) for file, name in lacking]
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """One implementation of the ops; attributes are its functions, as in `torch.ops.dark`."""
+    """One implementation of the ops; attributes are its functions, as in `torch.ops.dark`.
+
+    They take tensors of any device, and return those of their own.
+    """
 
     name: str
     device: str
     namespace: Any
 
-    def __getattr__(self, op: str) -> Any:
-        return getattr(self.namespace, op)
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        function = getattr(self.namespace, op)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            moved = {name: self.put(value) for name, value in options.items()}
+            return function(*map(self.put, arguments), **moved)
+
+        return call
+
+    def put(self, value: Any) -> Any:
+        """Move a tensor to the device of the implementation."""
+        return value.to(self.device) if isinstance(value, Tensor) else value
 
     def count(self, n: int) -> int:
         """Return how many of n samples this implementation can afford."""
         return max(1, n // 16) if self.name == "emulated" else n
 
 
-_emulated_libraries: set[str] = set()
-
-
+@cache
 def implementation(name: str) -> Implementation:
-    """Return the implementation called name, or skip the running test with a reason."""
+    """Return the implementation called name."""
     if name == "reference":
         return Implementation(name, "cpu", reference)
     if name == "emulated":
-        path = os.environ.get("DARKPOSE_EMULATED")
-        if not path:
-            pytest.skip("DARKPOSE_EMULATED does not name the emulated CUDA kernels' library")
-        if path not in _emulated_libraries:
-            torch.ops.load_library(path)
-            _emulated_libraries.add(path)
+        torch.ops.load_library(os.environ["DARKPOSE_EMULATED"])
         return Implementation(name, "cpu", torch.ops.dark_emulated)
-    if name == "cuda":
-        _require_cuda()
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.fail("FAIL_WITHOUT_CUDA=1, but torch finds no CUDA device")
     return Implementation(name, name, torch.ops.dark)
 
 
-@pytest.fixture(params=["reference", "cpu", "cuda", "emulated"])
+@pytest.fixture(params=present("ops"))
 def ops(request: pytest.FixtureRequest) -> Implementation:
     return implementation(request.param)
 
 
-@pytest.fixture(params=["cpu", "cuda", "emulated"])
+@pytest.fixture(params=present("kernels"))
 def kernels(request: pytest.FixtureRequest) -> Implementation:
-    """Every implementation but the twins, for tests that compare with those."""
     return implementation(request.param)
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=present("gpu"))
+def gpu(request: pytest.FixtureRequest) -> Implementation:
+    return implementation(request.param)
+
+
+@pytest.fixture(params=present("device"))
 def device(request: pytest.FixtureRequest) -> str:
-    if request.param == "cuda":
-        _require_cuda()
-    return request.param
+    return implementation(request.param).device
 
 
 @pytest.fixture(scope="session")

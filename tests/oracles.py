@@ -7,7 +7,7 @@ Everything is float64 unless the released code stores float32. Points are (x, y)
 integers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor, trunc
 
@@ -203,8 +203,12 @@ def modulate(heatmap: np.ndarray, taps: np.ndarray, rescale: str) -> np.ndarray:
     return RESCALES[rescale](smooth, heatmap.max())
 
 
+# Of (x, y), weight, width, height and sigma: a target and the weight that it counts with.
+Target = Callable[[Sequence[float], float, int, int, float], tuple[np.ndarray, float]]
+
+
 def darkpose_target(
-    center: tuple[float, float], weight: float, width: int, height: int, sigma: float
+    center: Sequence[float], weight: float, width: int, height: int, sigma: float
 ) -> tuple[np.ndarray, float]:
     """DarkPose's target [H, W] float32 and weight: a full Gaussian at the unrounded center."""
     x, y = center
@@ -222,7 +226,7 @@ def darkpose_target(
 
 
 def hrnet_target(
-    center: tuple[float, float], weight: float, width: int, height: int, sigma: int
+    center: Sequence[float], weight: float, width: int, height: int, sigma: int
 ) -> tuple[np.ndarray, float]:
     """HRNet's target [H, W] float32 and weight: a square patch pasted at the rounded center.
 

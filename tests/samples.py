@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs that more than one test file needs: maps that are hard to decode, layouts, people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def taps_of(method: str, taps: Sequence[float]) -> list[float]:
+    """Return the taps where the method of decode takes any."""
+    return list(taps) if method == "dark" else []
 
 
 def gaussians(centers: Tensor, height: int, width: int, sigma: float) -> Tensor:

@@ -11,19 +11,23 @@ from torch import Tensor
 import oracles
 from conftest import Implementation
 from darkpose_ext._values import METHODS
-from samples import MADE, gaussians, made_maps, random_centers
-from tolerances import PIXELS, RELEASED, RELEASED_FLOAT64, ROUNDED, TAYLOR, UNDECIDED
+from samples import MADE, gaussians, made_maps, random_centers, taps_of
+from tolerances import DECODED, RELEASED, RELEASED_FLOAT64, ROUNDED, TAYLOR, UNDECIDED
 
 SHAPES = ((64, 48), (24, 32), (13, 9))
 COUNT = 32  # maps per kind and shape
 TAPS = [0.25, 0.5, 0.25]
+
+each_kind = pytest.mark.parametrize("kind", MADE)
+each_method = pytest.mark.parametrize("method", METHODS)
+in_both = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
 def decode(
     ops: Implementation, maps: Tensor, taps: list[float] | None = None, **options: object
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode [N, H, W] as one joint of N persons: coordinates [N, 2] and scores [N]."""
-    coords, scores = ops.decode(maps[:, None].to(ops.device), taps or [], **options)
+    coords, scores = ops.decode(maps[:, None], taps or [], **options)
     return coords[:, 0].cpu().numpy(), scores[:, 0].cpu().numpy()
 
 
@@ -31,16 +35,14 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # [N, 2] -> [N]
     return np.abs(a - b).max(1)
 
 
-@pytest.mark.parametrize("kind", MADE)
-@pytest.mark.parametrize("k", [None, 3, 7, 11, 17])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each_kind
+@pytest.mark.parametrize("k", [3, 7, 11, 17])
+@in_both
 def test_decode_dark_equals_released_where_that_is_sound_and_stands_still_elsewhere(
-    ops: Implementation, kind: str, k: int | None, dtype: torch.dtype
+    ops: Implementation, kind: str, k: int, dtype: torch.dtype
 ) -> None:
-    taps = oracles.opencv_taps(k).tolist() if k else []
-    storage, tolerance = (
-        (np.float32, RELEASED) if dtype == torch.float32 else (np.float64, RELEASED_FLOAT64)
-    )
+    taps = oracles.opencv_taps(k).tolist()
+    storage, tolerance = torch.empty(0, dtype=dtype).numpy().dtype.type, DECODED["dark"][dtype]
     for height, width in SHAPES:
         maps = made_maps(kind, ops.count(COUNT), height, width)
         released = oracles.dark(maps.numpy(), k, storage)
@@ -62,19 +64,19 @@ def test_decode_dark_is_compared_with_released_on_enough_sound_steps() -> None:
     assert spikes.interior.sum() >= COUNT / 4 and not spikes.unclamped.any()
 
 
-@pytest.mark.parametrize("kind", MADE)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each_kind
+@each_method
+@in_both
 def test_decode_without_blur_equals_numpy(
     ops: Implementation, kind: str, method: str, dtype: torch.dtype
 ) -> None:
-    dark = RELEASED if dtype == torch.float32 else RELEASED_FLOAT64
-    tolerance = {"second_max": ROUNDED, "dark": dark}.get(method, 0)
     for height, width in (*SHAPES, (1, 7), (7, 1), (2, 2), (1, 2)):
         maps = made_maps(kind, ops.count(COUNT), height, width)
         coords, scores = decode(ops, maps.to(dtype), method=method)
         expected, decided = oracles.METHODS[method](maps.numpy())
-        assert not decided.any() or distances(coords, expected)[decided].max() <= tolerance
+        assert not decided.any() or (
+            distances(coords, expected)[decided].max() <= DECODED[method][dtype]
+        )
         assert np.array_equal(scores, maps.numpy().max((1, 2)))
 
 
@@ -87,7 +89,7 @@ def test_decode_dark_recovers_an_unbiased_target(
     height, width = 96, 72
     margin = 2.0 if k is None else 5 + 5 * sigma
     centers = random_centers(ops.count(256), height, width, margin)
-    joints = centers.float()[:, None].to(ops.device)
+    joints = ops.put(centers.float()[:, None])
     maps, _ = ops.encode(joints, torch.ones_like(joints[..., 0]), height, width, sigma)
     coords, _ = ops.decode(maps, oracles.opencv_taps(k).tolist() if k else [])
     error = (coords - joints).abs().max()
@@ -111,12 +113,11 @@ def test_decode_max_shift_shortens_a_step_along_its_direction(
         assert (length[released.sound() & (released.step > limit)] >= limit - ROUNDED).all()
 
 
-def test_decode_max_shift_does_not_limit_the_quarter_shifts(ops: Implementation) -> None:
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "dark"])
+def test_decode_max_shift_limits_no_other_method(ops: Implementation, method: str) -> None:
     maps = made_maps("noisy", ops.count(64), 24, 18).float()
-    for method in ("standard", "second_max"):
-        limited = decode(ops, maps, method=method, max_shift=0.0)
-        free = decode(ops, maps, method=method)
-        assert np.array_equal(limited[0], free[0])
+    limited = decode(ops, maps, method=method, max_shift=0.0)
+    assert np.array_equal(limited[0], decode(ops, maps, method=method)[0])
 
 
 def test_decode_max_shift_is_euclidean(ops: Implementation) -> None:
@@ -130,7 +131,7 @@ def test_decode_max_shift_is_euclidean(ops: Implementation) -> None:
 
 
 @pytest.mark.parametrize("pixel", [(6, 4), (2, 4), (4, 6), (4, 2), (3, 3), (5, 3), (3, 5), (5, 5)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@in_both
 def test_decode_dark_stands_still_where_a_value_of_the_stencil_is_at_most_the_clamp(
     ops: Implementation, dtype: torch.dtype, pixel: tuple[int, int]
 ) -> None:
@@ -142,7 +143,7 @@ def test_decode_dark_stands_still_where_a_value_of_the_stencil_is_at_most_the_cl
     assert stands.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 @pytest.mark.parametrize("value", [0.0, -0.5, -math.inf])
 def test_decode_of_a_map_without_a_positive_value_is_its_argmax_and_raw_score(
     ops: Implementation, method: str, value: float
@@ -150,18 +151,18 @@ def test_decode_of_a_map_without_a_positive_value_is_its_argmax_and_raw_score(
     maps = torch.full((2, 9, 7), value)
     maps[1] -= torch.arange(63.0).view(9, 7) + 1
     maps[1, 4, 3] = value  # all others are lower, or everything is -inf
-    coords, scores = decode(ops, maps, TAPS if method == "dark" else None, method=method)
+    coords, scores = decode(ops, maps, taps_of(method, TAPS), method=method)
     expected = [[0, 0], [0, 0] if math.isinf(value) else [3, 4]]
     assert coords.tolist() == expected
     assert scores.tolist() == [value, value]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_gives_nan_for_a_map_with_a_nan_anywhere_and_touches_no_other(
     ops: Implementation, method: str
 ) -> None:
     height, width = 6, 7
-    taps = TAPS if method == "dark" else None
+    taps = taps_of(method, TAPS)
     one = made_maps("noisy", 1, height, width).float()
     maps = one.repeat(2 * height * width, 1, 1)
     for pixel in range(height * width):
@@ -177,23 +178,22 @@ def test_decode_nan_survives_flip_and_transform(ops: Implementation) -> None:
     flipped = maps.flip(-1).clone()
     flipped[1, 0, 2, 3] = math.nan
     transform = torch.eye(2, 3).repeat(2, 1, 1)
-    moved = [t.to(ops.device) for t in (maps, flipped, transform)]
-    coords, scores = ops.decode(moved[0], TAPS, flipped=moved[1], transform=moved[2])
+    coords, scores = ops.decode(maps, TAPS, flipped=flipped, transform=transform)
     assert coords[0].isfinite().all() and scores[0].isfinite().all()
     assert coords[1].isnan().all() and scores[1].isnan().all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_takes_no_step_from_infinity(ops: Implementation, method: str) -> None:
     maps = made_maps("noisy", 2, 9, 7).float()
     maps[0, 4, 3] = math.inf
     maps[1, 5, 2] = maps[1, 6, 6] = math.inf
-    coords, scores = decode(ops, maps, TAPS if method == "dark" else None, method=method)
+    coords, scores = decode(ops, maps, taps_of(method, TAPS), method=method)
     assert coords.tolist() == [[3, 4], [2, 5]]
     assert scores.tolist() == [math.inf, math.inf]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_stays_finite_beside_minus_infinity(ops: Implementation, method: str) -> None:
     maps = torch.full((4, 9, 9), 0.1)
     maps[:, 4, 4] = 1.0
@@ -201,13 +201,13 @@ def test_decode_stays_finite_beside_minus_infinity(ops: Implementation, method: 
     maps[2, 4, 5] = maps[2, 4, 3] = maps[2, 3, 4] = maps[2, 5, 4] = -math.inf
     maps[3] = -math.inf
     maps[3, 4, 4] = 1.0
-    coords, scores = decode(ops, maps, TAPS if method == "dark" else None, method=method)
+    coords, scores = decode(ops, maps, taps_of(method, TAPS), method=method)
     assert np.isfinite(coords).all()
     assert (np.linalg.norm(coords - 4, axis=1) <= 0.25 + ROUNDED).all()
     assert (scores == 1).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_ties_go_to_the_first_index(ops: Implementation, method: str) -> None:
     height, width = 37, 41  # more pixels than a block of threads, and no power of two
     maps = torch.zeros(ops.count(64), height, width)
@@ -223,10 +223,10 @@ def test_decode_ties_go_to_the_first_index(ops: Implementation, method: str) -> 
         assert coords.tolist() == expected
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_of_one_pixel_is_that_pixel(ops: Implementation, method: str) -> None:
     maps = torch.tensor([0.3, -0.3, 0.0]).view(3, 1, 1)
-    coords, scores = decode(ops, maps, TAPS if method == "dark" else None, method=method)
+    coords, scores = decode(ops, maps, taps_of(method, TAPS), method=method)
     assert coords.tolist() == [[0, 0]] * 3
     assert np.array_equal(scores, maps.view(3).numpy())
 
@@ -244,28 +244,9 @@ def test_decode_of_the_modulated_map_is_the_paper_to_the_letter(ops: Implementat
     taps = oracles.opencv_taps(11)
     modulated = np.array([oracles.modulate(m.numpy(), taps, "minmax") for m in maps])
     paper = oracles.dark(modulated, None, np.float64)
-    ours = ops.modulate(maps.to(ops.device), taps.tolist(), rescale="minmax")
+    ours = ops.modulate(maps, taps.tolist(), rescale="minmax")
     coords, scores = decode(ops, ours)
     decided = ~paper.undecided(UNDECIDED)
     assert decided.sum() > len(maps) / 2
     assert distances(coords, paper.guarded(3.0))[decided].max() <= RELEASED_FLOAT64
     np.testing.assert_allclose(scores, maps.numpy().max((1, 2)), rtol=0, atol=ROUNDED)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", MADE)
-def test_decode_equals_its_twin(
-    kernels: Implementation, kind: str, method: str, dtype: torch.dtype
-) -> None:
-    from darkpose_ext import reference
-
-    maps = made_maps(kind, kernels.count(COUNT), 40, 33).to(dtype)
-    taps = oracles.opencv_taps(7).tolist() if method == "dark" else []
-    undecided = oracles.dark(maps.double().numpy(), 7).undecided(UNDECIDED)
-    decided = torch.from_numpy(~undecided) if method == "dark" else slice(None)
-    actual = kernels.decode(maps[:, None].to(kernels.device), taps, method=method)
-    expected = reference.decode(maps[:, None], taps, method=method)
-    assert torch.equal(actual[1].cpu(), expected[1])
-    difference = (actual[0].cpu() - expected[0]).abs()[decided]
-    assert difference.max() <= PIXELS[dtype]

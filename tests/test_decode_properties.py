@@ -2,6 +2,7 @@
 """What decode must do whatever the map: symmetries, flip test, transform, determinism."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,19 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import darkpose_ext
 from conftest import Implementation
 from darkpose_ext import gaussian_taps, reference
 from darkpose_ext._values import METHODS
-from samples import gaussians, made_maps
-from tolerances import PIXELS, RELEASED_FLOAT64, ROUNDED, TRANSFORMED
+from samples import LAYOUTS, gaussians, made_maps, taps_of
+from tolerances import PIXELS, RELEASED_FLOAT64, TRANSFORMED, assert_within
 
 FLOAT64 = torch.float64
 # Fixtures only choose the implementation, so that they need not be rebuilt for every example.
 properties = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+each_method = pytest.mark.parametrize("method", METHODS)
 SIZE, MARGIN = 40, 14  # maps of SIZE x SIZE, blobs at least MARGIN from the border
-coordinate = st.floats(MARGIN, SIZE - 1 - MARGIN)
+LAST = SIZE - 1
+coordinate = st.floats(MARGIN, LAST - MARGIN)
 
 
 @st.composite
@@ -36,16 +40,13 @@ def blobs(draw: st.DrawFn) -> Tensor:  # [SIZE, SIZE]
     return torch.where(maps > 1e-3, maps, 0.0)
 
 
-def decode(
-    ops: Implementation, one: Tensor, method: str = "dark", sigma: float = 2.0
-) -> tuple[np.ndarray, float]:
+def decode(ops: Implementation, one: Tensor, method: str) -> tuple[np.ndarray, float]:
     """Decode one map [H, W]."""
-    taps = gaussian_taps(sigma) if method == "dark" else []
-    coords, scores = ops.decode(one[None].to(ops.device), taps, method=method)
+    coords, scores = ops.decode(one[None], taps_of(method, gaussian_taps(2.0)), method=method)
     return coords[0].cpu().numpy(), float(scores[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 @given(one=blobs(), dx=st.integers(-4, 4), dy=st.integers(-4, 4))
 @properties
 def test_decode_moves_with_the_map(
@@ -57,35 +58,29 @@ def test_decode_moves_with_the_map(
     assert moved_score == score
 
 
-@pytest.mark.parametrize("method", METHODS)
+# What is done to a map [H, W], and to the coordinates (x, y) found in it.
+SYMMETRIES: list[tuple[Callable[[Tensor], Tensor], Callable[[float, float], tuple]]] = [
+    (lambda one: one.flip(-1), lambda x, y: (LAST - x, y)),
+    (lambda one: one.flip(-2), lambda x, y: (x, LAST - y)),
+    (lambda one: one.mT, lambda x, y: (y, x)),
+]
+
+
+@each_method
 @given(one=blobs())
 @properties
-def test_decode_mirrors_with_the_map(ops: Implementation, method: str, one: Tensor) -> None:
-    # Equal maxima are the exception: the first one is another after mirroring.
-    top = one.flatten().topk(4).values
-    if len(set(top.tolist())) < 4:
-        return
+def test_decode_mirrors_and_transposes_with_the_map(
+    ops: Implementation, method: str, one: Tensor
+) -> None:
+    if len(set(one.flatten().topk(4).values.tolist())) < 4:
+        return  # equal maxima are the exception: the first one is another then
     coords, _ = decode(ops, one, method)
-    for axis, name in ((0, -1), (1, -2)):
-        mirrored, _ = decode(ops, one.flip(name), method)
-        expected = coords.copy()
-        expected[axis] = SIZE - 1 - coords[axis]
-        assert np.abs(mirrored - expected).max() <= RELEASED_FLOAT64
+    for change, expected in SYMMETRIES:
+        changed, _ = decode(ops, change(one), method)
+        assert np.abs(changed - expected(*coords)).max() <= RELEASED_FLOAT64
 
 
-@pytest.mark.parametrize("method", METHODS)
-@given(one=blobs())
-@properties
-def test_decode_transposes_with_the_map(ops: Implementation, method: str, one: Tensor) -> None:
-    top = one.flatten().topk(4).values
-    if len(set(top.tolist())) < 4:
-        return
-    coords, _ = decode(ops, one, method)
-    transposed, _ = decode(ops, one.mT, method)
-    assert np.abs(transposed - coords[::-1]).max() <= RELEASED_FLOAT64
-
-
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 @given(one=blobs(), scale=st.floats(1e-3, 1e3))
 @properties
 def test_decode_does_not_depend_on_the_height_of_the_map(
@@ -99,27 +94,6 @@ def test_decode_does_not_depend_on_the_height_of_the_map(
     assert math.isclose(scaled_score, score * scale, rel_tol=RELEASED_FLOAT64)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@given(one=blobs(), offset=st.floats(-1.0, 1.0))
-@properties
-def test_decode_score_is_the_maximum_of_the_map(
-    ops: Implementation, method: str, one: Tensor, offset: float
-) -> None:
-    _, score = decode(ops, one + offset, method)
-    assert score == float((one + offset).max())
-
-
-@given(one=blobs(), limit=st.floats(0.0, 5.0))
-@properties
-def test_decode_never_steps_further_than_max_shift(
-    ops: Implementation, one: Tensor, limit: float
-) -> None:
-    maps, taps = one[None].to(ops.device), gaussian_taps(1.0)
-    start, _ = ops.decode(maps, [], method="argmax")
-    coords, _ = ops.decode(maps, taps, max_shift=limit)
-    assert float((coords - start).norm()) <= limit + ROUNDED
-
-
 def averaged(maps: Tensor, flipped: Tensor, index: list[int], shift: int) -> Tensor:
     """HRNet's flip test in NumPy's manner: mirror, permute, move right, then average."""
     back = np.ascontiguousarray(flipped.numpy()[..., ::-1])[..., index, :, :]
@@ -128,32 +102,23 @@ def averaged(maps: Tensor, flipped: Tensor, index: list[int], shift: int) -> Ten
     return 0.5 * (maps + torch.from_numpy(back))
 
 
-@pytest.mark.parametrize("shift", [0, 1, 2, 12, 13, 20])
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
 def test_decode_flipped_equals_averaging_first(
-    ops: Implementation, method: str, shift: int, dtype: torch.dtype
+    ops: Implementation, method: str, dtype: torch.dtype
 ) -> None:
     batch, joints, height, width = 4, 5, 16, 13
-    count = batch * joints
-    maps = made_maps("noisy", count, height, width).view(batch, joints, height, width).to(dtype)
-    noise = 0.1 * torch.randn(batch, joints, height, width)
-    index = [1, 0, 2, 4, 3]
-    flipped = (maps[:, index].flip(-1) + noise).to(dtype)
-    arithmetic = FLOAT64 if dtype == FLOAT64 else torch.float32
-    taps = gaussian_taps(1.0) if method == "dark" else []
-    first = averaged(maps.to(arithmetic), flipped.to(arithmetic), index, shift)
-    expected = ops.decode(first.to(ops.device), taps, method=method)
-    actual = ops.decode(
-        maps.to(ops.device),
-        taps,
-        method=method,
-        flipped=flipped.to(ops.device),
-        flip_index=index,
-        flip_shift=shift,
-    )
-    torch.testing.assert_close(actual[0], expected[0], rtol=0, atol=PIXELS[dtype])
-    assert torch.equal(actual[1], expected[1])
+    maps = made_maps("noisy", batch * joints, height, width).view(batch, joints, height, width)
+    maps, index = maps.to(dtype), [1, 0, 2, 4, 3]
+    flipped = (maps[:, index].flip(-1) + 0.1 * torch.randn(maps.shape)).to(dtype)
+    arithmetic, taps = reference.arithmetic_dtype(dtype), taps_of(method, gaussian_taps(1.0))
+    for shift in (0, 1, 2, 12, 13, 20):
+        first = averaged(maps.to(arithmetic), flipped.to(arithmetic), index, shift)
+        options = {"flipped": flipped, "flip_index": index, "flip_shift": shift}
+        coords, scores = ops.decode(maps, taps, method=method, **options)
+        expected = ops.decode(first, taps, method=method)
+        assert_within(coords, expected[0], PIXELS[dtype])
+        assert torch.equal(scores, expected[1])
 
 
 def test_decode_flip_index_may_be_any_permutation(ops: Implementation) -> None:
@@ -162,24 +127,22 @@ def test_decode_flip_index_may_be_any_permutation(ops: Implementation) -> None:
     flipped = torch.zeros(1, 4, 8, 9)
     for k in range(4):
         flipped[0, k, k, k] = 1.0
-    moved = (maps.to(ops.device), flipped.to(ops.device))
-    coords, scores = ops.decode(
-        moved[0], [], method="argmax", flipped=moved[1], flip_index=[1, 2, 3, 0]
-    )
+    options = {"flipped": flipped, "flip_index": [1, 2, 3, 0]}
+    coords, scores = ops.decode(maps, [], method="argmax", **options)
     assert coords[0].tolist() == [[7, 1], [6, 2], [5, 3], [8, 0]]
     assert scores[0].tolist() == [0.5] * 4
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_method
 def test_decode_transform_equals_applying_it_afterwards(ops: Implementation, method: str) -> None:
-    maps = made_maps("noisy", 12, 24, 18).view(4, 3, 24, 18).float().to(ops.device)
+    maps = made_maps("noisy", 12, 24, 18).view(4, 3, 24, 18).float()
     transform = torch.randn(4, 2, 3) * torch.tensor([4.0, 4.0, 100.0])
-    taps = gaussian_taps(2.0) if method == "dark" else []
+    taps = taps_of(method, gaussian_taps(2.0))
     coords, scores = ops.decode(maps, taps, method=method)
-    moved, moved_scores = ops.decode(maps, taps, method=method, transform=transform.to(ops.device))
+    moved, moved_scores = ops.decode(maps, taps, method=method, transform=transform)
     homogeneous = torch.cat((coords.cpu(), torch.ones(4, 3, 1)), -1).double()
     expected = torch.einsum("bij,bkj->bki", transform.double(), homogeneous)
-    torch.testing.assert_close(moved.cpu().double(), expected, rtol=0, atol=TRANSFORMED)
+    assert_within(moved.double(), expected, TRANSFORMED)
     assert torch.equal(moved_scores, scores)
 
 
@@ -187,52 +150,48 @@ def test_encode_then_decode_with_the_inverse_transform_returns_the_joints(
     ops: Implementation,
 ) -> None:
     joints = torch.rand(6, 4, 2) * torch.tensor([150.0, 200.0]) + 20
-    to_heatmap = torch.tensor([[0.25, 0.02, -1.0], [-0.02, 0.25, 3.0]]).double()
-    inverse = torch.linalg.inv(torch.cat((to_heatmap, torch.tensor([[0.0, 0.0, 1.0]]).double())))
-    matrices = [m.float().repeat(6, 1, 1).to(ops.device) for m in (to_heatmap, inverse[:2])]
-    moved = joints.to(ops.device)
-    weights = torch.ones(6, 4, device=ops.device)
-    maps, weights = ops.encode(moved, weights, 72, 60, 2.0, transform=matrices[0])
+    to_heatmap = torch.tensor([[0.25, 0.02, -1.0], [-0.02, 0.25, 3.0], [0.0, 0.0, 1.0]]).double()
+    matrices = [m[:2].float().repeat(6, 1, 1) for m in (to_heatmap, to_heatmap.inverse())]
+    maps, weights = ops.encode(joints, torch.ones(6, 4), 72, 60, 2.0, transform=matrices[0])
     assert (weights == 1).all()
     coords, _ = ops.decode(maps, [], transform=matrices[1])
-    assert float((coords - moved).abs().max()) <= TRANSFORMED
+    assert_within(coords, joints, TRANSFORMED)
 
 
-def test_outputs_are_bit_equal_with_one_and_two_threads() -> None:
-    maps = made_maps("noisy", 170, 64, 48).view(10, 17, 64, 48).float()
-    joints, weights = torch.rand(10, 17, 2) * 60 - 5, torch.ones(10, 17)
-    taps = gaussian_taps(2.0)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+@pytest.mark.parametrize("joints", [17, 150])
+def test_outputs_are_bit_equal_with_one_and_two_threads(joints: int, layout: str) -> None:
+    maps = LAYOUTS[layout](made_maps("noisy", 4 * joints, 64, 48).view(4, joints, 64, 48).float())
+    targets = torch.rand(4, joints, 2) * 60 - 5, torch.rand(4, joints)
+    taps, dark = gaussian_taps(2.0), torch.ops.dark
 
     def everything() -> list[Tensor]:
-        dark = torch.ops.dark
-        loss = dark.heatmap_mse(maps, joints, weights, 2.0)
+        loss = dark.heatmap_mse(maps, *targets, 2.0)
         return [
-            *dark.encode(joints, weights, 64, 48, 2.0),
+            *dark.encode(*targets, 64, 48, 2.0),
             dark.modulate(maps, taps),
-            *(t for m in METHODS[:3] for t in dark.decode(maps, [], method=m)),
+            *(t for m in METHODS for t in dark.decode(maps, taps_of(m, taps), method=m)),
             *dark.decode(maps, taps, flipped=maps, flip_shift=1),
             loss,
-            dark.heatmap_mse_backward(loss, maps, joints, weights, 2.0),
+            dark.heatmap_mse_backward(loss, maps, *targets, 2.0),
         ]
 
-    before = torch.get_num_threads()
+    before, results = torch.get_num_threads(), []
     try:
-        torch.set_num_threads(1)
-        one = everything()
-        torch.set_num_threads(2)
-        two = everything()
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(everything())
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert all(map(torch.equal, *results))
 
 
 def test_decode_of_a_map_does_not_depend_on_its_batch(kernels: Implementation) -> None:
-    maps = made_maps("noisy", kernels.count(64), 24, 18).float()[:, None].to(kernels.device)
+    maps = made_maps("noisy", kernels.count(64), 24, 18).float()[:, None]
     taps = gaussian_taps(2.0)
     together = kernels.decode(maps, taps)
     for i, one in enumerate(maps):
-        coords, scores = kernels.decode(one, taps)
-        assert torch.equal(coords, together[0][i]) and torch.equal(scores, together[1][i])
+        assert_within(kernels.decode(one, taps), (together[0][i], together[1][i]), 0)
 
 
 def test_outputs_without_a_gradient_do_not_claim_one(device: str) -> None:
@@ -248,9 +207,7 @@ def test_outputs_without_a_gradient_do_not_claim_one(device: str) -> None:
     assert not any(t.requires_grad for t in outputs)
 
 
-def test_twins_do_what_the_public_functions_do_by_default(device: str) -> None:
-    import darkpose_ext
-
+def test_twins_do_what_the_public_functions_do_by_default() -> None:
     maps = made_maps("noisy", 6, 24, 18).view(2, 3, 24, 18).float()
     joints, weights = torch.rand(2, 3, 2) * 15, torch.ones(2, 3)
     calls = {
@@ -260,12 +217,5 @@ def test_twins_do_what_the_public_functions_do_by_default(device: str) -> None:
         "heatmap_mse": (maps, joints, weights, 2.0),
     }
     for name, arguments in calls.items():
-        moved = [a.to(device) if isinstance(a, Tensor) else a for a in arguments]
-        actual = getattr(darkpose_ext, name)(*moved)
-        expected = getattr(reference, name)(*arguments)
-        for a, e in zip(
-            actual if isinstance(actual, tuple) else (actual,),
-            expected if isinstance(expected, tuple) else (expected,),
-            strict=True,
-        ):
-            torch.testing.assert_close(a.cpu(), e, rtol=0, atol=PIXELS[torch.float32])
+        actual, expected = (getattr(of, name)(*arguments) for of in (darkpose_ext, reference))
+        assert_within(actual, expected, PIXELS[torch.float32])

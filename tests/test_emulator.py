@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ABSENT
+
+if "emulated" in ABSENT:
+    pytest.skip(ABSENT["emulated"], allow_module_level=True)
+
 Finder = Callable[[str, bool], str]
 Tracer = Callable[[str, bool], list[dict]]
 
@@ -52,10 +57,7 @@ SEEDS = [str(seed) for seed in range(20)]
 
 
 def faults_library(name: str) -> ctypes.CDLL:
-    emulated = os.environ.get("DARKPOSE_EMULATED")
-    if not emulated:
-        pytest.skip("DARKPOSE_EMULATED does not name the emulated CUDA kernels' library")
-    return ctypes.CDLL(str(Path(emulated).parent / f"{name}.so"))
+    return ctypes.CDLL(str(Path(os.environ["DARKPOSE_EMULATED"]).parent / f"{name}.so"))
 
 
 def finder(library: ctypes.CDLL) -> Finder:
@@ -173,7 +175,6 @@ def test_tracer_tells_how_many_ways_banks_conflict(
 
 def test_switch_without_a_case_is_an_error_wherever_kernels_are_compiled() -> None:
     """nvcc says nothing about one in device code."""
-    faults_library("_faults")
     rules = (Path(os.environ["DARKPOSE_EMULATED"]).parent / "build.ninja").read_text()
     flags = re.findall(r"^  FLAGS = .*$", rules, re.MULTILINE)
     assert len(flags) > 10 and all("-Werror=switch" in line for line in flags)

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ABSENT
 from traces import Banks, Found, Trace, read_trace
 
+if "emulated" in ABSENT:
+    pytest.skip(ABSENT["emulated"], allow_module_level=True)
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parent
@@ -25,10 +28,7 @@ MEAN_WAYS = 1.5
 
 
 def build_of(name: str) -> Path:
-    emulated = os.environ.get("DARKPOSE_EMULATED")
-    if not emulated:
-        pytest.skip("DARKPOSE_EMULATED does not name the emulated CUDA kernels' library")
-    return Path(emulated).parent / f"{name}.so"
+    return Path(os.environ["DARKPOSE_EMULATED"]).parent / f"{name}.so"
 
 
 def run(command: list[str], **variables: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import emulated_lines
 from benchmarks.launches import SIZES, Launch, Line, report
+from conftest import ABSENT
 
 SMALL = Launch("decode_kernel<float, partner 0>", 264, 128, 0, 32)
 
@@ -74,13 +75,11 @@ def test_maps_read_value_by_value_are_named() -> None:
     assert not any(x.apart for x in (*by_person, replace(line, layout="contiguous")))
 
 
+@pytest.mark.skipif("emulated" in ABSENT, reason=ABSENT.get("emulated", ""))
 def test_emulated_kernels_tell_how_they_are_launched() -> None:
-    library = os.environ.get("DARKPOSE_EMULATED")
-    if library is None:
-        pytest.skip("DARKPOSE_EMULATED does not name the emulated CUDA kernels' library")
-    code = f"""
-import torch
-torch.ops.load_library({library!r})
+    code = """
+import os, torch
+torch.ops.load_library(os.environ["DARKPOSE_EMULATED"])
 torch.ops.dark_emulated.encode(torch.zeros(5, 17, 2), torch.ones(5, 17), 64, 48, 2.0)
 """
     environment = {**os.environ, "DARK_EMULATED_BLOCKS": "1"}

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every tolerance of the op tests, with its reason. Tests never hold a number of their own."""
 
+from typing import Any
+
 import torch
 
 # Kernel and twin do the same float32 arithmetic in another order.
@@ -44,3 +46,21 @@ SIGNIFICANCE = 0.01
 TAPS = 1e-15
 # Pixels. Exact results after one rounding to float32 at coordinates below 128.
 ROUNDED = 1e-5
+
+# Pixels, by method of decode, without blur against NumPy in float64.
+_EXACT = {torch.float32: 0.0, torch.float64: 0.0}
+DECODED = {
+    "argmax": _EXACT,
+    "standard": _EXACT,
+    "second_max": {torch.float32: ROUNDED, torch.float64: ROUNDED},
+    "dark": {torch.float32: RELEASED, torch.float64: RELEASED_FLOAT64},
+}
+
+
+def assert_within(
+    actual: Any, expected: Any, tolerance: float, relative: float = 0.0, **options: Any
+) -> None:
+    """Compare tensors of any device, or tuples of them: shapes, types, and values."""
+    torch.testing.assert_close(
+        actual, expected, rtol=relative, atol=tolerance, check_device=False, **options
+    )
