@@ -14,30 +14,32 @@ from conftest import Implementation
 from darkpose.evaluate.metrics import bootstrap_difference
 from darkpose_ext import opencv_taps
 from darkpose_ext._values import METHODS
-from tolerances import RELEASED, RELEASED_FLOAT64, ROUNDED, SIGNIFICANCE, UNDECIDED
+from tolerances import DECODED, SIGNIFICANCE, UNDECIDED
+
+# Sizes of the modulation, and storage of the released one and element type of ours.
+CASES = [*((k, np.float32) for k in (3, 7, 11, 17)), (11, np.float64)]
+
+
+def share(ops: Implementation, count: int) -> slice:
+    """Return which maps to decode: kernels every one, the slower implementations some of them."""
+    return slice(None, None, 8 if ops.name == "reference" else count // ops.count(count))
 
 
 @cache
-def released(data: Path, name: str, k: int | None, storage: type) -> oracles.Decoded:
+def released(data: Path, name: str, k: int, storage: type) -> oracles.Decoded:
     return oracles.dark(load(data, name).maps(), k, storage)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("k", [None, 3, 7, 11, 17])
+@pytest.mark.parametrize(("k", "storage"), CASES)
 @pytest.mark.parametrize("name", FILES)
 def test_decode_dark_equals_released_on_every_real_map(
-    ops: Implementation, data: Path, name: str, k: int | None, dtype: torch.dtype
+    ops: Implementation, data: Path, name: str, k: int, storage: type
 ) -> None:
-    storage, tolerance = (
-        (np.float64, RELEASED_FLOAT64) if dtype == torch.float64 else (np.float32, RELEASED)
-    )
     expected = released(data, name, k, storage)
-    maps = torch.from_numpy(load(data, name).maps())
-    # The kernels decode every map; the slower implementations a share of them.
-    chosen = slice(None, None, 8 if ops.name == "reference" else len(maps) // ops.count(len(maps)))
-    coords, scores = ops.decode(
-        maps[chosen, None].to(ops.device, dtype), opencv_taps(k) if k else []
-    )
+    maps = torch.from_numpy(load(data, name).maps().astype(storage))
+    tolerance = DECODED["dark"][maps.dtype]
+    chosen = share(ops, len(maps))
+    coords, scores = ops.decode(maps[chosen, None], opencv_taps(k))
     actual = coords[:, 0].cpu().numpy()
     sound = expected.steps_within(3.0)[chosen]
     assert sound.mean() > 0.9
@@ -47,19 +49,23 @@ def test_decode_dark_equals_released_on_every_real_map(
     assert np.array_equal(scores[:, 0].cpu().numpy(), expected.scores[chosen])
 
 
+@cache
+def without_blur(data: Path, name: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+    return oracles.METHODS[method](load(data, name).maps())
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", FILES)
 def test_decode_without_blur_equals_numpy_on_every_real_map(
     ops: Implementation, data: Path, name: str, method: str
 ) -> None:
     maps = load(data, name).maps()
-    maps = maps[:: len(maps) // ops.count(len(maps))]
-    expected, decided = oracles.METHODS[method](maps)
+    chosen = share(ops, len(maps))
+    expected, decided = (values[chosen] for values in without_blur(data, name, method))
     assert decided.mean() > 0.99
-    coords, _ = ops.decode(torch.from_numpy(maps)[:, None].to(ops.device), [], method=method)
+    coords, _ = ops.decode(torch.from_numpy(maps[chosen])[:, None], [], method=method)
     difference = np.abs(coords[:, 0].cpu().numpy() - expected)[decided]
-    tolerance = {"second_max": ROUNDED, "dark": RELEASED}
-    assert difference.max() <= tolerance.get(method, 0)
+    assert difference.max() <= DECODED[method][torch.float32]
 
 
 @pytest.mark.parametrize("better", ["standard", "dark without modulation", "dark"])
