@@ -132,7 +132,7 @@ def test_decode_reads_channels_last_rows_longer_than_a_block(
 
 
 def test_decode_reads_part_of_channels_last_rows(gpu: Implementation) -> None:
-    """Strides that are not those of whole maps, and rows that begin at no vector's address."""
+    """Strides that are not those of whole maps, and rows that begin at no pack's address."""
     whole = channels_last(hard(gpu, SINGLE, 3, 6, 12, 16))
     for rows, columns in ((slice(2, 9), slice(4, 12)), (slice(1, 8), slice(3, 11))):
         part = whole[::2, :, rows, columns]
