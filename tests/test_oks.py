@@ -2,6 +2,8 @@
 """OKS and COCO's figures: the published ones, closed forms, and what each does at its edges."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import PersonRecord, load_annotations
 from darkpose.evaluate.metrics.coco import (
     STATS,
     coco_results,
     evaluate_oks,
-    person_scores,
     write_results,
 )
 from darkpose.evaluate.metrics.oks import oks
+from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.files import replacing
 from samples import people
 
@@ -111,6 +114,19 @@ def test_person_score_is_the_mean_of_scores_above_the_threshold() -> None:
     scores = [[0.9, 0.5, 0.2, 0.1], [0.1, 0.2, 0.0, -1]]
     np.testing.assert_allclose(person_scores(scores), [0.7, 0])
     np.testing.assert_allclose(person_scores(scores, [0.5, 1]), [0.35, 0])
+
+
+def test_coordinate_regression_has_no_threshold_of_a_peak() -> None:
+    assert score_threshold(HeatmapCodec((64, 64))) == 0.2
+    assert score_threshold(HeatmapCodec((64, 64), encoding="dsnt")) == 0
+
+
+def test_only_computing_ap_loads_pycocotools() -> None:
+    code = (
+        "import sys; from darkpose.evaluate import metrics, scores; "
+        "sys.exit(bool({'pycocotools', 'scipy', 'matplotlib'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def same_person_twice() -> tuple[list[PersonRecord], Any, Any]:

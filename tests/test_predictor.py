@@ -19,7 +19,7 @@ from darkpose.data.batches import Batches
 from darkpose.data.grouping import by_image
 from darkpose.data.options import DataOptions
 from darkpose.evaluate.evaluation import Evaluation, People, Predictions, predictions
-from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.predictor import Poses, Predictor, Request
 from predicting import BATCH, BOXES, SIZE, rgb_photo, save, share_within, untrained
@@ -98,8 +98,8 @@ def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
     assert len(found) == len(expected.records) > 60
     np.testing.assert_array_equal(found[..., :2], expected.points)
     np.testing.assert_array_equal(found[..., 2], expected.scores)
-    threshold = 0.0 if task.codec.regresses else SCORE_THRESHOLD
-    np.testing.assert_allclose(ranks, person_scores(expected.scores, 1.0, threshold), rtol=EXACT)
+    expected_ranks = person_scores(expected.scores, 1.0, score_threshold(task.codec))
+    np.testing.assert_allclose(ranks, expected_ranks, rtol=EXACT)
     for batch_size in (1, 13):
         again = predicted(batch_size, asked[:12])[0][..., :2]
         assert share_within(again, found[: len(again), :, :2], CLOSE) >= MOST

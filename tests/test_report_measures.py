@@ -10,7 +10,8 @@ import pytest
 from darkpose.codec import HEATMAP_ENCODINGS as ENCODINGS
 from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
-from darkpose.evaluate.metrics import oks, person_scores
+from darkpose.evaluate.metrics import oks
+from darkpose.evaluate.scores import person_scores
 from darkpose.show.report import write_report
 from darkpose.show.report.measures import (
     BINS,

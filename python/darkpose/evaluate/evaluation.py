@@ -23,8 +23,9 @@ from darkpose.evaluate.metrics import (
     pck,
     pckh,
 )
-from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, Nms
+from darkpose.evaluate.metrics.coco import Nms
 from darkpose.evaluate.metrics.pck import THRESHOLDS, JointErrors, pck_per_person
+from darkpose.evaluate.scores import SCORE_THRESHOLD, score_threshold
 from darkpose.geometry import Crop
 
 _logger = logging.getLogger(__name__)
@@ -216,8 +217,7 @@ class Evaluation:
     def results(self, decoder: str) -> list[dict[str, Any]]:
         """What one decoder says, in COCO's result format, as the test server takes it."""
         spec, category = self.dataset.spec, self.dataset.category_id
-        # HRNet's threshold is of a peak's height, which coordinate regression does not have.
-        threshold = 0.0 if self.codec.regresses else SCORE_THRESHOLD
+        threshold = score_threshold(self.codec)
         return self.predictions(decoder).results(spec.oks_sigmas, category, self.nms, threshold)
 
     def figures(self, decoder: str) -> dict[str, float]:

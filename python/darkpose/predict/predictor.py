@@ -21,7 +21,7 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
 from darkpose.decoders import find_decoder
-from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD, person_scores
+from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import read_ahead
 from darkpose.predict.detectors import Detector, detect
@@ -288,8 +288,7 @@ class Predictor:
         if people.error is not None:
             return Outcome(people.request, None, people.error)
         found = people.keypoints
-        # HRNet's threshold is of a peak's height, which coordinate regression does not have.
-        threshold = 0.0 if self.codec.regresses else SCORE_THRESHOLD
+        threshold = score_threshold(self.codec)
         ranks = person_scores(np.nan_to_num(found[..., 2]), people.scores, threshold)
         largest = float(np.finfo(np.float32).max)  # JSON has no infinity
         scores = ranks.clip(-largest, largest).astype(np.float32)

@@ -5,7 +5,6 @@ from darkpose.evaluate.metrics.coco import (
     STATS,
     coco_results,
     evaluate_oks,
-    person_scores,
     write_results,
 )
 from darkpose.evaluate.metrics.nme import box_normalizers, joint_normalizers, nme
@@ -41,7 +40,6 @@ __all__ = [
     "pck_per_joint",
     "pck_per_person",
     "pckh",
-    "person_scores",
     "soft_oks_nms",
     "write_pred_mat",
     "write_results",

@@ -15,38 +15,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from darkpose.data.annotations import AREA_PER_BOX, PersonRecord, read_annotation_file
 from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
+from darkpose.evaluate.scores import SCORE_THRESHOLD, person_scores
 from darkpose.files import replacing
 
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
 
-SCORE_THRESHOLD = 0.2
-"""What a joint's peak must exceed to count for its person's score, as in HRNet."""
-
 Nms = Literal["none", "hard", "soft"]
 _NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's "all" of sizes
-
-
-def person_scores(
-    scores: ArrayLike,  # [..., K]
-    box_scores: ArrayLike = 1.0,  # [...]
-    threshold: float = SCORE_THRESHOLD,
-) -> NDArray[np.float64]:
-    """Return [...]: the mean of the joint scores above `threshold` (0 if none), times the box's.
-
-    As HRNet and DarkPose rank people for AP; annotated boxes have score 1.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    counted = scores > threshold
-    mean: NDArray[np.float64] = np.where(counted, scores, 0).sum(-1) / np.maximum(
-        counted.sum(-1), 1
-    )
-    return mean * np.asarray(box_scores, dtype=np.float64)
 
 
 def coco_results(
@@ -190,6 +169,9 @@ def evaluate_oks(
                 f"each result must have {len(sigmas)} joints, {3 * len(sigmas)} numbers, "
                 f"got {len(person['keypoints'])} for image {person['image_id']}"
             )
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         # Numbered anew, as pycocotools takes annotation 0 for no match at all.

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from darkpose.data.annotations import AREA_PER_BOX, PersonRecord
 from darkpose.evaluate.evaluation import Evaluation
-from darkpose.evaluate.metrics import oks, person_scores
-from darkpose.evaluate.metrics.coco import SCORE_THRESHOLD
+from darkpose.evaluate.metrics import oks
 from darkpose.evaluate.metrics.oks import joint_similarity
 from darkpose.evaluate.metrics.pck import normalized_errors
+from darkpose.evaluate.scores import person_scores, score_threshold
 
 CURVE = tuple(step / 200 for step in range(61))
 """Errors, in shares of the box's longer side, at which curves are drawn."""
@@ -101,7 +101,7 @@ def measure(evaluation: Evaluation) -> Measured:
     joints, boxes, areas = joints[kept], boxes[kept], areas[kept]
     records = [last.records[i] for i in kept.tolist()]
     labeled = joints[..., 2] > 0
-    threshold = 0.0 if evaluation.codec.regresses else SCORE_THRESHOLD
+    threshold = score_threshold(evaluation.codec)
     box_scores = [record.score for record in records]
     points = {decoder: one.points[kept] for decoder, one in found.items()}
     scores = {decoder: one.scores[kept] for decoder, one in found.items()}
