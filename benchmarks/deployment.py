@@ -37,7 +37,7 @@ from benchmarks import harness, released  # noqa: E402  from the folder this fil
 from benchmarks.loading import Row, coco_mini, report  # noqa: E402
 from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
-from darkpose.data.published import COCO  # noqa: E402
+from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check, onnx, pt2  # noqa: E402
 from darkpose.deploy.program import CropsToKeypoints  # noqa: E402
 from darkpose.models.pose import PoseModel  # noqa: E402

@@ -93,7 +93,7 @@ def step_times(network: str, codec: HeatmapCodec, batch: int, repeats: int) -> t
 
     The rest is what the second time lacks: copying to the device, normalization, the loss.
     """
-    from darkpose.data.published import COCO
+    from darkpose.data.joint_sets import COCO
     from darkpose.models.pose import PoseModel
 
     task = PoseModel(codec, COCO, network).to(_DEVICE).train()

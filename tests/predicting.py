@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.models.pose import PoseModel
 from darkpose.predict.command import predict

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from darkpose.data.aic import AIC, load_aic
+from darkpose.data.joint_sets import COCO
 from darkpose.data.mixture import remap
-from darkpose.data.published import COCO
 
 JOINTS = [10 * k + axis for k in range(14) for axis in range(3)]
 JOINTS[2::3] = [1, 2, 3] * 4 + [1, 2]

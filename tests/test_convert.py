@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import published
 from darkpose import models
 from darkpose.cli.main import main
+from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
-from darkpose.data.published import COCO
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.hourglass import Residual, StackedHourglass

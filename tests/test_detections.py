@@ -14,8 +14,8 @@ from darkpose.data.annotations import DETECTED, Annotations, load_annotations
 from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
+from darkpose.data.joint_sets import COCO
 from darkpose.data.options import DataOptions
-from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 
 INPUT_SIZE = (96, 128)

@@ -18,8 +18,8 @@ from darkpose.data.drawing import (
     skeleton_colors,
     view,
 )
+from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
-from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import apply, compose, invert
 from darkpose.show import plots

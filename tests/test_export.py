@@ -13,7 +13,7 @@ from torch import Tensor
 pytest.importorskip("onnxscript", reason="needs darkpose[onnx]")
 pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
-from darkpose.data.published import COCO  # noqa: E402
+from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check, onnx, pt2  # noqa: E402
 from darkpose.deploy.check import Comparison, compare, people_crops  # noqa: E402
 from darkpose.deploy.export import export  # noqa: E402

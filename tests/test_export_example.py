@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
 from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
-from darkpose.data.published import COCO  # noqa: E402
+from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check  # noqa: E402
 from darkpose.deploy.export import export  # noqa: E402
 from darkpose.geometry import box_to_crop, heatmap_to_image, image_to_input  # noqa: E402

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.deploy import check, pt2
 from darkpose.deploy.export import export
 from untrained import write_checkpoint

@@ -14,9 +14,9 @@ from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, l
 from darkpose.data.augment import Augmentation
 from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
+from darkpose.data.joint_sets import COCO
 from darkpose.data.mixture import concatenate, remap
 from darkpose.data.options import DataOptions, Extra
-from darkpose.data.published import COCO
 
 FACE = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
 HEAD = KeypointSpec.from_names(["right_eye", "head_top", "nose", "left_eye"])

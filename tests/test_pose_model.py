@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from darkpose import Predictor
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.decoders import DECODERS, decoder_names, flip_average
 from darkpose.models.pose import PoseModel
 

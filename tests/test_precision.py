@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.models.pose import PoseModel
 
 _ENCODINGS = ("unbiased", "biased", "dsnt", "ipr")

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from darkpose.data.annotations import load_annotations
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.evaluate.metrics.coco import evaluate_oks
 from darkpose.predict import outputs
 from darkpose.predict.predictor import Predictor, Request

@@ -11,7 +11,7 @@ import torch
 
 from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.models.checkpoints import check_metadata
 from darkpose.models.pose import PoseModel

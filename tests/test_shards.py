@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.predict import shards, stored
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.listing import Listed, as_table, list_images

@@ -17,7 +17,7 @@ import torch
 from darkpose.cli.commands import COMMANDS
 from darkpose.cli.main import find_configs, main
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.geometry import Convention
 from docs import figures
 from docs import pixels as pixels_

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.models.pose import PoseModel
 

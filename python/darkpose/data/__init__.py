@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """From annotation files and images to a network's samples."""
 
-from darkpose.data.aic import AIC, load_aic
+from darkpose.data.aic import load_aic
 from darkpose.data.annotations import Annotations, PersonRecord, load_annotations
 from darkpose.data.augment import Augmentation, augment
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
 from darkpose.data.images import crop_image, read_image
+from darkpose.data.joint_sets import AIC, COCO, JOINT_SETS, MPII
 from darkpose.data.loading import ResumableLoader, SeededSampler, worker_init
 from darkpose.data.mixture import concatenate, remap
-from darkpose.data.mpii import MPII, load_mpii
-from darkpose.data.published import COCO
+from darkpose.data.mpii import load_mpii
 from darkpose.data.spec import KeypointSpec
 
 __all__ = [
     "AIC",
     "COCO",
+    "JOINT_SETS",
     "MPII",
     "Annotations",
     "Augmentation",

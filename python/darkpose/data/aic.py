@@ -16,26 +16,7 @@ from darkpose.data.annotations import (
     finite_numbers,
     read_json,
 )
-from darkpose.data.spec import KeypointSpec
-
-AIC = KeypointSpec.from_names(
-    [
-        *("right_shoulder", "right_elbow", "right_wrist"),
-        *("left_shoulder", "left_elbow", "left_wrist"),
-        *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
-        *("head_top", "neck"),
-    ],
-    skeleton=[
-        *(("right_wrist", "right_elbow"), ("right_elbow", "right_shoulder")),
-        *(("left_wrist", "left_elbow"), ("left_elbow", "left_shoulder")),
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
-        *(("right_hip", "left_hip"), ("right_shoulder", "right_hip")),
-        *(("left_shoulder", "left_hip"), ("head_top", "neck")),
-        *(("right_shoulder", "neck"), ("left_shoulder", "neck")),
-    ],
-)
-"""AI Challenger's 14 joints."""
+from darkpose.data.joint_sets import AIC
 
 _COCO_VISIBILITY = np.array([np.nan, 2.0, 1.0, 0.0])
 """COCO's v for theirs: 1 visible, 2 occluded, 3 not labeled."""

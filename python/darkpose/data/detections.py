@@ -24,7 +24,7 @@ from darkpose.data.annotations import (
     read_annotation_file,
     read_json,
 )
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.data.spec import KeypointSpec, read_spec_yaml
 
 _logger = logging.getLogger(__name__)

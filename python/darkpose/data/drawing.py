@@ -13,9 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from darkpose.data.aic import AIC
-from darkpose.data.mpii import MPII
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import JOINT_SETS, MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Matrix
 
@@ -33,8 +31,7 @@ _FACE = {"nose", "eye", "ear"}
 _LIMBS = {("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")}
 # Limbs with a side's color; all others are the middle's. LSP has the joints of AI Challenger.
 _SIDED_LIMBS: dict[frozenset[str], set[tuple[str, str]]] = {
-    frozenset(COCO.names): _LIMBS,
-    frozenset(AIC.names): _LIMBS,
+    **{frozenset(spec.names): _LIMBS for spec in JOINT_SETS.values()},
     frozenset(MPII.names): _LIMBS
     | {("pelvis", "hip"), ("thorax", "shoulder"), ("upper_neck", "shoulder")},
 }

@@ -20,27 +20,9 @@ from darkpose.data.annotations import (
     finite_numbers,
     read_json,
 )
+from darkpose.data.joint_sets import MPII
 from darkpose.data.published import missing
-from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Crop
-
-MPII = KeypointSpec.from_names(
-    [
-        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
-        *("pelvis", "thorax", "upper_neck", "head_top"),
-        *("right_wrist", "right_elbow", "right_shoulder"),
-        *("left_shoulder", "left_elbow", "left_wrist"),
-    ],
-    skeleton=[
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip"), ("right_hip", "pelvis")),
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("left_hip", "pelvis")),
-        *(("pelvis", "thorax"), ("thorax", "upper_neck"), ("upper_neck", "head_top")),
-        *(("right_wrist", "right_elbow"), ("right_elbow", "right_shoulder")),
-        *(("left_wrist", "left_elbow"), ("left_elbow", "left_shoulder")),
-        *(("right_shoulder", "thorax"), ("left_shoulder", "thorax")),
-    ],
-)
-"""MPII's 16 joints. COCO has no sigmas for them: OKS on MPII is this project's own figure."""
 
 PIXELS_PER_SCALE = 200
 HEAD_SIZE_PER_DIAGONAL = 0.6

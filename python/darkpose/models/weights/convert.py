@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from darkpose.codec import EncodingName, HeatmapCodec, released_sigma
+from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
-from darkpose.data.published import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
