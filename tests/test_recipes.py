@@ -10,13 +10,10 @@ import pytest
 from jsonargparse import Namespace
 
 from darkpose.cli.main import main
-from darkpose.codec import HeatmapCodec
-from darkpose.data.spec import KeypointSpec
-from darkpose.paper.recipes import RECIPES as FOLDER
+from darkpose.paper import recipes as packaged
 from darkpose.paper.tables.plan import Plan
 from darkpose.paper.tables.rows import Training, rows
-from darkpose.train.task import ModelOptions, PoseTask
-from darkpose.train.trainer import training_parser
+from darkpose.train.trainer import settings, training_parser
 
 
 @dataclass(frozen=True)
@@ -77,22 +74,14 @@ REPRESENTATIONS = {
     "dsnt": ("darkpose", "dsnt", None),
     "ipr": ("darkpose", "ipr", None),
 }
-IMAGENET = {  # weights that training starts from; Hourglass starts from scratch
+HOURGLASSES = ("hourglass_4", "hourglass_8")  # start from scratch
+IMAGENET = {  # weights that training of the others starts from
     "hrnet_w32": "hrnet_w32-36af842e.pth",
     "hrnet_w48": "hrnet_w48-8ef0771d.pth",
     "simple_r50": "resnet50-19c8e357.pth",
     "simple_r101": "resnet101-5d3b4d8f.pth",
     "simple_r152": "resnet152-b121ed2d.pth",
 }
-NETWORKS = [
-    *("hourglass_4", "hourglass_8", "simple_r50", "simple_r101", "simple_r152"),
-    *("hrnet_w32", "hrnet_w48"),
-]
-TABLE_7 = [  # what can be trained of it
-    *("simple_r152_384_baseline", "hrnet_w32_384_baseline", "hrnet_w48_384_baseline"),
-    *("hrnet_w32_128_dark", "hrnet_w48_384_dark"),
-    *("hrnet_w48_384_baseline_aic", "hrnet_w48_384_dark_aic"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +91,33 @@ def recipes() -> Iterator[dict[str, Namespace]]:
         environment.delenv("DARKPOSE_DATA", raising=False)
         parser = training_parser()
         yield {
-            f"{path.parent.name}/{path.stem}": parser.parse_args(["--config", str(path)])
-            for path in FOLDER.glob("*/*.yaml")
+            name.removesuffix(".yaml"): parser.parse_args(["--config", text])
+            for name, text in packaged.recipes().items()
+            if "/" in name
         }
 
 
 def test_there_is_no_other_recipe(recipes: dict[str, Namespace]) -> None:
     assert recipes.keys() == RECIPES.keys()
+    assert packaged.recipes().keys() - {f"{name}.yaml" for name in RECIPES} == {
+        *("demo.yaml", "lspet.yaml")
+    }
+
+
+def test_the_whole_of_a_recipe_can_be_printed_and_copied(
+    recipes: dict[str, Namespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "coco/hrnet_w48_384_dark_aic"
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "--config", f"{name}.yaml", "--print_config"])
+    assert ended.value.code == 0
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(capsys.readouterr().out)
+    parser = training_parser()
+    parser.add_argument("--ckpt_path", type=Path | None)  # of `fit`
+    copied = parser.parse_args(["--config", str(copy)])
+    assert settings(parser, copied) == settings(parser, recipes[name])
+    assert copied.out == recipes[name].out
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -145,8 +154,9 @@ def test_a_recipe_trains_as_its_authors_did(recipes: dict[str, Namespace], name:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_reproduces(name: str) -> None:
-    text = (FOLDER / f"{name}.yaml").read_text()
-    printed = re.findall(r"(?:AP|PCKh@0\.5) (\d\d\.\d)", text)
+    text = Path(packaged.__file__).with_name("paper.yaml").read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"  {name}:"))
+    printed = re.findall(r"(?:AP|PCKh@0\.5) (\d\d\.\d)", line)
     figure = RECIPES[name][3]
     assert printed[:1] == ([] if figure is None else [f"{figure:.1f}"])
 
@@ -154,78 +164,52 @@ def test_a_recipe_says_what_it_reproduces(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_finds_its_data_below_one_folder(recipes: dict[str, Namespace], name: str) -> None:
     recipe, dataset = recipes[name], name.partition("/")[0]
-    data, folder = recipe.data, "${DARKPOSE_DATA}/" + dataset
+    data, init = recipe.data, IMAGENET.get(recipe.model.network)
     for path in (data.train, data.train_images, data.val, data.val_images):
-        assert str(path).startswith(f"{folder}/")
-    assert recipe.out == Path("runs", name)
-    assert data.data_format == dataset
+        assert str(path).startswith(f"${{DARKPOSE_DATA}}/{dataset}/")
+    assert (recipe.out, data.data_format) == (Path("runs", name), dataset)
     assert (data.val_mat is None, data.detections is None) == (dataset == "coco", dataset == "mpii")
     assert [one.format for one in data.extra] == (["aic"] if name.endswith("_aic") else [])
-    init = IMAGENET.get(recipe.model.network)
     assert recipe.model.init == (init and Path("${DARKPOSE_DATA}/imagenet", init))
 
 
-def table_rows() -> list[tuple[str, Training]]:
-    """Return the data set and the training of each row that the paper's preset trains."""
-    found = []
-    for number in (1, 2, 3, 6):
-        found += [("coco", row.training) for row in rows(number, ["hrnet_w32"], [128])]
-    found += [("coco", row.training) for row in rows(4, ["hrnet_w32"], [128, 256, 384])]
-    found += [("coco", row.training) for row in rows(5, NETWORKS, [128])]
-    found += [("mpii", row.training) for row in rows(8, ["hrnet_w32"], [256])]
-    return list(dict.fromkeys(found))
+def test_every_row_of_the_tables_has_a_recipe() -> None:
+    heights = {4: [128, 256, 384], 8: [256]}
+    named = {
+        f"{dataset}/{row.training.name}"
+        for number in (1, 2, 3, 4, 5, 6, 8)
+        for dataset in ("mpii" if number == 8 else "coco",)
+        for row in rows(
+            number,
+            [*IMAGENET, *HOURGLASSES] if number == 5 else ["hrnet_w32"],
+            heights.get(number, [128]),
+        )
+    }
+    assert len(named) == 6 + 3 + 12 + 2  # of hrnet_w32: 128; 256, 384; the other networks; MPII
+    table_7 = {  # what can be trained of it
+        *("simple_r152_384_baseline", "hrnet_w32_384_baseline", "hrnet_w48_384_baseline"),
+        *("hrnet_w32_128_dark", "hrnet_w48_384_dark"),
+        *("hrnet_w48_384_baseline_aic", "hrnet_w48_384_dark_aic"),
+    }
+    assert named | {f"coco/{name}" for name in table_7} == RECIPES.keys()
 
 
-def test_every_row_of_the_tables_has_a_recipe(
-    recipes: dict[str, Namespace], monkeypatch: pytest.MonkeyPatch
+def test_a_row_is_trained_by_its_recipe_or_from_its_networks_nearest(
+    recipes: dict[str, Namespace],
 ) -> None:
-    class Parsed:
-        """Parses nothing anew."""
-
-        def parse_args(self, arguments: list[str]) -> Namespace:
-            path = Path(arguments[1])
-            return recipes[f"{path.parent.name}/{path.stem}"]
-
-    monkeypatch.setattr("darkpose.paper.tables.plan.training_parser", Parsed)
-    wanted = table_rows()
-    assert len(wanted) == 6 + 3 + 12 + 2  # of hrnet_w32: 128; 256, 384; the other networks; MPII
-    for dataset, training in wanted:
-        recipe, changes = Plan(recipes=FOLDER / dataset).recipe(training)
-        assert recipe.config is recipes[f"{dataset}/{training.name}"] and changes == {}
-        assert recipe.config.model.network == training.network
-    assert {f"coco/{name}" for name in TABLE_7} <= recipes.keys()
-    named = {f"{dataset}/{training.name}" for dataset, training in wanted}
-    assert named | {f"coco/{name}" for name in TABLE_7} == recipes.keys()
-
-
-def test_a_row_without_a_recipe_is_made_from_its_networks_nearest() -> None:
-    plan = Plan(recipes=FOLDER / "coco")
+    plan, parser = Plan(dataset="coco", options={"seed": 3}), training_parser()
+    recipe, changes = plan.recipe(Training("hrnet_w32", 384, "dark"))
+    assert changes == {"seed": 3}
+    assert settings(parser, recipe.config) == settings(parser, recipes["coco/hrnet_w32_384_dark"])
     recipe, changes = plan.recipe(Training("hrnet_w48", 128, "ipr"))
     assert recipe.config.out.name == "hrnet_w48_128_dark"
     assert changes["codec.encoding"] == "ipr" and changes["codec.sigma"] == 1
     recipe, changes = plan.recipe(Training("simple_r50", 256, "baseline"))
-    assert (
-        recipe.config.out.name == "simple_r50_128_dark" and changes["codec.convention"] == "hrnet"
-    )
+    assert recipe.config.out.name == "simple_r50_128_dark"
+    assert changes["codec.convention"] == "hrnet"
     assert changes["codec.input_size"] == (192, 256) and changes["codec.sigma"] == 2
     with pytest.raises(ValueError, match="no recipe for small: there are .*hrnet_w48_128"):
         plan.recipe(Training("small", 128, "dark"))
-
-
-@pytest.mark.parametrize("schedule", [HRNET, HOURGLASS])
-def test_the_rate_drops_at_the_milestones_not_an_epoch_early(schedule: Schedule) -> None:
-    task = PoseTask(
-        HeatmapCodec((64, 64)),
-        KeypointSpec.from_names(["nose"]),
-        ModelOptions(learning_rate=schedule.learning_rate, milestones=schedule.milestones),
-    )
-    rates = [task.rate(epoch, step=0) for epoch in range(schedule.epochs)]
-    first, second = schedule.milestones
-    assert set(rates[:first]) == {schedule.learning_rate}
-    assert rates[first:second] == pytest.approx((second - first) * [schedule.learning_rate / 10])
-    assert rates[second:] == pytest.approx(
-        (schedule.epochs - second) * [schedule.learning_rate / 100]
-    )
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from darkpose.cli.commands import COMMANDS
-from darkpose.cli.main import find_configs, main
+from darkpose.cli.main import main
 from darkpose.codec import HeatmapCodec
 from darkpose.data.joint_sets import COCO
 from darkpose.geometry import Convention
+from darkpose.paper.recipes import find_configs
 from docs import figures
 from docs import pixels as pixels_
 from site_pages import DOCS, PAGES, ROOT, blocks, command_lines, links, read

@@ -165,7 +165,7 @@ def test_what_hangs_on_network_and_size_is_not_left_from_the_base(
     changed = tmp_path / "base.yaml"
     changed.write_text(yaml.safe_dump(base))
     options = {"model.learning_rate": 0.5, "codec.padding": 1.1}
-    recipe, changes = Plan(base=changed, options=options).recipe(
+    recipe, changes = Plan(base=str(changed), options=options).recipe(
         Training("small", 128, representation)
     )
     task, _, _ = recipe(changes, 0, tmp_path / "run")

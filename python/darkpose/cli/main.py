@@ -9,7 +9,6 @@ import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
-from pathlib import Path
 
 try:
     from jsonargparse import ArgumentParser
@@ -17,7 +16,7 @@ except ModuleNotFoundError:
     raise ImportError("darkpose needs jsonargparse: pip install 'darkpose[train]'") from None
 
 from darkpose.cli.commands import COMMANDS
-from darkpose.paper.recipes import RECIPES
+from darkpose.paper.recipes import find_configs
 
 _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
 
@@ -54,29 +53,6 @@ def _sentence(error: Exception) -> str:
     if any(line.endswith("Traceback (most recent call last):") for line in lines):
         return lines[-1].partition(": ")[2]
     return " ".join(lines)
-
-
-def find_configs(arguments: Sequence[str]) -> list[str]:
-    """Replace the name of a configuration that comes with the package by its path.
-
-    Raises:
-        ValueError: there is no file of that name, nor does one come with the package.
-
-    >>> find_configs(["fit", "--config", "lspet.yaml"])[2].endswith("recipes/lspet.yaml")
-    True
-    """
-    found = list(arguments)
-    for i, argument in enumerate(found):
-        name = argument.removeprefix("--config=")
-        named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
-        if named and not Path(name).exists():
-            if not (RECIPES / name).is_file():
-                packaged = ", ".join(
-                    sorted(str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*.yaml"))
-                )
-                raise ValueError(f"--config must be a file or one of {packaged}, got {name}")
-            found[i] = argument.replace(name, str(RECIPES / name))
-    return found
 
 
 if __name__ == "__main__":

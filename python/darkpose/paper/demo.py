@@ -14,7 +14,7 @@ from torch import Tensor
 from darkpose.geometry import apply
 from darkpose.models.pose import PoseModel
 from darkpose.paper.ablation import ablation, markdown_table
-from darkpose.paper.recipes import RECIPES
+from darkpose.paper.recipes import recipes
 from darkpose.paper.runs import Run
 from darkpose.paper.synthetic import write_dataset
 from darkpose.show import plots
@@ -28,7 +28,7 @@ _COLUMNS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
 def synthetic_build(people: Path, epochs: int) -> Recipe:
     """Return how a network is trained on the synthetic set in the folder `people`."""
     parser = training_parser()
-    options = ["--config", str(RECIPES / "demo.yaml")]
+    options = ["--config", recipes()["demo.yaml"]]
     for split in ("train", "val"):
         options += [f"--data.{split}={people}/annotations/person_keypoints_{split}.json"]
         options += [f"--data.{split}_images={people}/images/{split}"]

@@ -1,6 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configurations that come with the package, named by their path in this folder."""
+"""Configurations that come with the package: files, and the paper's, of which there is one."""
 
+import re
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-RECIPES = Path(__file__).parent
+import yaml
+
+
+@cache
+def recipes() -> dict[str, str]:
+    """Return each configuration as YAML, by the name that users type."""
+    found = {file.name: file.read_text() for file in Path(__file__).parent.glob("*.yaml")}
+    paper = yaml.safe_load(found.pop("paper.yaml"))
+    for name, own in paper["recipes"].items():
+        words = ["all", *re.split("[/_]", name)]
+        made: dict[str, Any] = {"out": f"runs/{name}"}
+        parts = [part for word, part in paper["parts"].items() if word in words]
+        for part in [*parts, own or {}]:
+            for group, options in part.items():
+                made[group] = {**made.get(group, {}), **options}
+        found[f"{name}.yaml"] = yaml.safe_dump(made, sort_keys=False)
+    return dict(sorted(found.items()))
+
+
+def find_configs(arguments: Sequence[str]) -> list[str]:
+    """Replace the name of a configuration that comes with the package by what it says.
+
+    Raises:
+        ValueError: there is no file of that name, nor does one come with the package.
+
+    >>> find_configs(["fit", "--config", "lspet.yaml"])[2] == recipes()["lspet.yaml"]
+    True
+    """
+    found = list(arguments)
+    for i, argument in enumerate(found):
+        name = argument.removeprefix("--config=")
+        named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
+        if named and not Path(name).exists():
+            if name not in recipes():
+                raise ValueError(
+                    f"--config must be a file or one of {', '.join(recipes())}, got {name}"
+                )
+            found[i] = argument.replace(name, recipes()[name])
+    return found

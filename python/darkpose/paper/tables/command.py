@@ -11,7 +11,7 @@ from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.evaluate.metrics.pckh import MPII_GROUPS, PCKH_THRESHOLDS
 from darkpose.files import write_text
 from darkpose.models import MODELS
-from darkpose.paper.recipes import RECIPES
+from darkpose.paper.recipes import recipes
 from darkpose.paper.runs import Run, Runs
 from darkpose.paper.tables import report
 from darkpose.paper.tables.paper import COCO_COLUMNS, MPII, NETWORKS, SIZES
@@ -117,13 +117,14 @@ def _chosen(
 def _plan(dataset: str, preset: Preset, options: dict[str, Any]) -> Plan:
     if dataset in ("coco", "mpii"):
         if preset == "paper":
-            return Plan(recipes=RECIPES / dataset, options=options)
-        base = RECIPES / dataset / "hrnet_w32_256_dark.yaml"
+            return Plan(dataset=dataset, options=options)
+        base = recipes()[f"{dataset}/hrnet_w32_256_dark.yaml"]
         return Plan(base=base, options={"model.init": None, **options})
-    base = RECIPES / "lspet.yaml" if dataset == "lspet" else Path(dataset)
-    if not base.is_file():
+    if dataset == "lspet":
+        return Plan(base=recipes()["lspet.yaml"], options=options)
+    if not Path(dataset).is_file():
         raise ValueError(f"dataset must be coco, mpii, lspet or a YAML file, got {dataset}")
-    return Plan(base=base, options=options)
+    return Plan(base=dataset, options=options)
 
 
 def _trained(

@@ -4,10 +4,12 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import filter as matching
 from pathlib import Path
 from typing import Any
 
 from darkpose.codec import released_sigma
+from darkpose.paper.recipes import recipes
 from darkpose.paper.tables.paper import REPRESENTATIONS
 from darkpose.paper.tables.rows import Training
 from darkpose.train.trainer import Recipe, training_parser
@@ -19,13 +21,13 @@ _logger = logging.getLogger(__name__)
 class Plan:
     """How the networks of a table are trained.
 
-    Either `recipes` is a folder with a configuration for each training, found by its name; one that
-    is not there is made from another recipe of its network. Or `base` is one configuration, in
-    which network, input size and representation are changed.
+    Either `dataset` has a recipe for each training, found by its name; one that is not there is
+    made from another recipe of its network. Or `base` is one configuration, a file or YAML itself,
+    in which network, input size and representation are changed.
     """
 
-    recipes: Path | None = None
-    base: Path | None = None
+    dataset: str | None = None
+    base: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further changes to every training, such as `{"trainer.precision": "bf16-mixed"}`."""
 
@@ -35,30 +37,28 @@ class Plan:
         Raises:
             ValueError: there is no recipe for its network.
         """
-        if self.recipes is not None and (path := self.recipes / f"{training.name}.yaml").is_file():
-            return _parsed(path), dict(self.options)
+        own = recipes().get(f"{self.dataset}/{training.name}.yaml")
+        if own is not None:
+            return _parsed(own), dict(self.options)
         recipe = _parsed(self.base or self._nearest(training))
         changes = _changes(training, square=recipe.config.data.data_format == "mpii")
         return recipe, {**changes, **self.options}
 
-    def _nearest(self, training: Training) -> Path:
-        """Return the recipe of a training's network that has most in common with it."""
-        assert self.recipes is not None
-        prefixes = (f"{training.network}_{training.height}_", f"{training.network}_")
-        for prefix in prefixes:
-            # DARK's own before others, plain ones before those with extra data.
-            found = sorted(self.recipes.glob(f"{prefix}*.yaml"), key=lambda file: len(file.stem))
-            found.sort(key=lambda file: not file.stem.endswith("_dark"))
-            if found:
-                _logger.info("%s has no recipe of its own: made from %s", training.name, found[0])
-                return found[0]
-        known = ", ".join(sorted(file.stem for file in self.recipes.glob("*.yaml")))
-        raise ValueError(f"there is no recipe for {training.network}: there are {known}")
+    def _nearest(self, training: Training) -> str:
+        """Return the recipe with most in common: DARK's before others, without extra data."""
+        known = [Path(name).stem for name in recipes() if name.startswith(f"{self.dataset}/")]
+        network, size = training.network, f"{training.network}_{training.height}"
+        for pattern in (f"{size}_dark", f"{size}_*", f"{network}_*_dark", f"{network}_*"):
+            if alike := matching(known, pattern):
+                name = f"{self.dataset}/{min(alike, key=len)}.yaml"
+                _logger.info("%s has no recipe of its own: made from %s", training.name, name)
+                return recipes()[name]
+        raise ValueError(f"there is no recipe for {network}: there are {', '.join(known)}")
 
 
-def _parsed(path: Path) -> Recipe:
+def _parsed(config: str) -> Recipe:
     parser = training_parser()
-    return Recipe(parser, parser.parse_args(["--config", str(path)]))
+    return Recipe(parser, parser.parse_args(["--config", config]))
 
 
 def _changes(training: Training, square: bool) -> dict[str, Any]:
