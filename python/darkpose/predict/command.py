@@ -21,6 +21,7 @@ from darkpose.predict.pixels import Orientation
 from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from darkpose.predict.sources import VIDEO_SUFFIXES, Plan, Shot, Source, frame_rate, plan
+from darkpose.predict.table import as_text, with_pose
 
 _logger = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ def _run(
             if outcome.poses is None:
                 failures.append((shot.name, outcome.error or ""))
                 continue
-            found = int(outputs.with_pose(outcome.poses).sum())
+            found = int(with_pose(outcome.poses).sum())
             people, left_out = people + found, left_out + len(outcome.poses) - found
             good += 1
             highest = max(
@@ -265,4 +266,4 @@ def _record(out: Path, failures: Sequence[tuple[str, str]]) -> None:
         return
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("file", "error"), *failures])
-    write_text(_failures_file(out), outputs.as_text(text.getvalue()))
+    write_text(_failures_file(out), as_text(text.getvalue()))

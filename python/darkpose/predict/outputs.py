@@ -9,10 +9,9 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ from darkpose.files import replacing
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
+from darkpose.predict.table import Entry, columns, rows_of, schema, with_pose
 
 Write = Callable[[Shot, Poses], None]
 Output = AbstractContextManager[Write]
@@ -51,7 +51,8 @@ class NotDrawnError(ValueError):
 
 
 def open_table(path: Path, spec: KeypointSpec, category_id: int = 1) -> Output:
-    """Return a context that writes people to a file: COCO results, CSV or Parquet, by its suffix.
+    """Return a context that writes people to a file: COCO results, or the table of
+    `darkpose.predict.table` as CSV or Parquet, by its suffix.
 
     People without a pose (`with_pose`) are left out.
 
@@ -67,42 +68,6 @@ def open_table(path: Path, spec: KeypointSpec, category_id: int = 1) -> Output:
     if suffix == ".parquet":
         return _parquet(path, spec)
     raise ValueError(f"a table must be one of {', '.join(TABLE_SUFFIXES)}, got {path}")
-
-
-def columns(
-    name: str, frame: int | None, poses: Poses
-) -> dict[str, Sequence[Any] | NDArray[np.float32]]:
-    """Return the people of an image as columns of CSV and Parquet, with one row for each.
-
-    `file`, `frame` (None if the file is no video), `person` (the position of the box in the image),
-    `x`, `y`, `w`, `h` (the box), `score`, and for each joint `<name>_x`, `<name>_y` in image pixels
-    and `<name>_score`. The file can be read again as boxes.
-    """
-    people = np.flatnonzero(with_pose(poses))
-    table: dict[str, Sequence[Any] | NDArray[np.float32]] = {
-        "file": [as_text(name)] * len(people),
-        "frame": [frame] * len(people),
-        "person": people.tolist(),
-    }
-    for i, side in enumerate("xywh"):
-        table[side] = poses.boxes[people, i]
-    table["score"] = poses.scores[people]
-    for k, joint in enumerate(poses.names):
-        for i, what in enumerate(("x", "y", "score")):
-            table[f"{joint}_{what}"] = poses.keypoints[people, k, i]
-    return table
-
-
-def as_text(name: str) -> str:
-    """Return a name as UTF-8 has it: a file's may hold bytes that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def with_pose(poses: Poses) -> NDArray[np.bool_]:
-    """Return [N]: whether there is a pose. There is none of a box without size, nor if a network
-    says NaN of every joint."""
-    known: NDArray[np.bool_] = np.any(np.isfinite(poses.keypoints), axis=(1, 2))
-    return known
 
 
 @contextmanager
@@ -133,10 +98,12 @@ def _csv(path: Path, spec: KeypointSpec) -> Iterator[Write]:
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns("", None, _nobody(spec)))
+        names = [name for name in columns((), spec) if name != "error"]
+        writer.writerow(names)
 
         def write(shot: Shot, poses: Poses) -> None:
-            writer.writerows(zip(*columns(shot.name, shot.frame, poses).values(), strict=True))
+            table = columns([Entry(shot.name, shot.frame, poses)], spec)
+            writer.writerows(zip(*(table[name] for name in names), strict=True))
 
         try:
             yield write
@@ -147,44 +114,32 @@ def _csv(path: Path, spec: KeypointSpec) -> Iterator[Write]:
 @contextmanager
 def _parquet(path: Path, spec: KeypointSpec) -> Iterator[Write]:
     try:
-        import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(f"{path.name} needs pyarrow: pip install 'darkpose[parquet]'") from error
-    types = {"file": pyarrow.string(), "frame": pyarrow.int32(), "person": pyarrow.int32()}
-    names = list(columns("", None, _nobody(spec)))
-    described = {"names": spec.names, "skeleton": spec.skeleton}
-    schema = pyarrow.schema(
-        [(name, types.get(name, pyarrow.float32())) for name in names],
-        {"darkpose": json.dumps(described)},
-    )
-    held: list[Mapping[str, Any]] = []
+    held: list[Entry] = []
     count = 0
-    with replacing(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
+    with (
+        replacing(path) as file,
+        pyarrow.parquet.ParquetWriter(file, schema(spec)) as writer,
+    ):
 
         def flush() -> None:
             nonlocal count
-            if not held:
-                return
-            joined = {name: [v for part in held for v in part[name]] for name in names}
-            writer.write_table(pyarrow.table(joined, schema))
+            if count:
+                writer.write_table(rows_of(held, spec))
             held.clear()
             count = 0
 
         def write(shot: Shot, poses: Poses) -> None:
             nonlocal count
-            held.append(columns(shot.name, shot.frame, poses))
+            held.append(Entry(shot.name, shot.frame, poses))
             count += len(poses)
             if count >= ROWS_AT_ONCE:
                 flush()
 
         yield write
         flush()
-
-
-def _nobody(spec: KeypointSpec) -> Poses:
-    none = np.empty((0, spec.num_joints, 3), np.float32)
-    return Poses(none, none[:, 0, 0], np.empty((0, 4), np.float32), spec.names, spec.skeleton)
 
 
 # ---- pictures ------------------------------------------------------------------------------------
