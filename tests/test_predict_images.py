@@ -93,10 +93,12 @@ def test_files_are_turned_as_people_see_them_unless_told_otherwise(
     seen = np.asarray(ops.exif_transpose(tagged))
     assert seen.shape[:2] == ((240, 320) if orientation < 5 else (320, 240))
     found = predictor(path)
-    assert found.boxes.tolist() == [[0, 0, seen.shape[1], seen.shape[0]]]
+    assert found.image_size == (seen.shape[1], seen.shape[0])
+    assert found.boxes.tolist() == [[0, 0, *found.image_size]]
     np.testing.assert_array_equal(found.keypoints, predictor(seen).keypoints)
     as_stored = Predictor(predictor.task, device="cpu", orientation="stored")
     np.testing.assert_array_equal(as_stored(path).keypoints, predictor(stored).keypoints)
+    assert as_stored(path).image_size == (stored.shape[1], stored.shape[0])
 
 
 @pytest.mark.parametrize(

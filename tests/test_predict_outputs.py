@@ -9,13 +9,14 @@ import pytest
 from darkpose.data.published import COCO
 from darkpose.predict.predictor import Poses
 from darkpose.predict.table import Entry, columns, rows_of, schema
+from predicting import SIZE
 
 
 def poses_of(keypoints: np.ndarray) -> Poses:
     count = len(keypoints)
     boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
     scores = np.linspace(0.5, 1, count, dtype=np.float32)
-    return Poses(keypoints.astype(np.float32), scores, boxes, COCO.names, COCO.skeleton)
+    return Poses(keypoints.astype(np.float32), scores, boxes, COCO.names, COCO.skeleton, SIZE)
 
 
 def test_results_of_many_images_are_one_table_that_says_what_has_no_pose() -> None:

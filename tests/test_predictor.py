@@ -206,6 +206,7 @@ def test_scores_are_those_that_evaluation_ranks_by(predictor: Predictor) -> None
 def test_the_result_says_what_its_joints_are(predictor: Predictor) -> None:
     found = predictor(rgb_photo(), BOXES)
     assert found.keypoints.shape == (3, 17, 3) and found.scores.shape == (3,) and len(found) == 3
+    assert found.image_size == predictor(rgb_photo(), []).image_size == SIZE
     assert found.names == predictor.spec.names and found.skeleton == predictor.spec.skeleton
     assert {value.dtype for value in (found.keypoints, found.scores, found.boxes)} == {
         np.dtype(np.float32)

@@ -22,7 +22,7 @@ from darkpose.predict.predictor import Outcome, Poses, Request
 from darkpose.predict.rows import Layout, parquet, requests, result_rows, result_schema
 from darkpose.predict.shards import INDEX, MANIFEST, begin, cut, keep_table
 from darkpose.predict.stored import Folder, StoredImage, UnreachableError, files, inside, located
-from predicting import BOXES, rgb_photo
+from predicting import BOXES, SIZE, rgb_photo
 
 pa = pytest.importorskip("pyarrow", reason="distributed runs read and write Parquet")
 pq = pytest.importorskip("pyarrow.parquet", reason="distributed runs read and write Parquet")
@@ -274,8 +274,8 @@ def test_every_image_and_every_box_has_a_row(tmp_path: Path) -> None:
     boxes = np.float32([[0, 0, 5, 9], [1, 1, 0, 7]])
     points = np.random.default_rng(0).random((2, 17, 3), np.float32)
     points[1] = np.nan
-    poses = Poses(points, np.float32([0.5, 0]), boxes, COCO.names, COCO.skeleton)
-    nobody = Poses(points[:0], points[:0, 0, 0], boxes[:0], COCO.names, COCO.skeleton)
+    poses = Poses(points, np.float32([0.5, 0]), boxes, COCO.names, COCO.skeleton, SIZE)
+    nobody = Poses(points[:0], points[:0, 0, 0], boxes[:0], COCO.names, COCO.skeleton, SIZE)
     image = StoredImage("/a.jpg", "exif")
     outcomes = [
         Outcome(Request("a", image, boxes, np.array([0.25, 0.75])), poses, None),

@@ -47,6 +47,7 @@ class People:
         ahead: int,
     ) -> None:
         self.request, self.codec, self.boxes, self.scores = request, codec, boxes, scores
+        self.image_size = (0, 0) if image is None else image.size
         self.keypoints = np.full((len(boxes), joints, 3), np.nan, np.float32)
         self.to_image: dict[int, NDArray[np.float32]] = {}
         """[2, 3] from heatmap to image pixels, of people who have a crop and are not yet found."""

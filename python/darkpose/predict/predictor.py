@@ -51,6 +51,8 @@ class Poses:
     """K names of joints."""
     skeleton: tuple[tuple[int, int], ...]
     """Pairs of joints with a limb between."""
+    image_size: tuple[int, int]
+    """(width, height) in pixels of the image that boxes and keypoints are in."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -294,7 +296,7 @@ class Predictor:
         scores = ranks.clip(-largest, largest).astype(np.float32)
         boxes = people.boxes.astype(np.float32)
         names, skeleton = self.spec.names, self.spec.skeleton
-        poses = Poses(found, scores, boxes, names, skeleton)
+        poses = Poses(found, scores, boxes, names, skeleton, people.image_size)
         return Outcome(people.request, poses, None)
 
 
