@@ -177,6 +177,30 @@ def two_photos(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.fixture
+def photos(two_photos: list[Path], tmp_path: Path) -> Path:
+    """A folder of two photos, one of them a folder down, and between them one that is cut short."""
+    folder = tmp_path / "photos"
+    (folder / "day").mkdir(parents=True)
+    two_photos[0].replace(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-400])
+    two_photos[1].replace(folder / "day/c.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network of COCO's joints."""
+    from predicting import save, untrained
+
+    return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few synthetic people, in COCO layout."""

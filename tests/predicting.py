@@ -17,6 +17,7 @@ from darkpose.data.joint_sets import COCO
 from darkpose.data.spec import KeypointSpec
 from darkpose.models.pose import PoseModel
 from darkpose.predict.command import predict
+from darkpose.predict.options import PredictOptions
 from photos import photo
 
 BATCH = 8
@@ -54,7 +55,7 @@ def run(*arguments: Any, **options: Any) -> str:
     """Run the command and return what it prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        predict(*arguments, **options)
+        predict(PredictOptions(*arguments, **options))
     return printed.getvalue()
 
 
@@ -77,12 +78,3 @@ def points(row: dict[str, Any]) -> NDArray[np.float64]:
 
 
 INLINE = ";".join(",".join(f"{value:g}" for value in box) for box in BOXES)
-
-
-def photo_folder(two_photos: list[Path], folder: Path) -> Path:
-    """Make a folder of two photos and, between them, one that is cut short."""
-    (folder / "day").mkdir(parents=True)
-    two_photos[0].replace(folder / "a.jpg")
-    (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-400])
-    two_photos[1].replace(folder / "day/c.jpg")
-    return folder

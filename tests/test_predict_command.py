@@ -15,16 +15,13 @@ from rich.console import Console
 from darkpose.data.annotations import load_annotations
 from darkpose.data.joint_sets import COCO
 from darkpose.evaluate.metrics.coco import evaluate_oks
-from darkpose.predict import outputs
-from darkpose.predict.predictor import Predictor, Request
+from darkpose.predict.predictor import Predictor
 from darkpose.predict.progress import pace
-from darkpose.predict.sources import Shot
 from predicting import (
     BOXES,
     INLINE,
     SIZE,
     clip,
-    photo_folder,
     points,
     rgb_photo,
     rows_of,
@@ -39,19 +36,7 @@ MOST = 0.99
 FLOAT32 = 1e-6  # relative
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def photos(two_photos: list[Path], tmp_path: Path) -> Path:
-    return photo_folder(two_photos, tmp_path / "photos")
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 # ---- what is written -----------------------------------------------------------------------------
@@ -85,31 +70,6 @@ def test_results_of_annotated_people_are_complete_and_can_be_measured(
     assert 0 <= figures["AP"] < 0.2  # an untrained network; the point is that it can be measured
 
 
-def test_every_kind_of_table_says_the_same(checkpoint: Path, photos: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
-    for name in ("out.json", "out.csv", "deep/out.parquet"):
-        said = run(checkpoint, [str(photos)], INLINE, Path(name))
-        assert "people: 6, images: 2," in said and "images/s" in said and name in said
-    results = json.loads(Path("out.json").read_text())
-    rows, table = rows_of(Path("out.csv")), parquet.read_table("deep/out.parquet")
-    assert [each["image_id"] for each in results] == 3 * ["a.jpg"] + 3 * ["day/c.jpg"]
-    assert (
-        [each["file"] for each in rows]
-        == table["file"].to_pylist()
-        == 3 * ["a.jpg"] + 3 * ["day/c.jpg"]
-    )
-    assert [*rows[0], "error"] == table.column_names and table["error"].null_count == 6
-    assert [int(each["person"]) for each in rows] == table["person"].to_pylist() == [0, 1, 2] * 2
-    assert {each["frame"] for each in rows} == {""} and table["frame"].null_count == 6
-    assert json.loads(table.schema.metadata[b"darkpose"])["names"] == list(COCO.names)
-    for result, row, deep in zip(results, rows, table.to_pylist(), strict=True):
-        expected = np.reshape(result["keypoints"], (-1, 3))[:, :2]
-        np.testing.assert_allclose(points(row), expected, rtol=FLOAT32)
-        np.testing.assert_array_equal(points(deep), expected)
-        assert float(row["score"]) == pytest.approx(result["score"], rel=FLOAT32)
-        assert [float(row[side]) for side in "xywh"] == [deep[side] for side in "xywh"]
-
-
 def test_the_csv_can_be_read_again_as_boxes(checkpoint: Path, photos: Path) -> None:
     run(checkpoint, [str(photos)], INLINE, Path("first.csv"))
     run(checkpoint, [str(photos)], "first.csv", Path("again.csv"))
@@ -120,43 +80,12 @@ def test_the_csv_can_be_read_again_as_boxes(checkpoint: Path, photos: Path) -> N
         assert float(b["score"]) == pytest.approx(float(a["score"]) ** 2, rel=1e-3)
 
 
-def test_many_people_are_written_in_several_pieces(
-    checkpoint: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
-    monkeypatch.setattr(outputs, "ROWS_AT_ONCE", 2)
-    run(checkpoint, [str(photos)], INLINE, Path("out.parquet"))
-    file = parquet.ParquetFile("out.parquet")
-    assert file.num_row_groups == 2 and file.metadata.num_rows == 6
-
-
-def test_nobody_is_a_complete_file_too(checkpoint: Path, photos: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra of its own")
-    Path("none.csv").write_text("file,x,y,w,h\n")
-    for name in ("out.json", "out.csv", "out.parquet"):
-        assert "people: 0, images: 0," in run(checkpoint, [str(photos)], "none.csv", Path(name))
-    assert json.loads(Path("out.json").read_text()) == []
-    assert rows_of(Path("out.csv")) == [] and parquet.read_table("out.parquet").num_rows == 0
-
-
 def test_boxes_without_size_are_left_out_and_counted(
     checkpoint: Path, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = run(checkpoint, [str(photos / "a.jpg")], f"5,5,0,9;{INLINE}", Path("out.csv"))
     assert "people: 3, images: 1," in said and "boxes without a pose, left out: 1" in caplog.text
     assert [row["person"] for row in rows_of(Path("out.csv"))] == ["1", "2", "3"]
-
-
-def test_joints_that_are_not_numbers_become_far_away_in_json() -> None:
-    predictor = Predictor(untrained(), device="cpu")
-    found = predictor(rgb_photo(), BOXES[:1])
-    found.keypoints[0, 0] = np.nan
-    shot = Shot("a", None, Request("a", None))
-    with outputs.open_table(Path("out.json"), COCO) as write:
-        write(shot, found)
-    (person,) = json.loads(Path("out.json").read_text())
-    assert person["keypoints"][:3] == [-1e4, -1e4, 0]
-    np.testing.assert_array_equal(person["keypoints"][3:], found.keypoints[0, 1:].ravel())
 
 
 # ---- pictures and video --------------------------------------------------------------------------

@@ -15,14 +15,11 @@ from darkpose.predict.predictor import Predictor
 from predicting import (
     BOXES,
     SIZE,
-    photo_folder,
     points,
     rgb_photo,
     rows_of,
     run,
-    save,
     share_within,
-    untrained,
 )
 
 CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
@@ -30,19 +27,7 @@ MOST = 0.99
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def photos(two_photos: list[Path], tmp_path: Path) -> Path:
-    return photo_folder(two_photos, tmp_path / "photos")
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def find_people(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,31 +10,14 @@ from typing import Any
 
 import pytest
 
-from darkpose.predict.predictor import Predictor
 from predicting import (
     INLINE,
     clip,
-    photo_folder,
     rows_of,
     run,
-    save,
-    untrained,
 )
 
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def photos(two_photos: list[Path], tmp_path: Path) -> Path:
-    return photo_folder(two_photos, tmp_path / "photos")
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def test_failures_are_listed_beside_the_results_and_the_rest_is_kept(
@@ -76,28 +59,6 @@ def test_where_nothing_can_be_predicted_nothing_is_written(checkpoint: Path, pho
     assert len(rows_of(Path("out.failures.csv"))) == 1
 
 
-@pytest.mark.parametrize("name", ["out.json", "out.csv", "out.parquet", "out.avi"])
-def test_an_interrupted_run_leaves_no_half_a_file(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    if name.endswith("parquet"):
-        pytest.importorskip("pyarrow", reason="an extra of its own")
-    clip(Path("in.avi"))
-    before = set(Path().iterdir())
-    outcomes = Predictor.stream
-
-    def interrupted(self: Predictor, *arguments: Any, **options: Any) -> Any:
-        for number, outcome in enumerate(outcomes(self, *arguments, **options)):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield outcome
-
-    monkeypatch.setattr(Predictor, "stream", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(checkpoint, ["in.avi"], INLINE, Path(name))
-    assert set(Path().iterdir()) == before
-
-
 def test_outputs_never_replace_what_is_read(checkpoint: Path, photos: Path) -> None:
     one = [str(photos / "a.jpg")]
     before = (photos / "a.jpg").read_bytes()
@@ -132,7 +93,7 @@ def test_pictures_drawn_into_the_folder_are_not_read_by_the_next_run(
         (["a.jpg"], {"boxes": "1,2,3,4", "detector": "a:b"}, "boxes and detector exclude"),
         (["a.jpg"], {"detector": "nothing"}, "detector must be module:function"),
         (["a.jpg"], {"detector": "json:nothing"}, "json has no nothing to call"),
-        (["a.jpg"], {"decoder": "expectation"}, "decoder must be one of argmax, standard, dark"),
+        (["a.jpg"], {"decoder": "expectation"}, "must be one of argmax, standard, dark"),
         (["a.jpg"], {"engine": "ray", "draw": Path("x")}, "ray neither draws nor detects"),
     ],
 )

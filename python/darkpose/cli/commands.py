@@ -5,7 +5,8 @@ A command is a function, whose arguments become options, or an object like `Comm
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple, Protocol, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -113,7 +114,8 @@ COMMANDS = {
 
 
 class FunctionCommand:
-    """A plain function, its arguments as options; those without a default by their position.
+    """A plain function, its arguments as options, or the fields of the dataclass that is its only
+    one; those without a default by their position.
 
     `files` is what the help says of the last of those, a list of names.
     """
@@ -122,9 +124,23 @@ class FunctionCommand:
         self.function = function
         self.parser = ArgumentParser(exit_on_error=False)
         skipped: set[str | int] = set() if files is None else {"images"}
-        self.parser.add_function_arguments(function, as_positional=True, skip=skipped)
+        self.options = _options(function)
+        if self.options is None:
+            self.parser.add_function_arguments(function, as_positional=True, skip=skipped)
+        else:
+            self.parser.add_class_arguments(self.options, as_positional=True, skip=skipped)
         if files is not None:
             self.parser.add_argument("images", nargs="+", type=str, help=files)
 
     def run(self, config: Namespace) -> None:
-        self.function(**self.parser.instantiate(config))
+        values = self.parser.instantiate(config)
+        if self.options is None:
+            self.function(**values)
+        else:
+            self.function(self.options(**values))
+
+
+def _options(function: Callable[..., object]) -> Any:
+    """Return the dataclass that is a function's only argument; None if there is none."""
+    types = [kind for name, kind in get_type_hints(function).items() if name != "return"]
+    return types[0] if len(types) == 1 and is_dataclass(types[0]) else None

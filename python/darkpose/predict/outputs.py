@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of predictions: a file for programs, pictures or a video for people.
 
-Each output is a context that gives a function to call with every image's people, in order, and that
-puts a complete file into its place at the end, or after an error none.
+An output is a context, opened with a path and what all outputs of a run are told. It gives a
+function to call with every image's people, in order, and puts a complete file into its place at the
+end, or after an error none. `KINDS` at the end of this file has all of them.
 """
 
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -26,21 +29,30 @@ from darkpose.predict.sources import Shot
 from darkpose.predict.table import Entry, columns, rows_of, schema, with_pose
 
 Write = Callable[[Shot, Poses], None]
-Output = AbstractContextManager[Write]
-
-TABLE_SUFFIXES = (".json", ".csv", ".parquet")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-VIDEO_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 
 ROWS_AT_ONCE = 20_000
 """People of a Parquet file that are held in memory."""
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+_VIDEO_CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 _NOWHERE = -1e4  # as in COCO results of evaluation: JSON has no NaN
+_logger = logging.getLogger(__name__)
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a path names a folder for pictures: one that is there, or a name without a suffix."""
-    return path.is_dir() or not path.suffix
+@dataclass(frozen=True)
+class Setting:
+    """What all outputs of a run are told."""
+
+    spec: KeypointSpec
+    orientation: Orientation = "exif"
+    """Of the images that were predicted."""
+    category_id: int = 1
+    """Of the people."""
+    threshold: float = 0.2
+    """Joints of a lower score are not drawn."""
+    rate: float = 25.0
+    """Frames per second of a video."""
 
 
 class NotDrawnError(ValueError):
@@ -50,28 +62,9 @@ class NotDrawnError(ValueError):
 # ---- tables --------------------------------------------------------------------------------------
 
 
-def open_table(path: Path, spec: KeypointSpec, category_id: int = 1) -> Output:
-    """Return a context that writes people to a file: COCO results, or the table of
-    `darkpose.predict.table` as CSV or Parquet, by its suffix.
-
-    People without a pose (`with_pose`) are left out.
-
-    Raises:
-        ImportError: Parquet is asked for and pyarrow not installed.
-        ValueError: the suffix is another.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        return _json(path, category_id)
-    if suffix == ".csv":
-        return _csv(path, spec)
-    if suffix == ".parquet":
-        return _parquet(path, spec)
-    raise ValueError(f"a table must be one of {', '.join(TABLE_SUFFIXES)}, got {path}")
-
-
 @contextmanager
-def _json(path: Path, category_id: int) -> Iterator[Write]:
+def coco_results(path: Path, setting: Setting) -> Iterator[Write]:
+    """Write `image_id`, `category_id`, `keypoints` and `score` of each person with a pose."""
     with replacing(path) as file:
         separator = b"[\n"
 
@@ -82,7 +75,7 @@ def _json(path: Path, category_id: int) -> Iterator[Write]:
                 rows[~np.isfinite(rows).all(1)] = (_NOWHERE, _NOWHERE, 0)
                 result = {
                     "image_id": shot.request.key,
-                    "category_id": category_id,
+                    "category_id": setting.category_id,
                     "keypoints": rows.ravel().tolist(),
                     "score": float(poses.scores[person]),
                 }
@@ -94,15 +87,16 @@ def _json(path: Path, category_id: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _csv(path: Path, spec: KeypointSpec) -> Iterator[Write]:
+def csv_table(path: Path, setting: Setting) -> Iterator[Write]:
+    """Write the columns of `darkpose.predict.table`."""
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        names = [name for name in columns((), spec) if name != "error"]
+        names = [name for name in columns((), setting.spec) if name != "error"]
         writer.writerow(names)
 
         def write(shot: Shot, poses: Poses) -> None:
-            table = columns([Entry(shot.name, shot.frame, poses)], spec)
+            table = columns([Entry(shot.name, shot.frame, poses)], setting.spec)
             writer.writerows(zip(*(table[name] for name in names), strict=True))
 
         try:
@@ -112,75 +106,49 @@ def _csv(path: Path, spec: KeypointSpec) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(path: Path, spec: KeypointSpec) -> Iterator[Write]:
+def parquet_table(path: Path, setting: Setting) -> Iterator[Write]:
+    """Write the columns of `darkpose.predict.table`, `ROWS_AT_ONCE` at once."""
     try:
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(f"{path.name} needs pyarrow: pip install 'darkpose[parquet]'") from error
     held: list[Entry] = []
-    count = 0
-    with (
-        replacing(path) as file,
-        pyarrow.parquet.ParquetWriter(file, schema(spec)) as writer,
-    ):
+    columns_of = schema(setting.spec)
+    with replacing(path) as file, pyarrow.parquet.ParquetWriter(file, columns_of) as writer:
 
-        def flush() -> None:
-            nonlocal count
-            if count:
-                writer.write_table(rows_of(held, spec))
-            held.clear()
-            count = 0
+        def flush(rows: int) -> None:
+            if sum(len(entry.poses or ()) for entry in held) >= rows:
+                writer.write_table(rows_of(held, setting.spec))
+                held.clear()
 
         def write(shot: Shot, poses: Poses) -> None:
-            nonlocal count
             held.append(Entry(shot.name, shot.frame, poses))
-            count += len(poses)
-            if count >= ROWS_AT_ONCE:
-                flush()
+            flush(ROWS_AT_ONCE)
 
         yield write
-        flush()
+        flush(1)
 
 
 # ---- pictures ------------------------------------------------------------------------------------
 
 
-def drawn(
-    image: NDArray[np.uint8],  # [H, W, 3] RGB
-    poses: Poses,
-    spec: KeypointSpec,
-    threshold: float,
-) -> NDArray[np.uint8]:
-    """Return the image with everybody's skeleton; joints of a score below `threshold` are left
-    out."""
-    for person in poses.keypoints:
-        shown = np.isfinite(person).all(1) & (person[:, 2] >= threshold)
-        image = draw_skeleton(image, person[:, :2].astype(np.float64), spec, shown)
-    return image
-
-
 @contextmanager
-def open_pictures(
-    folder: Path, spec: KeypointSpec, orientation: Orientation, threshold: float
-) -> Iterator[Write]:
-    """Write each image with skeletons into a folder, under its own name; a video's frames under
-    their numbers in a folder of its name."""
+def pictures(folder: Path, setting: Setting) -> Iterator[Write]:
+    """Write each image with skeletons under its own name; a video's frames under their numbers in a
+    folder of its name."""
 
     def write(shot: Shot, poses: Poses) -> None:
-        name = picture_name(shot.name, shot.frame)
-        _write_picture(folder / name, shot, poses, spec, orientation, threshold)
+        _write_picture(folder / picture_name(shot.name, shot.frame), shot, poses, setting)
 
     yield write
 
 
 @contextmanager
-def open_picture(
-    path: Path, spec: KeypointSpec, orientation: Orientation, threshold: float
-) -> Iterator[Write]:
-    """Write one image with skeletons to that file."""
+def picture(path: Path, setting: Setting) -> Iterator[Write]:
+    """Write one image with skeletons."""
 
     def write(shot: Shot, poses: Poses) -> None:
-        _write_picture(path, shot, poses, spec, orientation, threshold)
+        _write_picture(path, shot, poses, setting)
 
     yield write
 
@@ -197,22 +165,15 @@ def picture_name(name: str, frame: int | None) -> str:
     inside = "/".join(parts)
     if frame is not None:
         return f"{inside}/{frame:06}.jpg"
-    return inside if PurePosixPath(inside).suffix.lower() in PICTURE_SUFFIXES else f"{inside}.jpg"
+    return inside if PurePosixPath(inside).suffix.lower() in PICTURES else f"{inside}.jpg"
 
 
-def _write_picture(
-    path: Path,
-    shot: Shot,
-    poses: Poses,
-    spec: KeypointSpec,
-    orientation: Orientation,
-    threshold: float,
-) -> None:
+def _write_picture(path: Path, shot: Shot, poses: Poses, setting: Setting) -> None:
     try:
-        image = as_rgb(as_decoded(shot.request.image, orientation))
+        image = as_rgb(as_decoded(shot.request.image, setting.orientation))
     except ValueError as error:  # it has changed since
         raise NotDrawnError(str(error)) from error
-    bgr = cv2.cvtColor(drawn(image, poses, spec, threshold), cv2.COLOR_RGB2BGR)
+    bgr = _drawn(image, poses, setting)
     try:
         written, data = cv2.imencode(path.suffix, bgr)
     except cv2.error:
@@ -226,31 +187,38 @@ def _write_picture(
         raise NotDrawnError(f"{path} cannot be written: {error.strerror}") from error
 
 
-@contextmanager
-def open_video(path: Path, spec: KeypointSpec, threshold: float, rate: float) -> Iterator[Write]:
-    """Write frames with skeletons as a video, without sound.
+def _drawn(
+    image: NDArray[np.uint8],  # [H, W, 3] RGB
+    poses: Poses,
+    setting: Setting,
+) -> NDArray[np.uint8]:  # [H, W, 3] BGR
+    for person in poses.keypoints:
+        shown = np.isfinite(person).all(1) & (person[:, 2] >= setting.threshold)
+        image = draw_skeleton(image, person[:, :2].astype(np.float64), setting.spec, shown)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
 
-    Args:
-        path: of a suffix of `VIDEO_CODECS`.
-        rate: frames per second.
+
+@contextmanager
+def video(path: Path, setting: Setting) -> Iterator[Write]:
+    """Write frames with skeletons as a video, without sound.
 
     Raises:
         ValueError: OpenCV cannot encode such a video.
     """
-    codec = VIDEO_CODECS[path.suffix.lower()]
+    _logger.info("%s will have no sound", path)
+    codec = _VIDEO_CODECS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # OpenCV goes by the suffix
     writer: cv2.VideoWriter | None = None
 
     def write(shot: Shot, poses: Poses) -> None:
         nonlocal writer
-        image = drawn(shot.request.image, poses, spec, threshold)
         if writer is None:
-            code, size = cv2.VideoWriter.fourcc(*codec), (image.shape[1], image.shape[0])
-            writer = cv2.VideoWriter(str(beside), code, rate, size)
+            code = cv2.VideoWriter.fourcc(*codec)
+            writer = cv2.VideoWriter(str(beside), code, setting.rate, poses.image_size)
             if not writer.isOpened():
                 raise ValueError(f"{path} cannot be written: this OpenCV does not encode {codec}")
-        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        writer.write(_drawn(shot.request.image, poses, setting))
 
     try:
         yield write
@@ -261,3 +229,56 @@ def open_video(path: Path, spec: KeypointSpec, threshold: float, rate: float) ->
         if writer is not None:
             writer.release()
         beside.unlink(missing_ok=True)
+
+
+# ---- all of them ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of output."""
+
+    open: Callable[[Path, Setting], AbstractContextManager[Write]]
+    what: str
+    """Of help and docs."""
+    drawn_from: str = ""
+    """"images", or one "image" or "video" alone; "": nothing is drawn."""
+
+
+KINDS = {
+    ".json": Kind(coco_results, "COCO's results format"),
+    ".csv": Kind(csv_table, "a row for each person"),
+    ".parquet": Kind(parquet_table, "a row for each person"),
+    "": Kind(pictures, "a folder of pictures with skeletons", "images"),
+    **dict.fromkeys(PICTURES, Kind(picture, "one picture with skeletons", "image")),
+    **dict.fromkeys(_VIDEO_CODECS, Kind(video, "a video with skeletons, without sound", "video")),
+}
+"""Every kind of output by suffix; "" is a folder."""
+
+
+def kind_of(path: Path) -> Kind:
+    """Return the kind of an output: a folder is one that is there, or a name without a suffix.
+
+    Raises:
+        ValueError: there is none with such a suffix.
+    """
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    if suffix not in KINDS:
+        names = ", ".join(filter(None, KINDS))
+        raise ValueError(f"outputs must be a folder or a file of {names}, got {path}")
+    return KINDS[suffix]
+
+
+def described(*, drawn: bool) -> str:
+    """Return the kinds in words, of those that are drawn or of the others.
+
+    >>> described(drawn=False)
+    ".json (COCO's results format), .csv, .parquet (a row for each person)"
+    """
+    suffixes: dict[str, list[str]] = {}
+    for suffix, kind in KINDS.items():
+        if bool(kind.drawn_from) == drawn:
+            suffixes.setdefault(kind.what, []).append(suffix)
+    return ", ".join(
+        f"{', '.join(its)} ({what})" if all(its) else what for what, its in suffixes.items()
+    )

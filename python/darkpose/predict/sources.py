@@ -85,6 +85,13 @@ class Plan:
         counts = [_frame_count(each.path) if each.is_video else 1 for each in self.sources]
         return None if any(count < 1 for count in counts) else sum(counts)
 
+    @property
+    def rate(self) -> float:
+        """Frames per second of the first video, 25 if there is none or it does not say."""
+        videos = [each.path for each in self.sources if each.is_video]
+        rate = cv2.VideoCapture(str(videos[0])).get(cv2.CAP_PROP_FPS) if videos else 0.0
+        return float(rate) if 0 < rate < 1000 else 25.0
+
     def shots(self, failed: ShotFailure) -> Iterator[Shot]:
         """Yield each image and frame in order. Videos are decoded on the way."""
         for source in self.sources:
@@ -235,12 +242,6 @@ def _with_boxes(table: BoxTable, paths: Mapping[str, Path]) -> tuple[Source, ...
 
 def _frame_count(path: Path) -> int:
     return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-
-
-def frame_rate(path: Path) -> float:
-    """Return a video's frames per second, 25 if it does not say."""
-    rate = float(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS))
-    return rate if 0 < rate < 1000 else 25.0
 
 
 def _frames(source: Source, failed: ShotFailure) -> Iterator[Shot]:
