@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from darkpose.data.drawing import draw_skeleton
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.predict import outputs
 from darkpose.predict.outputs import KINDS, Setting
 from darkpose.predict.predictor import Poses, Predictor, Request

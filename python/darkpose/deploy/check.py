@@ -18,7 +18,7 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.drawing import draw_skeleton
 from darkpose.data.images import Image, crop_image
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.deploy.program import CropsToKeypoints
 
 Runner = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
