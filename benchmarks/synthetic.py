@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from darkpose.data.batches import Batches
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
-from darkpose.paper.ablation import ablation
+from darkpose.paper.ablation import by_encoding
 from darkpose.paper.demo import synthetic_build
 from darkpose.paper.runs import Run
 from darkpose.paper.synthetic import write_dataset
@@ -60,7 +60,7 @@ def main() -> None:
         write_dataset(folder, images, appearance=appearance)
         build = synthetic_build(folder, options.epochs)
         out = options.out / f"{appearance}-runs"
-        runs[appearance] = ablation(build, out, ["unbiased"], [0])[0]
+        runs[appearance] = by_encoding(build, out, ["unbiased"], [0])["unbiased"][0]
         if not figures:
             data = build({}, 0, out / "unbiased-0")[1]
             data.setup("fit")

@@ -11,8 +11,8 @@ from jsonargparse import Namespace
 
 from darkpose.cli.main import main
 from darkpose.paper import recipes as packaged
-from darkpose.paper.tables.plan import Plan
-from darkpose.paper.tables.rows import Training, rows
+from darkpose.paper.tables.rows import Row, rows
+from darkpose.paper.tables.trainings import configured
 from darkpose.train.trainer import settings, training_parser
 
 
@@ -176,11 +176,12 @@ def test_a_recipe_finds_its_data_below_one_folder(recipes: dict[str, Namespace],
 def test_every_row_of_the_tables_has_a_recipe() -> None:
     heights = {4: [128, 256, 384], 8: [256]}
     named = {
-        f"{dataset}/{row.training.name}"
+        f"{dataset}/{row.training}"
         for number in (1, 2, 3, 4, 5, 6, 8)
         for dataset in ("mpii" if number == 8 else "coco",)
         for row in rows(
             number,
+            dataset,
             [*IMAGENET, *HOURGLASSES] if number == 5 else ["hrnet_w32"],
             heights.get(number, [128]),
         )
@@ -197,19 +198,21 @@ def test_every_row_of_the_tables_has_a_recipe() -> None:
 def test_a_row_is_trained_by_its_recipe_or_from_its_networks_nearest(
     recipes: dict[str, Namespace],
 ) -> None:
-    plan, parser = Plan(dataset="coco", options={"seed": 3}), training_parser()
-    recipe, changes = plan.recipe(Training("hrnet_w32", 384, "dark"))
-    assert changes == {"seed": 3}
-    assert settings(parser, recipe.config) == settings(parser, recipes["coco/hrnet_w32_384_dark"])
-    recipe, changes = plan.recipe(Training("hrnet_w48", 128, "ipr"))
+    own = configured(Row("hrnet_w32", 384, "dark", "dark"), "coco", "paper", {"seed": 3})
+    parser = training_parser()
+    assert own[1] == {"seed": 3}
+    assert settings(parser, own[0].config) == settings(parser, recipes["coco/hrnet_w32_384_dark"])
+    recipe, changes = configured(Row("hrnet_w48", 128, "ipr", "expectation"), "coco", "paper", {})
     assert recipe.config.out.name == "hrnet_w48_128_dark"
     assert changes["codec.encoding"] == "ipr" and changes["codec.sigma"] == 1
-    recipe, changes = plan.recipe(Training("simple_r50", 256, "baseline"))
+    recipe, changes = configured(
+        Row("simple_r50", 256, "baseline", "standard"), "coco", "paper", {}
+    )
     assert recipe.config.out.name == "simple_r50_128_dark"
     assert changes["codec.convention"] == "hrnet"
     assert changes["codec.input_size"] == (192, 256) and changes["codec.sigma"] == 2
     with pytest.raises(ValueError, match="no recipe for small: there are .*hrnet_w48_128"):
-        plan.recipe(Training("small", 128, "dark"))
+        configured(Row("small", 128, "dark", "dark"), "coco", "paper", {})
 
 
 @pytest.mark.parametrize(

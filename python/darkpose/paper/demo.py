@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from darkpose.evaluate import markdown
 from darkpose.geometry import apply
 from darkpose.models.pose import PoseModel
-from darkpose.paper.ablation import ablation, markdown_table
+from darkpose.paper.ablation import ENCODINGS, by_encoding, cells
 from darkpose.paper.recipes import recipes
-from darkpose.paper.runs import Run
 from darkpose.paper.synthetic import write_dataset
+from darkpose.paper.tables.figures import COCO_COLUMNS
 from darkpose.show import plots
 from darkpose.train.data import PoseData
 from darkpose.train.trainer import Recipe, training_parser
 
 _DECODERS = ("argmax", "standard", "dark")
-_COLUMNS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
 
 
 def synthetic_build(people: Path, epochs: int) -> Recipe:
@@ -65,17 +65,21 @@ def demo(
     console.print("[2/4] training, once with the biased encoding and once with the unbiased one")
     folder = out / f"runs-{train_images}-{val_images}-{epochs}"
     recipe = synthetic_build(people, epochs)
-    runs = ablation(recipe, folder, ("biased", "unbiased"), [seed])
+    runs = by_encoding(recipe, folder, ENCODINGS, [seed])
 
     console.print("[3/4] evaluated: AP in percent")
-    _print_table(console, runs)
-    (out / "table.md").write_text(markdown_table(runs, _COLUMNS, _DECODERS) + "\n")
+    head, rows = cells(runs, COCO_COLUMNS, _DECODERS)
+    shown = Table(*head)
+    for row in rows:
+        shown.add_row(*row, end_section=row[1] == _DECODERS[-1])
+    console.print(shown)
+    (out / "table.md").write_text(markdown.table(head, rows) + "\n")
 
     console.print("[4/4] drawing")
-    folders = {run.name: folder / f"{run.name}-{seed}" for run in runs}
+    folders = {encoding: folder / f"{encoding}-{seed}" for encoding in runs}
     _, data, _ = recipe({}, seed, folders["unbiased"])
     _draw(out, folders, data)
-    trained = sum(run.seconds for run in runs)
+    trained = sum(run.seconds for found in runs.values() for run in found)
     console.print(
         f"{time.perf_counter() - began:.0f} s, and {trained:.0f} s of training in these runs. "
         f"Table and pictures are in {out}."
@@ -86,16 +90,6 @@ def demo(
         "in the virtual environment: [bold]. .venv/bin/activate[/]. README.md says how to train on "
         "your own people and how to call torch.ops.dark.decode in your own model."
     )
-
-
-def _print_table(console: Console, runs: list[Run]) -> None:
-    table = Table("encoding", "decoding", *_COLUMNS)
-    for run in runs:
-        for decoder in _DECODERS:
-            figures = run.figures[decoder]
-            values = [f"{100 * figures[name]:.1f}" for name in _COLUMNS]
-            table.add_row(run.name, decoder, *values, end_section=decoder == _DECODERS[-1])
-    console.print(table)
 
 
 def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:

@@ -2,105 +2,107 @@
 """The rows of each table: what is trained, how it is decoded, what the paper found there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from darkpose.paper.tables.paper import (
-    DECODING,
-    ENCODING,
-    NETWORKS,
-    REGRESSION,
-    SIZES,
-    Representation,
-)
+from darkpose.paper.tables.figures import COCO, MPII
 
+Representation = Literal["baseline", "dark", "biased", "dsnt", "ipr"]
+REPRESENTATIONS: dict[Representation, tuple[str, str, str]] = {
+    # What the paper's rows really compared: each with its authors' pixels, targets and flip test.
+    "baseline": ("hrnet", "biased", "biased, hrnet pixels"),
+    "dark": ("darkpose", "unbiased", "unbiased, darkpose pixels"),
+    # One factor changed from `dark`, everything else alike.
+    "biased": ("darkpose", "biased", "biased, darkpose pixels"),
+    "dsnt": ("darkpose", "dsnt", "DSNT"),
+    "ipr": ("darkpose", "ipr", "IPR"),
+}
+"""How joints become what a network is trained toward: convention, encoding, and both in words."""
 
-@dataclass(frozen=True)
-class Training:
-    """One network to train; rows that decode it differently share it."""
-
-    network: str
-    height: int
-    """Of the input in pixels; the width is three quarters of it, on MPII the same."""
-    representation: Representation
-
-    @property
-    def name(self) -> str:
-        """Of its folder, and of its recipe among the package's configurations."""
-        return f"{self.network}_{self.height}_{self.representation}"
+_Cell = tuple[Representation, str]
+_PAIR: list[_Cell] = [("baseline", "standard"), ("dark", "dark")]
+# The paper's cells, each as it was really made; then those that change one factor at a time.
+_CELLS: dict[int, list[_Cell]] = {
+    1: [
+        *(("baseline", "argmax"), ("baseline", "standard"), ("baseline", "dark")),
+        *(("biased", "argmax"), ("biased", "standard"), ("biased", "dark")),
+    ],
+    2: [
+        *(("baseline", "dark_unmodulated"), ("baseline", "dark")),
+        *(("biased", "dark_unmodulated"), ("biased", "dark")),
+        *(("dark", "dark_unmodulated"), ("dark", "dark")),
+    ],
+    3: [
+        *(("baseline", "standard"), ("dark", "standard"), ("baseline", "dark"), ("dark", "dark")),
+        *(("biased", "standard"), ("biased", "dark")),
+    ],
+    4: _PAIR,
+    5: _PAIR,
+    6: [("dsnt", "expectation"), ("ipr", "expectation"), ("dark", "dark")],
+    8: _PAIR,
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of a table."""
 
-    training: Training
+    network: str
+    height: int
+    """Of the input in pixels; the width is three quarters of it, on MPII the same."""
+    representation: Representation
     decoder: str
-    paper: tuple[float, ...] = ()
-    """The paper's figures on COCO; none where it has no such row."""
+    printed: Mapping[str, Sequence[float]] = field(default_factory=dict, compare=False)
+    """The paper's figures by the title of their columns; none where it has no such row."""
+
+    @property
+    def training(self) -> str:
+        """The network's folder, its recipe's name too; rows that decode it differently share it."""
+        return f"{self.network}_{self.height}_{self.representation}"
+
+    @property
+    def words(self) -> str:
+        """How the network represents joints, as a table says it."""
+        return REPRESENTATIONS[self.representation][2]
+
+    @property
+    def label(self) -> str:
+        """All that tells the row from others of its table."""
+        said = f"{self.network} {self.height}, {self.words}"
+        return said if self.decoder == "expectation" else f"{said}, {self.decoder}"
 
 
-def rows(
-    number: int,
-    networks: Sequence[str],
-    heights: Sequence[int],
-) -> list[Row]:
+def rows(number: int, dataset: str, networks: Sequence[str], heights: Sequence[int]) -> list[Row]:
     """Return the rows of one of Tables 1 to 6 and 8 for networks and input heights of choice.
 
     Tables 1 to 3 and 6 are of the first network at the first height, Table 4 is of the first
-    network, Table 5 of the first height. The paper's rows come first, each as it was really made,
-    then those that change one factor at a time. Figures of the paper stand beside its own networks
-    only.
+    network, Table 5 of the first height. Figures of the paper stand beside its own networks on its
+    own data sets only.
 
     Raises:
         ValueError: there is no such table, or it is 7, which has nothing to train.
     """
-    network, height = networks[0], heights[0]
-    in_paper = network == "hrnet_w32" and height == 128
+    if number not in _CELLS:
+        raise ValueError(f"table must be 1 to 8, and 7 has no rows to train, got {number}")
+    return [
+        Row(*what, _printed(number, dataset, *what))
+        for network in dict.fromkeys(networks if number == 5 else networks[:1])
+        for height in dict.fromkeys(heights if number == 4 else heights[:1])
+        for what in ((network, height, *cell) for cell in _CELLS[number])
+    ]
 
-    def row(representation: Representation, decoder: str, paper: tuple[float, ...] = ()) -> Row:
-        return Row(Training(network, height, representation), decoder, paper if in_paper else ())
 
-    decoders: tuple[str, ...]
-    if number == 1:
-        decoders = ("argmax", "standard", "dark")
-        paper = [row("baseline", name, DECODING[name]) for name in decoders]
-        return [*paper, *(row("biased", name) for name in decoders)]
-    if number == 2:
-        decoders = ("dark_unmodulated", "dark")
-        paper = [row("baseline", name, DECODING[name]) for name in decoders]
-        others: tuple[Representation, ...] = ("biased", "dark")
-        return [*paper, *(row(one, name) for one in others for name in decoders)]
-    if number == 3:
-        decoders = ("standard", "dark")
-        paper = [
-            row(representation, name, figures[name])
-            for name in decoders
-            for representation, figures in ENCODING.items()
-        ]
-        return [*paper, *(row("biased", name) for name in decoders)]
+def _printed(
+    number: int, dataset: str, network: str, height: int, representation: str, decoder: str
+) -> Mapping[str, Sequence[float]]:
+    if dataset == "mpii" and (network, height) == ("hrnet_w32", 256):
+        return MPII.get((representation, decoder), {})
     if number == 4:
-        by_size = SIZES if network == "hrnet_w32" else {}
-        return _pairs({(network, one): by_size.get(one) for one in heights})
-    if number == 5:
-        by_network = NETWORKS if height == 128 else {}
-        return _pairs({(one, height): by_network.get(one) for one in networks})
-    if number == 6:
-        return [
-            row(representation, "dark" if representation == "dark" else "expectation", figures)
-            for representation, figures in REGRESSION.items()
-        ]
-    if number == 8:
-        return [row("baseline", "standard"), row("dark", "dark")]
-    raise ValueError(f"table must be 1 to 8, and 7 has no rows to train, got {number}")
-
-
-def _pairs(
-    paper: Mapping[tuple[str, int], tuple[tuple[float, ...], tuple[float, ...]] | None],
-) -> list[Row]:
-    """Return for each network and height its baseline and DARK."""
-    found = []
-    for (network, height), figures in paper.items():
-        baseline, dark = figures or ((), ())
-        found.append(Row(Training(network, height, "baseline"), "standard", baseline))
-        found.append(Row(Training(network, height, "dark"), "dark", dark))
-    return found
+        own = network == "hrnet_w32"
+    elif number == 5:
+        own = height == 128
+    else:
+        own = (network, height) == ("hrnet_w32", 128)
+        own = own and (number != 2 or representation == "baseline")
+    key = network, height, representation, decoder
+    return {"OKS": COCO[key]} if dataset == "coco" and own and key in COCO else {}
