@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import darkpose.cli.main
 import darkpose.codec
+import darkpose.paper.recipes
 import darkpose_ext.ops
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("module", [darkpose_ext.ops, darkpose.codec, darkpose.cli.main])
+@pytest.mark.parametrize("module", [darkpose_ext.ops, darkpose.codec, darkpose.paper.recipes])
 def test_the_examples_in_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module, extraglobs={"torch": torch})  # type: ignore[arg-type]
     assert result.attempted > 0 and result.failed == 0

@@ -84,7 +84,7 @@ def people_crops(codec: HeatmapCodec, count: int, seed: int = 0) -> tuple[Tensor
 
 
 def _draw_person(rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Return COCO's skeleton before smooth colors, RGB [256, 256, 3], and its box (x, y, w, h).
+    """Return COCO's skeleton before a scene of colors, RGB [256, 256, 3], and its box (x, y, w, h).
 
     Trained networks see a person in it: clear peaks, so that hardly a joint hangs on rounding.
     """
@@ -92,8 +92,13 @@ def _draw_person(rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
     size = height * np.array([rng.uniform(0.3, 0.8), 1.0])
     corner = rng.uniform(0, _SIDE - size)
     joints = corner + (_STANDING + rng.normal(0, 5, _STANDING.shape)) / 100 * size
-    colors = cv2.resize(rng.uniform(80, 180, (4, 4, 3)), (_SIDE, _SIDE)).astype(np.uint8)
-    return draw_skeleton(colors, joints, COCO), np.concatenate([corner, size])
+    # As photos have it, detail of every size: also maps of untrained networks then have one maximum.
+    octaves = (rng.uniform(-1, 1, (side, side, 3)) for side in (2, 4, 8, 16, 32, 64, 128))
+    enlarged = [
+        cv2.resize(octave, (_SIDE, _SIDE), None, 0, 0, cv2.INTER_CUBIC) for octave in octaves
+    ]
+    image = (128 + 60 * np.sum(enlarged, 0)).clip(0, 255).astype(np.uint8)
+    return draw_skeleton(image, joints, COCO), np.concatenate([corner, size])
 
 
 @torch.inference_mode()
