@@ -17,7 +17,7 @@ import torch
 
 from darkpose.geometry import Matrix
 from darkpose.predict import pixels
-from darkpose.predict.pixels import as_decoded, cut
+from darkpose.predict.pixels import as_decoded, crop_any
 from darkpose.predict.predictor import Predictor, Request
 from predicting import BATCH, BOXES, SIZE, rgb_photo, share_within, untrained
 
@@ -278,7 +278,7 @@ def test_a_region_is_cut_out_of_an_image_larger_than_opencv_warps(
     image = as_decoded(rgb_photo(), "exif")
     expected = image.crop(MAPS[name], (64, 64)).astype(int)
     monkeypatch.setattr(pixels, "LONGEST_SIDE", 300)
-    found = cut(image, MAPS[name], (64, 64))
+    found = crop_any(image, MAPS[name], (64, 64))
     assert found.dtype == np.uint8 and np.abs(found - expected).max() <= ONE_LEVEL
     assert (expected.max() == 0) == (name == "outside")
 
@@ -292,14 +292,14 @@ def test_of_a_region_larger_than_opencv_warps_every_second_pixel_is_taken(
     to_input = np.array([[0.25, 0, 0], [0, 0.25, 0]])
     expected = image.crop(to_input, (62, 62)).astype(int)
     monkeypatch.setattr(pixels, "LONGEST_SIDE", 100)
-    assert np.abs(cut(image, to_input, (62, 62)) - expected).max() <= ONE_LEVEL
+    assert np.abs(crop_any(image, to_input, (62, 62)) - expected).max() <= ONE_LEVEL
 
 
 def test_an_image_40_000_pixels_wide_is_cut_everywhere() -> None:
     wide = np.tile((np.arange(40_000) // 1000 * 6).astype(np.uint8), (64, 1))
     image = as_decoded(wide, "exif")
     for x in (0, 20_500, 39_500):
-        found = cut(image, np.array([[1.0, 0, -x], [0, 1, 0]]), (64, 64))
+        found = crop_any(image, np.array([[1.0, 0, -x], [0, 1, 0]]), (64, 64))
         assert np.abs(found[..., 0].astype(int) - wide[:, x : x + 64]).max() <= ONE_LEVEL
-    whole = cut(image, np.array([[1e-3, 0, 0], [0, 1e-3, 0]]), (40, 1))
+    whole = crop_any(image, np.array([[1e-3, 0, 0], [0, 1e-3, 0]]), (40, 1))
     assert np.abs(whole[0, :, 0].astype(int) - 6 * np.arange(40)).max() <= 6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The people of one image on their way through the network.
+"""An image on its way through the network.
 
 A network's batches hold people of several images, and an image may have more people than a batch:
 each image therefore keeps what has come back so far.
@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from darkpose.codec import HeatmapCodec
 from darkpose.data.images import DecodedImage, Image
 from darkpose.geometry import Matrix, invert
-from darkpose.predict.pixels import cut
+from darkpose.predict.pixels import crop_any
 
 FARTHEST = 2.0**24
 """Pixels from the origin; beyond, float32 does not tell two pixels apart."""
 
 
-class People:
+class Pending:
     """Boxes of an image, their crops, and the keypoints found so far.
 
     Args:
@@ -62,11 +62,11 @@ class People:
             self._image = None
 
     @classmethod
-    def bad(cls, request: Any, codec: HeatmapCodec, joints: int, error: str) -> "People":
+    def bad(cls, request: Any, codec: HeatmapCodec, joints: int, error: str) -> "Pending":
         """Return nobody, of an image that is wrong."""
-        people = cls(request, codec, joints, None, np.empty((0, 4)), np.empty(0), 0)
-        people.error = error
-        return people
+        pending = cls(request, codec, joints, None, np.empty((0, 4)), np.empty(0), 0)
+        pending.error = error
+        return pending
 
     def crops(self) -> Iterator[tuple[int, Image]]:
         """Yield the position of each person who can be cut out, and the network's input."""
@@ -87,7 +87,7 @@ class People:
 
     def _crop(self, position: int) -> Image:
         assert self._image is not None
-        return cut(self._image, self._to_input[position], self.codec.input_size)
+        return crop_any(self._image, self._to_input[position], self.codec.input_size)
 
 
 def matrices(codec: HeatmapCodec, box: ArrayLike) -> tuple[Matrix, NDArray[np.float32]] | None:

@@ -71,7 +71,7 @@ def as_rgb(image: DecodedImage) -> Image:
     return np.asarray(cv2.cvtColor(image.rgba, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
-def cut(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int]) -> Image:
+def crop_any(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int]) -> Image:
     """Return the network's input [H, W, 3] as `DecodedImage.crop`, of an image of any size.
 
     Of an image larger than OpenCV warps, the region is cut out first; of a region that is too

@@ -18,14 +18,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from darkpose.codec import HeatmapCodec
-from darkpose.data.spec import KeypointSpec
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import read_ahead
 from darkpose.predict.detectors import Detector, detect
-from darkpose.predict.people import People, checked_boxes, checked_scores
+from darkpose.predict.people import Pending, checked_boxes, checked_scores
 from darkpose.predict.pixels import Orientation, as_decoded
 
 if TYPE_CHECKING:
@@ -108,7 +106,8 @@ class Predictor:
     """Finds the keypoints of people whose boxes are known.
 
     Args:
-        model: the network and all that belongs to it; `from_checkpoint` reads it from a file.
+        model: the network and all that belongs to it; `from_checkpoint` reads it from a file. Its
+            `spec` and `codec`, joints and what the heatmaps mean, are the predictor's too.
         flip_test: average over the mirrored crops too, which takes twice the time.
         device: to run on; a GPU if there is one.
         decoder: how to read the heatmaps, see `HeatmapCodec.decoders`; the best if None.
@@ -140,53 +139,27 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.device = _device(device)
-        self.model, self.flip_test = model.eval().to(self.device), flip_test
-        self.decoder, self.batch_size = decoder or model.codec.decoders[-1], batch_size
-        self.orientation, self.detector = orientation, detector
+        self.model = model.eval().to(self.device)
+        self.spec, self.codec = model.spec, model.codec
+        self.decoder, self.flip_test = decoder or model.codec.decoders[-1], flip_test
+        self.batch_size, self.orientation, self.detector = batch_size, orientation, detector
 
     @classmethod
     def from_checkpoint(
-        cls,
-        path: str | Path,
-        *,
-        device: str | torch.device | None = None,
-        decoder: str | None = None,
-        flip_test: bool = True,
-        batch_size: int = 32,
-        orientation: Orientation = "exif",
-        detector: Detector | None = None,
-        network: str | None = None,
+        cls, path: str | Path, *, network: str | None = None, **options: Any
     ) -> "Predictor":
         """Return the predictor of a checkpoint that training or `darkpose convert` wrote.
 
         Args:
             path: of the checkpoint. Nothing in it is ever executed.
             network: `module:function` that makes its network, if that is your own code.
-            flip_test, device, decoder, batch_size, orientation, detector: see the class.
+            options: of the class.
 
         Raises:
             OSError: there is no such file.
             ValueError: darkpose did not write it, or not to its end.
         """
-        return cls(
-            PoseModel.load(path, network=network),
-            flip_test=flip_test,
-            device=device,
-            decoder=decoder,
-            batch_size=batch_size,
-            orientation=orientation,
-            detector=detector,
-        )
-
-    @property
-    def spec(self) -> KeypointSpec:
-        """The joints."""
-        return self.model.spec
-
-    @property
-    def codec(self) -> HeatmapCodec:
-        """What the heatmaps mean."""
-        return self.model.codec
+        return cls(PoseModel.load(path, network=network), **options)
 
     def __call__(
         self, image: Any, boxes: ArrayLike | None = None, box_scores: ArrayLike | None = None
@@ -204,20 +177,10 @@ class Predictor:
             ValueError: the file is missing, cut short or not an image; pixels are neither uint8 nor
                 uint16; boxes are not [N, 4] finite numbers of sizes that are not negative.
         """
-        request = Request(0, image, boxes, box_scores)
-        (outcome,) = self.stream([request], threads=0)
+        (outcome,) = self.stream([Request(0, image, boxes, box_scores)], threads=0)
         if outcome.poses is None:
             raise ValueError(outcome.error)
         return outcome.poses
-
-    def heatmaps(
-        self,
-        crops: Tensor,  # [B, H, W, 3] uint8 RGB
-    ) -> tuple[Tensor, Tensor | None]:  # [B, K, H/4, W/4]
-        """Return the heatmaps of crops on any device, and those of the mirrored crops if the flip
-        test is on: `codec.decode` takes both."""
-        with torch.inference_mode():
-            return self.model.heatmaps(crops.to(self.device, non_blocking=True), self.flip_test)
 
     def stream(
         self, requests: Iterable[Request], *, threads: int | None = None
@@ -233,12 +196,12 @@ class Predictor:
             threads: that read images; as many as processors if None, 0: none beside this one.
         """
         count = min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads
-        waiting: deque[People] = deque()  # in order, not all of them decoded
-        batch: list[tuple[People, int, NDArray[np.uint8]]] = []
-        for people in read_ahead(self._read, requests, count):
-            waiting.append(people)
-            for position, crop in people.crops():
-                batch.append((people, position, crop))
+        waiting: deque[Pending] = deque()  # in order, not all of them decoded
+        batch: list[tuple[Pending, int, NDArray[np.uint8]]] = []
+        for pending in read_ahead(self._read, requests, count):
+            waiting.append(pending)
+            for position, crop in pending.crops():
+                batch.append((pending, position, crop))
                 if len(batch) == self.batch_size:
                     self._decode(batch)
                     batch = []
@@ -252,10 +215,9 @@ class Predictor:
             self._decode(batch)
         yield from map(self._outcome, waiting)
 
-    # ---- reading ---------------------------------------------------------------------------------
-
-    def _read(self, request: Request) -> People:
+    def _read(self, request: Request) -> Pending:
         """Read an image and cut its first people out of it; what is wrong is kept for later."""
+        joints = self.spec.num_joints
         try:
             image = as_decoded(request.image, self.orientation)
             boxes, scores = request.boxes, request.box_scores
@@ -264,16 +226,12 @@ class Predictor:
             checked = checked_boxes(boxes, image.size)
             scores = checked_scores(scores, len(checked), given=boxes is not None)
         except (ValueError, TypeError, OSError) as error:
-            return People.bad(request, self.codec, self.spec.num_joints, str(error))
-        return People(
-            request, self.codec, self.spec.num_joints, image, checked, scores, self.batch_size
-        )
+            return Pending.bad(request, self.codec, joints, str(error))
+        return Pending(request, self.codec, joints, image, checked, scores, self.batch_size)
 
-    # ---- the network -----------------------------------------------------------------------------
-
-    def _decode(self, batch: list[tuple[People, int, NDArray[np.uint8]]]) -> None:
+    def _decode(self, batch: list[tuple[Pending, int, NDArray[np.uint8]]]) -> None:
         crops = torch.from_numpy(np.stack([crop for _, _, crop in batch]))
-        to_image = np.stack([people.to_image[position] for people, position, _ in batch])
+        to_image = np.stack([pending.to_image[position] for pending, position, _ in batch])
         with torch.inference_mode():
             heatmaps, flipped = self.heatmaps(crops)
             points, scores = self.codec.decode(
@@ -283,21 +241,30 @@ class Predictor:
                 flipped=flipped,
             )
             rows = torch.cat([points.float(), scores.float().unsqueeze(-1)], -1).cpu().numpy()
-        for (people, position, _), row in zip(batch, rows, strict=True):
-            people.put(position, row)
+        for (pending, position, _), row in zip(batch, rows, strict=True):
+            pending.put(position, row)
 
-    def _outcome(self, people: People) -> Outcome:
-        if people.error is not None:
-            return Outcome(people.request, None, people.error)
-        found = people.keypoints
-        threshold = score_threshold(self.codec)
-        ranks = person_scores(np.nan_to_num(found[..., 2]), people.scores, threshold)
+    def heatmaps(
+        self,
+        crops: Tensor,  # [B, H, W, 3] uint8 RGB
+    ) -> tuple[Tensor, Tensor | None]:  # [B, K, h, w]
+        """Return the heatmaps of crops on any device, and those of the mirrored crops if the flip
+        test is on: `codec.decode` takes both."""
+        with torch.inference_mode():
+            return self.model.heatmaps(crops.to(self.device, non_blocking=True), self.flip_test)
+
+    def _outcome(self, pending: Pending) -> Outcome:
+        if pending.error is not None:
+            return Outcome(pending.request, None, pending.error)
+        found = pending.keypoints
+        joint_scores = np.nan_to_num(found[..., 2])
+        ranks = person_scores(joint_scores, pending.scores, score_threshold(self.codec))
         largest = float(np.finfo(np.float32).max)  # JSON has no infinity
         scores = ranks.clip(-largest, largest).astype(np.float32)
-        boxes = people.boxes.astype(np.float32)
+        boxes = pending.boxes.astype(np.float32)
         names, skeleton = self.spec.names, self.spec.skeleton
-        poses = Poses(found, scores, boxes, names, skeleton, people.image_size)
-        return Outcome(people.request, poses, None)
+        poses = Poses(found, scores, boxes, names, skeleton, pending.image_size)
+        return Outcome(pending.request, poses, None)
 
 
 def _device(name: str | torch.device | None) -> torch.device:

@@ -14,7 +14,7 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.images import DecodedImage
 from darkpose.geometry import Matrix, flip_shift
-from darkpose.predict.pixels import cut
+from darkpose.predict.pixels import crop_any
 from darkpose.regression import expectation
 from darkpose_ext.reference import mirror_back
 
@@ -71,6 +71,6 @@ def person_maps(
     codec = predictor.codec
     crop = codec.crop(box)
     to_crop = codec.image_to_input(crop)
-    pixels = cut(image, to_crop, codec.input_size)
+    pixels = crop_any(image, to_crop, codec.input_size)
     heatmaps = flip_average(codec, *predictor.heatmaps(torch.from_numpy(pixels)[None]))
     return PersonMaps(pixels, heatmaps[0].cpu(), to_crop, codec.heatmap_to_image(crop))
