@@ -22,6 +22,8 @@ from photos import photo
 
 BATCH = 8
 SIZE = (320, 240)
+CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
+MOST = 0.99
 BOXES = np.array([[40.0, 30, 100, 150], [150, 20, 80, 200], [0, 0, 320, 240]])
 
 
@@ -35,9 +37,9 @@ def untrained(spec: KeypointSpec = COCO, seed: int = 0, **codec: Any) -> PoseMod
     return task.eval()
 
 
-def save(task: PoseModel, path: Path) -> Path:
+def save(model: PoseModel, path: Path) -> Path:
     """Write a checkpoint as `convert` does."""
-    task.save(path)
+    model.save(path)
     return path
 
 
@@ -49,6 +51,11 @@ def rgb_photo(size: tuple[int, int] = SIZE, seed: int = 0) -> NDArray[np.uint8]:
 def share_within(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> float:
     """Return the share of joints [..., 2] that are nearer than the tolerance."""
     return float((np.linalg.norm(found - expected, axis=-1) <= tolerance).mean())
+
+
+def close(found: NDArray[Any], expected: NDArray[Any]) -> bool:
+    """Whether joints [..., 2] are those of the same network in batches of another size."""
+    return share_within(found, expected, CLOSE) >= MOST
 
 
 def run(*arguments: Any, **options: Any) -> str:

@@ -138,6 +138,15 @@ def test_csv_gives_boxes_by_file_and_frame(tmp_path: Path) -> None:
     assert clip.scores.tolist() == [1]
 
 
+FOUND = {"image_id": "a", "bbox": [1, 2, 3, 4]}
+
+
+def coco(images: Any = IMAGES, **wrong: Any) -> dict[str, Any]:
+    """Return COCO-style annotations of one person, number 6, of whom something is wrong."""
+    person = {**annotation(6, 7, [1, 2, 3, 4]), **wrong}
+    return {"images": images, "categories": [], "annotations": [person]}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -147,59 +156,35 @@ def test_csv_gives_boxes_by_file_and_frame(tmp_path: Path) -> None:
         ("b.csv", "file,x,y,w,h\na,1,2,3\n", "line 2 must have x, y, width, height"),
         ("b.csv", "file,x,y,w,h,score\na,1,2,3,4,high\n", "line 2 must have a score"),
         ("b.csv", "file,x,y,w,h,frame\na,1,2,3,4,-1\n", "line 2 must have a frame from 0 on"),
+        ("b.csv", f"file,x,y,w,h,frame\na,1,2,3,4,{5000 * '9'}\n", "a frame from 0 on"),
         ("b.csv", "", "must have a first line"),
         ("b.csv", "file,x,y,w,h,x\na,1,2,3,4,9\n", "first line with .*, got two x"),
         ("b.csv", "x,y,w,h,file\n1,2,3,4\n", "line 2 must have a file, got none"),
         ("b.csv", "file,x,y,w,h\n,1,2,3,4\n", "line 2 must have a file, got none"),
         ("b.csv", f"file,x,y,w,h\n{200_000 * 'a'},1,2,3,4\n", "b.csv must be CSV in UTF-8"),
-        ("b.csv", f"file,x,y,w,h,frame\na,1,2,3,4,{5000 * '9'}\n", "a frame from 0 on"),
-        ("b.json", [{"image_id": "a", "bbox": [10**400, 2, 3, 4]}], "position 0 must have x, y"),
-        ("b.json", [{"image_id": "a", "bbox": "1234"}], "position 0 must have x, y"),
-        (
-            "b.json",
-            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": i} for i in (1, "person")],
-            "categories with a number for an id, got 'person'",
-        ),
-        (
-            "b.json",
-            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": [1]}],
-            r"categories with a number for an id, got \[1\]",
-        ),
-        (
-            "b.json",
-            {"images": IMAGES, "categories": [], "annotations": [annotation(6, [7], [1, 2, 3, 4])]},  # type: ignore[arg-type]
-            r"annotation 6 must be in an image that is listed, got image_id \[7\]",
-        ),
-        (
-            "b.json",
-            {"images": [{"id": [7], "file_name": "a"}], "categories": [], "annotations": []},
-            "the image at position 0 must have id and file_name",
-        ),
-        (
-            "b.json",
-            {"images": [*IMAGES, {"id": 7, "file_name": "a"}], "categories": [], "annotations": []},
-            "each image an id of its own, got two 7",
-        ),
         ("b.json", "[{", "must be complete JSON"),
         ("b.json", "3", "must be COCO-style JSON"),
         ("b.json", [{"bbox": [1, 2, 3, 4]}], "position 0 must have 'image_id' and 'bbox'"),
-        ("b.json", [{"image_id": 5, "bbox": [1, 2, 3, 4]}], "in image 5: give image_names"),
-        ("b.json", [{"image_id": "a", "bbox": [1, 2, 3, None]}], "position 0 must have x, y"),
-        ("b.json", [{"image_id": "a", "bbox": [1, 2, 3, 4], "score": "x"}], "must have a score"),
+        ("b.json", [{**FOUND, "image_id": 5}], "in image 5: give image_names"),
+        ("b.json", [{**FOUND, "bbox": [10**400, 2, 3, 4]}], "position 0 must have x, y"),
+        ("b.json", [{**FOUND, "bbox": "1234"}], "position 0 must have x, y"),
+        ("b.json", [{**FOUND, "bbox": [1, 2, 3, None]}], "position 0 must have x, y"),
+        ("b.json", [{**FOUND, "score": "x"}], "must have a score"),
+        ("b.json", [{**FOUND, "category_id": "person"}], "with a number for an id, got 'person'"),
+        ("b.json", [{**FOUND, "category_id": [1]}], r"with a number for an id, got \[1\]"),
         (
             "b.json",
-            [{"image_id": "a", "bbox": [1, 2, 3, 4], "category_id": i} for i in (4, 5)],
+            [{**FOUND, "category_id": i} for i in (4, 5)],
             r"boxes of the categories \[4, 5\]: choose one with category",
         ),
         ("b.json", {"images": []}, "a list 'annotations', got none"),
+        ("b.json", coco(image_id=8), "6 must be in an image that is listed, got image_id 8"),
+        ("b.json", coco(image_id=[7]), r"6 must be in an image that is listed, got image_id \[7\]"),
+        ("b.json", coco([{"id": [7], "file_name": "a"}]), "image at position 0 must have id and"),
+        ("b.json", coco([*IMAGES, {"id": 7, "file_name": "a"}]), "id of its own, got two 7"),
         (
             "b.json",
-            {"images": IMAGES, "categories": [], "annotations": [annotation(6, 8, [1, 2, 3, 4])]},
-            "annotation 6 must be in an image that is listed, got image_id 8",
-        ),
-        (
-            "b.json",
-            {"images": IMAGES, "categories": [], "annotations": [annotation(6, 7, [1, 2, -3, 4])]},
+            coco(bbox=[1, 2, -3, 4]),
             "annotation 6 must have x, y, width, height: finite numbers, sizes not negative",
         ),
         ("b.txt", "1 2 3 4", "boxes must be x,y,w,h or a .json or .csv file"),
@@ -225,7 +210,7 @@ def test_what_is_wrong_with_a_file_is_named(
 def test_image_names_of_another_shape_are_refused(
     tmp_path: Path, content: Any, sentence: str
 ) -> None:
-    boxes = write(tmp_path / "boxes.json", [{"image_id": 7, "bbox": [1, 2, 3, 4]}])
+    boxes = write(tmp_path / "boxes.json", [{**FOUND, "image_id": 7}])
     with pytest.raises(ValueError, match=sentence):
         read_boxes(boxes, image_names=write(tmp_path / "names.json", content))
 
@@ -238,8 +223,7 @@ def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 
 def test_a_category_that_no_box_has_is_refused(tmp_path: Path) -> None:
-    people = [{"image_id": "a.jpg", "category_id": 1, "bbox": [1, 2, 3, 4]}]
-    path = write(tmp_path / "boxes.json", people)
+    path = write(tmp_path / "boxes.json", [{**FOUND, "category_id": 1}])
     with pytest.raises(ValueError, match=r"boxes of the categories \[1\], got category 7"):
         read_boxes(path, category=7)
 

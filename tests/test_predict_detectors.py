@@ -12,18 +12,8 @@ from numpy.typing import NDArray
 
 from darkpose.predict.detectors import load_detector
 from darkpose.predict.predictor import Predictor
-from predicting import (
-    BOXES,
-    SIZE,
-    points,
-    rgb_photo,
-    rows_of,
-    run,
-    share_within,
-)
+from predicting import BOXES, CLOSE, SIZE, close, points, rgb_photo, rows_of, run
 
-CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
-MOST = 0.99
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,7 +40,7 @@ def test_a_detector_of_ones_own_finds_the_people(checkpoint: Path, photos: Path)
         photos / "a.jpg", BOXES[[0, 2]], [0.9, 0.8]
     )
     for row, person, score in zip(rows, expected.keypoints, expected.scores, strict=False):
-        assert share_within(points(row), person[:, :2], CLOSE) >= MOST
+        assert close(points(row), person[:, :2])
         assert float(row["score"]) == pytest.approx(score, rel=1e-3)
 
 

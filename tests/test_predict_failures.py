@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 
-from predicting import (
-    INLINE,
-    clip,
-    rows_of,
-    run,
-)
+from predicting import INLINE, clip, rows_of, run
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 

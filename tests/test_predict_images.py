@@ -19,10 +19,8 @@ from darkpose.geometry import Matrix
 from darkpose.predict import pixels
 from darkpose.predict.pixels import as_decoded, crop_any
 from darkpose.predict.predictor import Predictor, Request
-from predicting import BATCH, BOXES, SIZE, rgb_photo, share_within, untrained
+from predicting import BATCH, BOXES, CLOSE, SIZE, close, rgb_photo, share_within, untrained
 
-CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
-MOST = 0.99
 ONE_LEVEL = 1  # grey level, by which the same crop out of a shifted image differs
 
 
@@ -96,7 +94,7 @@ def test_files_are_turned_as_people_see_them_unless_told_otherwise(
     assert found.image_size == (seen.shape[1], seen.shape[0])
     assert found.boxes.tolist() == [[0, 0, *found.image_size]]
     np.testing.assert_array_equal(found.keypoints, predictor(seen).keypoints)
-    as_stored = Predictor(predictor.task, device="cpu", orientation="stored")
+    as_stored = Predictor(predictor.model, device="cpu", orientation="stored")
     np.testing.assert_array_equal(as_stored(path).keypoints, predictor(stored).keypoints)
     assert as_stored(path).image_size == (stored.shape[1], stored.shape[0])
 
@@ -134,7 +132,7 @@ def test_an_image_of_more_pixels_than_opencv_decodes_is_refused(
     path.write_bytes(data)
     for orientation in ("exif", "stored"):
         with pytest.raises(ValueError, match=r"bomb.png must be (readable by|in a format) OpenCV"):
-            Predictor(predictor.task, device="cpu", orientation=orientation)(path)
+            Predictor(predictor.model, device="cpu", orientation=orientation)(path)
 
 
 def test_a_corrupt_file_among_good_ones_spoils_no_other(
@@ -154,7 +152,7 @@ def test_a_corrupt_file_among_good_ones_spoils_no_other(
         assert (outcome.poses is None) == (outcome.error is not None)
         if outcome.poses is not None:
             expected = predictor(outcome.request.image, BOXES).keypoints[..., :2]
-            assert share_within(outcome.poses.keypoints[..., :2], expected, CLOSE) >= MOST
+            assert close(outcome.poses.keypoints[..., :2], expected)
 
 
 # ---- memory --------------------------------------------------------------------------------------

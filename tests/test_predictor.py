@@ -22,10 +22,8 @@ from darkpose.evaluate.evaluation import Evaluation, People, Predictions, predic
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.predictor import Poses, Predictor, Request
-from predicting import BATCH, BOXES, SIZE, rgb_photo, save, share_within, untrained
+from predicting import BATCH, BOXES, MOST, SIZE, close, rgb_photo, save, share_within, untrained
 
-CLOSE = 1e-2  # pixels, for `MOST` joints: the same network in batches of another size
-MOST = 0.99
 SHIFTED = 0.05  # pixels: the same crop out of a shifted image, with other rounding of the map
 EXACT = 1e-6
 
@@ -102,7 +100,7 @@ def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
     np.testing.assert_allclose(ranks, expected_ranks, rtol=EXACT)
     for batch_size in (1, 13):
         again = predicted(batch_size, asked[:12])[0][..., :2]
-        assert share_within(again, found[: len(again), :, :2], CLOSE) >= MOST
+        assert close(again, found[: len(again), :, :2])
 
 
 def test_a_predictor_runs_on_any_device_and_takes_crops_of_any(device: str) -> None:
@@ -115,7 +113,7 @@ def test_a_predictor_runs_on_any_device_and_takes_crops_of_any(device: str) -> N
     found, _ = there.heatmaps(crops.to(device))
     assert found.device.type == device
     points = there.codec.decode(found)[0].cpu().numpy()
-    assert share_within(points, on_cpu.codec.decode(expected)[0].numpy(), CLOSE) >= MOST
+    assert close(points, on_cpu.codec.decode(expected)[0].numpy())
 
 
 # ---- boxes ---------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class BoxTable:
 class _Box(NamedTuple):
     name: str
     frame: int | None
-    image_id: int | str
+    image_id: Any
     box: Any  # x, y, width, height
     score: Any
     what: str  # it is called in messages
@@ -108,9 +108,27 @@ def read_boxes(
         return BoxTable(_by_image(_csv_boxes(path), min_score), stored=False)
     if path.suffix.lower() != ".json":
         raise ValueError(f"boxes must be x,y,w,h or a .json or .csv file, got {path}")
+    images: Any = {}
     if _is_list(path):
-        return _detections(path, read_json(path), image_names, category, min_score)
-    return _annotations(path, category, min_score)
+        people = [(f"{path}: the detection at position {i}", one) for i, one in _numbered(path)]
+        if image_names is not None:
+            images = read_json(image_names)
+            if not isinstance(images, dict) or not isinstance(images.get("images"), list):
+                raise ValueError(
+                    f"{image_names} must be COCO-style JSON with a list 'images', got none"
+                )
+    else:
+        images, image_names = read_annotation_file(path), path
+        people = [
+            (f"{path}: annotation {one['id']}", one)
+            for one in images["annotations"]
+            if not one.get("iscrowd", 0)
+        ]
+    entries = [one for _, one in people]
+    chosen = _category(path, images.get("categories", []), entries, category)
+    names = None if image_names is None else _names(image_names, images["images"])
+    boxes = _json_boxes(people, names, chosen)
+    return BoxTable(_by_image(boxes, min_score), names is not None, chosen)
 
 
 def _is_list(path: Path) -> bool:
@@ -152,55 +170,29 @@ def _csv_box(row: Mapping[str, Any], what: str) -> _Box:
     return _Box(name, number, name, box, row.get("score") or 1.0, what)
 
 
-def _annotations(path: Path, category: int | None, min_score: float | None) -> BoxTable:
-    content = read_annotation_file(path)
-    people = [each for each in content["annotations"] if not each.get("iscrowd", 0)]
-    chosen = _category(path, content["categories"], people, category)
-    names = _names(path, content["images"])
-
-    def boxes() -> Iterable[_Box]:
-        for each in people:
-            if each.get("category_id", chosen) == chosen:
-                what, image = f"{path}: annotation {each['id']}", each.get("image_id")
-                score = each.get("score", 1.0)
-                yield _Box(_named(names, image, what), None, image, each.get("bbox"), score, what)
-
-    return BoxTable(_by_image(boxes(), min_score), stored=True, category_id=chosen)
-
-
-def _detections(
-    path: Path,
-    content: list[Any],
-    image_names: str | Path | None,
-    category: int | None,
-    min_score: float | None,
-) -> BoxTable:
-    for position, each in enumerate(content):
+def _numbered(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    """Yield the detections of a file by their positions."""
+    for position, each in enumerate(read_json(path)):
         if not isinstance(each, dict) or "image_id" not in each or "bbox" not in each:
             raise ValueError(
                 f"{path}: the detection at position {position} must have 'image_id' and 'bbox'"
             )
-    images = {} if image_names is None else read_json(image_names)
-    if image_names is not None and not (
-        isinstance(images, dict) and isinstance(images.get("images"), list)
-    ):
-        raise ValueError(f"{image_names} must be COCO-style JSON with a list 'images', got none")
-    chosen = _category(path, images.get("categories", []), content, category)
-    names = None if image_names is None else _names(image_names, images["images"])
+        yield position, each
 
-    def boxes() -> Iterable[_Box]:
-        for position, each in enumerate(content):
-            what, image = f"{path}: the detection at position {position}", each["image_id"]
-            if names is None and not isinstance(image, str):
-                raise ValueError(
-                    f"{what} is in image {image!r}: give image_names, the JSON file that says "
-                    "which file that is"
-                )
-            if each.get("category_id", chosen) == chosen:
-                name = image if names is None else _named(names, image, what)
-                yield _Box(name, None, image, each["bbox"], each.get("score", 1.0), what)
 
-    return BoxTable(_by_image(boxes(), min_score), names is not None, chosen)
+def _json_boxes(
+    people: Iterable[tuple[str, Mapping[str, Any]]], names: Mapping[Any, str] | None, chosen: int
+) -> Iterable[_Box]:
+    for what, each in people:
+        image = each.get("image_id")
+        if names is None and not isinstance(image, str):
+            raise ValueError(
+                f"{what} is in image {image!r}: give image_names, the JSON file that says "
+                "which file that is"
+            )
+        if each.get("category_id", chosen) == chosen:
+            name = str(image) if names is None else _named(names, image, what)
+            yield _Box(name, None, image, each.get("bbox"), each.get("score", 1.0), what)
 
 
 def _names(path: str | Path, images: Iterable[Any]) -> dict[Any, str]:

@@ -20,8 +20,8 @@ from darkpose.predict.pixels import as_rgb
 HUGGING_FACE = "huggingface:"
 """What the name of a model on Hugging Face's hub, or of its folder, begins with."""
 
-Boxes = NDArray[np.float64]  # [N, 4]
-Scores = NDArray[np.float64]  # [N]
+Detected = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Boxes [N, 4] and scores [N]."""
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _one_at_a_time = Lock()  # hardly any detector may be called by several threads at once
@@ -36,7 +36,7 @@ class Detector(Protocol):
         ...
 
 
-def detect(detector: Detector, image: DecodedImage) -> tuple[Boxes, Scores]:
+def detect(detector: Detector, image: DecodedImage) -> Detected:
     """Return the boxes [N, 4] and scores [N] of people in an image.
 
     Raises:
@@ -46,7 +46,7 @@ def detect(detector: Detector, image: DecodedImage) -> tuple[Boxes, Scores]:
         return _checked(detector(as_rgb(image)))
 
 
-def _checked(found: Any) -> tuple[Boxes, Scores]:
+def _checked(found: Any) -> Detected:
     if not isinstance(found, tuple) or len(found) != 2:
         raise TypeError(
             f"a detector must return boxes [N, 4] and scores [N], got a {type(found).__name__}"
@@ -127,7 +127,7 @@ class HuggingFaceDetector:
         self.threshold = threshold
         self.pipeline = pipeline("object-detection", model=model, device=device)
 
-    def __call__(self, image: Image, /) -> tuple[Boxes, Scores]:
+    def __call__(self, image: Image, /) -> Detected:
         from PIL.Image import fromarray
 
         found = self.pipeline(fromarray(image), threshold=self.threshold)

@@ -4,15 +4,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any
 
 
 class Pace:
     """Counts images, and shows their number, images per second and the time left."""
 
-    def __init__(self, progress: Progress, total: int | None) -> None:
+    def __init__(self, progress: Any, total: int | None) -> None:
         self.count, self._began, self._progress = 0, time.perf_counter(), progress
         self._task = progress.add_task("predicting", total=total, rate="")
 
@@ -33,15 +31,18 @@ class Pace:
 
 
 @contextmanager
-def pace(total: int | None, console: Console | None = None) -> Iterator[Pace]:
-    """Show progress on a console, the standard error output if None, if that is a terminal."""
+def pace(total: int | None, console: Any = None) -> Iterator[Pace]:
+    """Show progress on rich's console, the standard error output if None, if it is a terminal."""
+    from rich import console as consoles
+    from rich import progress as bars
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
     )
-    console = console or Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    console = console or consoles.Console(stderr=True)
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Pace(progress, total)
