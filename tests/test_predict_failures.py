@@ -89,6 +89,7 @@ def test_pictures_drawn_into_the_folder_are_not_read_by_the_next_run(
         (["a.jpg"], {"detector": "nothing"}, "detector must be module:function"),
         (["a.jpg"], {"detector": "json:nothing"}, "json has no nothing to call"),
         (["a.jpg"], {"decoder": "expectation"}, "must be one of argmax, standard, dark"),
+        (["a.jpg"], {"network": "json:loads"}, "must have network json:loads, got small"),
         (["a.jpg"], {"engine": "ray", "draw": Path("x")}, "ray neither draws nor detects"),
     ],
 )

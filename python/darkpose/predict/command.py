@@ -51,6 +51,7 @@ def predict(options: PredictOptions) -> None:
         detector = load_detector(options.detector, options.device, options.min_box_score)
     predictor = Predictor.from_checkpoint(
         options.checkpoint,
+        network=options.network,
         device=options.device,
         decoder=options.decoder,
         flip_test=options.flip_test,

@@ -40,6 +40,7 @@ class PredictOptions:
         engine: local, or ray for many machines.
         workers: of engine ray; by default one on each GPU of the cluster, or on each processor.
         shard_size: images, or rows of a Parquet table, that a worker of engine ray does at once.
+        network: module:function that makes the checkpoint's network, if that is your own code.
     """
 
     checkpoint: Path
@@ -61,6 +62,7 @@ class PredictOptions:
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     shard_size: int = 1000
+    network: str | None = None
 
 
 for _said, _drawn in {"a table of `KINDS`": False, "pictures or a video of `KINDS`": True}.items():
