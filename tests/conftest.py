@@ -28,6 +28,7 @@ from darkpose_ext import reference
 
 if TYPE_CHECKING:
     from darkpose.data.annotations import Annotations
+    from darkpose.predict.predictor import Predictor
 
 ABSENT: dict[str, str] = {}
 """What is not here, and why."""
@@ -194,6 +195,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from predicting import save, untrained
 
     return save(untrained(), tmp_path_factory.mktemp("checkpoint") / "a.ckpt")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> "Predictor":
+    """One of an untrained network."""
+    from darkpose.predict.predictor import Predictor
+    from predicting import BATCH, untrained
+
+    return Predictor(untrained(), device="cpu", batch_size=BATCH)
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ from predicting import BATCH, BOXES, CLOSE, SIZE, close, rgb_photo, share_within
 ONE_LEVEL = 1  # grey level, by which the same crop out of a shifted image differs
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(untrained(), device="cpu", batch_size=BATCH)
-
-
 # ---- images --------------------------------------------------------------------------------------
 
 

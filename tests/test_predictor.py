@@ -26,11 +26,7 @@ from predicting import BATCH, BOXES, MOST, SIZE, close, rgb_photo, save, share_w
 
 SHIFTED = 0.05  # pixels: the same crop out of a shifted image, with other rounding of the map
 EXACT = 1e-6
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(untrained(), device="cpu", batch_size=BATCH)
+HEAVY = set("lightning torchmetrics transformers matplotlib scipy pycocotools rich".split())
 
 
 # ---- the evaluation path -------------------------------------------------------------------------
@@ -79,12 +75,12 @@ def requests(found: Predictions) -> list[Request]:
 def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
     data: Path, split: str, codec: dict[str, Any]
 ) -> None:
-    task = untrained(**codec)
-    expected = evaluated(task, data / "coco_mini", split)
+    model = untrained(**codec)
+    expected = evaluated(model, data / "coco_mini", split)
     asked = requests(expected)
 
     def predicted(batch_size: int, some: list[Request]) -> tuple[NDArray[Any], NDArray[Any]]:
-        predictor = Predictor(task, device="cpu", batch_size=batch_size, orientation="stored")
+        predictor = Predictor(model, device="cpu", batch_size=batch_size, orientation="stored")
         poses = [outcome.poses for outcome in predictor.stream(some) if outcome.poses]
         assert len(poses) == len(some)
         return (
@@ -96,7 +92,7 @@ def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
     assert len(found) == len(expected.records) > 60
     np.testing.assert_array_equal(found[..., :2], expected.points)
     np.testing.assert_array_equal(found[..., 2], expected.scores)
-    expected_ranks = person_scores(expected.scores, 1.0, score_threshold(task.codec))
+    expected_ranks = person_scores(expected.scores, 1.0, score_threshold(model.codec))
     np.testing.assert_allclose(ranks, expected_ranks, rtol=EXACT)
     for batch_size in (1, 13):
         again = predicted(batch_size, asked[:12])[0][..., :2]
@@ -104,9 +100,9 @@ def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
 
 
 def test_a_predictor_runs_on_any_device_and_takes_crops_of_any(device: str) -> None:
-    task = untrained()
+    model = untrained()
     crops = torch.from_numpy(np.stack([rgb_photo((64, 64), seed) for seed in range(3)]))
-    on_cpu = Predictor(task, device="cpu")
+    on_cpu = Predictor(model, device="cpu")
     expected, mirrored = on_cpu.heatmaps(crops)
     assert mirrored is not None and expected.shape == mirrored.shape == (3, 17, 16, 16)
     there = Predictor(untrained(), device=device)
@@ -163,11 +159,8 @@ def test_a_box_without_size_has_no_pose_and_spoils_no_other(convention: str) -> 
     expected = predictor(rgb_photo(), BOXES, np.full(3, 0.5))
     np.testing.assert_array_equal(found.keypoints[3:], expected.keypoints)
     np.testing.assert_array_equal(found.scores[3:], expected.scores)
-
-
-def test_a_box_of_a_thousandth_of_a_pixel_does_no_harm(predictor: Predictor) -> None:
-    found = predictor(rgb_photo(), np.array([[5, 5, 1e-3, 1e-3], *BOXES]))
-    assert np.isfinite(found.keypoints[1:]).all()
+    tiny = predictor(rgb_photo(), np.array([[5, 5, 1e-3, 1e-3], *BOXES]))
+    assert np.isfinite(tiny.keypoints[1:]).all()
 
 
 @pytest.mark.parametrize(
@@ -206,9 +199,7 @@ def test_the_result_says_what_its_joints_are(predictor: Predictor) -> None:
     assert found.keypoints.shape == (3, 17, 3) and found.scores.shape == (3,) and len(found) == 3
     assert found.image_size == predictor(rgb_photo(), []).image_size == SIZE
     assert found.names == predictor.spec.names and found.skeleton == predictor.spec.skeleton
-    assert {value.dtype for value in (found.keypoints, found.scores, found.boxes)} == {
-        np.dtype(np.float32)
-    }
+    assert found.keypoints.dtype == found.scores.dtype == found.boxes.dtype == np.float32
 
 
 def test_a_result_becomes_one_of_supervision(predictor: Predictor) -> None:
@@ -236,10 +227,10 @@ def test_without_supervision_the_rest_works_and_its_extra_is_named(
 
 
 def test_a_checkpoint_is_all_that_a_predictor_needs(tmp_path: Path) -> None:
-    task = untrained(convention="udp", input_size=(64, 96))
-    path = save(task, tmp_path / "a.ckpt")
+    model = untrained(convention="udp", input_size=(64, 96))
+    path = save(model, tmp_path / "a.ckpt")
     predictor = darkpose.Predictor.from_checkpoint(path, flip_test=False, device="cpu")
-    assert predictor.codec == task.codec and predictor.spec == task.spec
+    assert predictor.codec == model.codec and predictor.spec == model.spec
     assert predictor.device == torch.device("cpu")
     found = predictor(rgb_photo(), BOXES)
     assert isinstance(found, Poses)
@@ -301,5 +292,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         "except ImportError as error:\n"
         "    assert \"needs cv2: pip install 'darkpose[predict]'\" in str(error), error\n"
         "else:\n    raise AssertionError\n"
+        "del sys.modules['cv2']\n"
+        "import darkpose.predict.command\n"
+        "assert darkpose.Predictor\n"
+        f"loaded = {HEAVY} & sys.modules.keys()\n"
+        "assert not loaded, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,9 +5,6 @@ darkpose brings no detector along. Any function of your own will do, named by it
 an object-detection pipeline of Hugging Face's transformers is one already.
 """
 
-import importlib
-import os
-import sys
 from threading import Lock
 from typing import Any, Protocol
 
@@ -15,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.images import DecodedImage, Image
+from darkpose.importing import imported, is_import_path
 from darkpose.predict.pixels import as_rgb
 
 HUGGING_FACE = "huggingface:"
@@ -80,7 +78,9 @@ def load_detector(name: str, device: Any = None, min_score: float | None = None)
         return HuggingFaceDetector(
             name.removeprefix(HUGGING_FACE), device, 0.5 if min_score is None else min_score
         )
-    found = _imported(name)
+    if not is_import_path(name):
+        raise ValueError(f"detector must be module:function or {HUGGING_FACE}MODEL, got {name}")
+    found = imported(name, "detector")
 
     def confident(image: Image, /) -> tuple[Any, Any]:
         boxes, scores = _checked(found(image))
@@ -88,21 +88,6 @@ def load_detector(name: str, device: Any = None, min_score: float | None = None)
         return boxes[kept], scores[kept]
 
     return confident
-
-
-def _imported(name: str) -> Detector:
-    module, separator, attribute = name.partition(":")
-    if not (separator and module and attribute):
-        raise ValueError(f"detector must be module:function or {HUGGING_FACE}MODEL, got {name}")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        raise ValueError(f"detector must name a function, {module} has no {attribute} to call")
-    detector: Detector = found
-    return detector
 
 
 class HuggingFaceDetector:

@@ -261,16 +261,15 @@ def _frames(source: Source, failed: ShotFailure) -> Iterator[Shot]:
             number += 1
     finally:
         video.release()
+    wrong = None
     if number == 0:
-        failed(source.name, f"video {source.path} must be in a format that OpenCV reads")
+        wrong = "be in a format that OpenCV reads"
     elif number < announced:
-        failed(
-            source.name,
-            f"video {source.path} must be complete, got {number} of {announced} frames",
-        )
+        wrong = f"be complete, got {number} of {announced} frames"
     elif source.frames and max(source.frames) >= number:
-        failed(
-            source.name,
-            f"video {source.path} must have every frame with boxes, got boxes in frame "
-            f"{max(source.frames)} and {number} frames, the first of which is 0",
+        wrong = (
+            f"have every frame with boxes, got boxes in frame {max(source.frames)} and {number} "
+            "frames, the first of which is 0"
         )
+    if wrong:
+        failed(source.name, f"video {source.path} must {wrong}")
