@@ -21,7 +21,7 @@ from darkpose.data.options import DataOptions
 from darkpose.evaluate.evaluation import Evaluation, People, Predictions, predictions
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
-from darkpose.predict.predictor import Poses, Predictor, Request
+from darkpose.predict.predictor import Predictor, Request
 from predicting import BATCH, BOXES, MOST, SIZE, close, rgb_photo, save, share_within, untrained
 
 SHIFTED = 0.05  # pixels: the same crop out of a shifted image, with other rounding of the map
@@ -233,7 +233,6 @@ def test_a_checkpoint_is_all_that_a_predictor_needs(tmp_path: Path) -> None:
     assert predictor.codec == model.codec and predictor.spec == model.spec
     assert predictor.device == torch.device("cpu")
     found = predictor(rgb_photo(), BOXES)
-    assert isinstance(found, Poses)
     mirrored = Predictor.from_checkpoint(path, device="cpu")(rgb_photo(), BOXES)
     assert (found.keypoints != mirrored.keypoints).any()
     whole = Predictor.from_checkpoint(path, flip_test=False, device="cpu", decoder="argmax")
