@@ -92,7 +92,7 @@ def _draw_person(rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
     size = height * np.array([rng.uniform(0.3, 0.8), 1.0])
     corner = rng.uniform(0, _SIDE - size)
     joints = corner + (_STANDING + rng.normal(0, 5, _STANDING.shape)) / 100 * size
-    # As photos have it, detail of every size: also maps of untrained networks then have one maximum.
+    # Detail of every size, as photos have it: also untrained maps then have one maximum.
     octaves = (rng.uniform(-1, 1, (side, side, 3)) for side in (2, 4, 8, 16, 32, 64, 128))
     enlarged = [
         cv2.resize(octave, (_SIDE, _SIDE), None, 0, 0, cv2.INTER_CUBIC) for octave in octaves
