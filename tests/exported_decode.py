@@ -9,44 +9,40 @@ import torch
 from torch import Tensor
 
 from darkpose.deploy.onnx import write
+from darkpose_ext.reference import arithmetic_dtype
 
-DTYPES = {
-    torch.float16: torch.float32,
-    torch.bfloat16: torch.float32,
-    torch.float32: torch.float32,
-    torch.float64: torch.float64,
-}
-"""What maps of each type are handed over as: NumPy has no bfloat16."""
+Ways = dict[str, dict[str, Any]]
+"""Arguments of the op that are no tensors, by a name."""
 
 
 class _Decode(torch.nn.Module):
-    def __init__(self, names: tuple[str, ...], dtype: torch.dtype, options: dict[str, Any]) -> None:
+    def __init__(self, names: tuple[str, ...], dtype: torch.dtype, ways: Ways) -> None:
         super().__init__()
-        self.names, self.dtype, self.options = names, dtype, options
+        self.names, self.dtype, self.ways = names, dtype, ways
 
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.names, tensors, strict=True))
-        maps = given.pop("heatmaps").to(self.dtype)
-        if "flipped" in given:
-            given["flipped"] = given["flipped"].to(self.dtype)
-        options = dict(self.options)
-        return torch.ops.dark.decode(maps, options.pop("taps", []), **given, **options)
+        for name in given.keys() - {"transform"}:
+            given[name] = given[name].to(self.dtype)
+        results = [torch.ops.dark.decode(**given, **options) for options in self.ways.values()]
+        return tuple(tensor for result in results for tensor in result)
 
 
 class ExportedDecode:
-    """The op with its arguments fixed, exported for maps of any size."""
+    """The op in several ways at once, exported for maps of any size."""
 
     def __init__(
         self,
         path: Path,
+        ways: Ways,
         joints: int = 1,
         *,
         leading: int = 1,
         flipped: bool = False,
         transform: bool = False,
         dtype: torch.dtype = torch.float32,
-        **options: Any,
     ) -> None:
+        self.ways = {name: {"taps": [], **options} for name, options in ways.items()}
         shapes = {"heatmaps": ((3,) * leading, (joints, 9, 7))}
         if flipped:
             shapes["flipped"] = shapes["heatmaps"]
@@ -60,13 +56,10 @@ class ExportedDecode:
             | ({} if name == "transform" else {leading + 1: sides[0], leading + 2: sides[1]})
             for name in shapes
         }
-        inputs = tuple(torch.rand(*lead, *own) for lead, own in shapes.values())
-        self.dtype = DTYPES[dtype]
-        inputs = tuple(value.to(self.dtype) for value in inputs)
-        module = _Decode(self.names, dtype, options).eval()
+        self.dtype = arithmetic_dtype(dtype)  # that maps are handed over in: NumPy has no bfloat16
         write(
-            module,
-            inputs,
+            _Decode(self.names, dtype, self.ways).eval(),
+            tuple(torch.rand(*lead, *own, dtype=self.dtype) for lead, own in shapes.values()),
             path,
             input_names=list(self.names),
             dynamic_shapes=(tuple(dimensions.values()),),
@@ -77,10 +70,12 @@ class ExportedDecode:
             str(path), settings, providers=["CPUExecutionProvider"]
         )
 
-    def __call__(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *tensors: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return coordinates and scores by the name of the way."""
         given = {
             name: tensor.to(self.dtype).contiguous().numpy()
             for name, tensor in zip(self.names, tensors, strict=True)
         }
-        coords, scores = self.session.run(None, given)
-        return torch.from_numpy(coords), torch.from_numpy(scores)
+        results = list(map(torch.from_numpy, self.session.run(None, given)))
+        pairs = zip(results[::2], results[1::2], strict=True)
+        return dict(zip(self.ways, pairs, strict=True))

@@ -16,68 +16,79 @@ pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
 import oracles  # noqa: E402
 from darkpose_ext import gaussian_taps  # noqa: E402
+from darkpose_ext._values import METHODS  # noqa: E402
 from darkpose_ext.onnx import OPSET, TRANSLATIONS  # noqa: E402
-from exported_decode import ExportedDecode  # noqa: E402
-from samples import MADE, gaussians, made_maps, random_centers  # noqa: E402
+from exported_decode import ExportedDecode, Ways  # noqa: E402
+from samples import DTYPES, MADE, gaussians, made_maps, random_centers  # noqa: E402
 from tolerances import PIXELS, RELEASED, TRANSFORMED, UNDECIDED  # noqa: E402
 
 SHAPES = ((64, 48), (24, 32), (13, 9), (5, 5), (4, 9), (1, 7), (7, 1), (2, 2), (1, 1))
 COUNT = 24
-WAYS: dict[str, dict[str, Any]] = {
-    "argmax": {"method": "argmax"},
-    "standard": {"method": "standard"},
-    "second_max": {"method": "second_max"},
-    "dark": {},
+WAYS: Ways = {
+    **{method: {"method": method} for method in METHODS},
     "dark 3": {"taps": [0.25, 0.5, 0.25]},
     "dark 11": {"taps": gaussian_taps(2.0)},
     "dark 17": {"taps": gaussian_taps(3.0)},
+    **{f"dark within {limit}": {"max_shift": limit} for limit in (0.0, 0.25, math.inf)},
 }
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("onnx")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("onnx") / "ways.onnx"
 
 
-@pytest.fixture(scope="module", params=WAYS)
-def way(request: pytest.FixtureRequest, folder: Path) -> tuple[ExportedDecode, dict[str, Any]]:
-    options = WAYS[request.param]
-    return ExportedDecode(folder / "way.onnx", **options), options
-
-
-def op(maps: Tensor, *, taps: tuple[float, ...] = (), **options: Any) -> tuple[Tensor, Tensor]:
-    return torch.ops.dark.decode(maps, list(taps), **options)
+@pytest.fixture(scope="module")
+def exported(file: Path) -> ExportedDecode:
+    return ExportedDecode(file, WAYS)
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest distance along an axis; NaN must meet NaN."""
-    assert torch.equal(ours.isnan(), theirs.isnan())
+    assert ours.dtype == theirs.dtype and torch.equal(ours.isnan(), theirs.isnan())
     return float((ours - theirs).nan_to_num().abs().max())
 
 
-def decided(maps: Tensor, options: dict[str, Any]) -> Tensor:
-    """Return which of [N, H, W] float32 does not leave to the order of its sums."""
+def undecided(maps: Tensor, options: dict[str, Any]) -> Tensor:
+    """Return which of [N, 1, H, W] float32 leaves to the order of its sums."""
     if options.get("method", "dark") != "dark":
-        return torch.ones(len(maps), dtype=torch.bool)
-    k = len(options.get("taps", [])) or None
-    return torch.from_numpy(~oracles.dark(maps.double().numpy(), k).undecided(UNDECIDED))
+        return torch.zeros(len(maps), dtype=torch.bool)
+    k = len(options["taps"]) or None
+    return torch.from_numpy(oracles.dark(maps[:, 0].double().numpy(), k).undecided(UNDECIDED))
+
+
+def assert_equals_the_op(
+    exported: ExportedDecode, *tensors: Tensor, within: float = PIXELS[torch.float32]
+) -> None:
+    given = dict(zip(exported.names, tensors, strict=True))
+    for name, (coords, scores) in exported(*tensors).items():
+        expected, heights = torch.ops.dark.decode(**given, **exported.ways[name])
+        assert difference(coords, expected) <= within, name
+        assert difference(scores, heights) == 0, name
+
+
+def maps_of(kind: str, *shape: int) -> Tensor:
+    """Make [..., H, W] of one kind."""
+    return made_maps(kind, math.prod(shape[:-2]), *shape[-2:]).float().view(shape)
 
 
 @pytest.mark.parametrize("kind", MADE)
 def test_onnx_equals_the_op_for_every_method_and_kind_of_map(
-    way: tuple[ExportedDecode, dict[str, Any]], kind: str
+    exported: ExportedDecode, kind: str
 ) -> None:
-    exported, options = way
-    for height, width in SHAPES:
-        maps = made_maps(kind, COUNT, height, width).float()
-        coords, scores = exported(maps[:, None])
-        expected, heights = op(maps[:, None], **options)
-        sure = decided(maps, options)
-        assert sure.any()
-        # Noise has Hessians that stretch the rounding of a smoothed value, as in the release.
-        tolerance = RELEASED if options.get("taps") else PIXELS[torch.float32]
-        assert difference(coords[sure], expected[sure]) <= tolerance
-        assert torch.equal(scores, heights)
+    for size in SHAPES:
+        maps = maps_of(kind, COUNT, 1, *size)
+        for name, (coords, scores) in exported(maps).items():
+            options = exported.ways[name]
+            if "max_shift" in options:  # without it rounding, too, would be of any length
+                continue
+            expected, heights = torch.ops.dark.decode(maps, **options)
+            sure = ~undecided(maps, options)
+            assert sure.any()
+            # Noise has Hessians that stretch the rounding of a smoothed value, as in the release.
+            tolerance = RELEASED if options["taps"] else PIXELS[torch.float32]
+            assert difference(coords[sure], expected[sure]) <= tolerance, name
+            assert torch.equal(scores, heights), name
 
 
 def spoiled(values: dict[tuple[int, int], float]) -> Tensor:
@@ -115,126 +126,80 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_onnx_equals_the_op_on_maps_that_are_no_peaks(
-    way: tuple[ExportedDecode, dict[str, Any]], what: str
-) -> None:
-    exported, options = way
-    coords, scores = exported(STRANGE[what][:, None])
-    expected, heights = op(STRANGE[what][:, None], **options)
-    assert difference(coords, expected) <= PIXELS[torch.float32]
-    assert torch.equal(scores.nan_to_num(-1), heights.nan_to_num(-1))
+def test_onnx_equals_the_op_on_maps_that_are_no_peaks(exported: ExportedDecode, what: str) -> None:
+    assert_equals_the_op(exported, STRANGE[what][:, None])
 
 
-def test_onnx_gives_ties_to_the_first_place(folder: Path) -> None:
-    exported = ExportedDecode(folder / "ties.onnx", method="argmax")
+def test_onnx_gives_ties_to_the_first_place(exported: ExportedDecode) -> None:
     for places in ((7, 100), (0, 479), (19, 20), (13, 14, 300)):
         maps = torch.zeros(1, 1, 24 * 20)
         maps[..., list(places)] = 1.0
-        x, y = exported(maps.view(1, 1, 24, 20))[0].flatten().tolist()
+        x, y = exported(maps.view(1, 1, 24, 20))["argmax"][0].flatten().tolist()
         assert 20 * y + x == places[0]
 
 
-@pytest.mark.parametrize(
-    ("method", "shift"), [("dark", 0), ("dark", 1), ("dark", 100), ("standard", 1)]
-)
-def test_onnx_flip_test_equals_the_op(folder: Path, method: str, shift: int) -> None:
-    joints, order = 4, [2, 1, 0, 3]
-    options: dict[str, Any] = {"method": method, "flip_index": order, "flip_shift": shift}
-    if method == "dark":
-        options["taps"] = gaussian_taps(2.0)
-    exported = ExportedDecode(folder / "flip.onnx", joints, flipped=True, **options)
-    for height, width in ((64, 48), (13, 9), (3, 2)):
-        maps, mirrored = (
-            made_maps("noisy", 6 * joints, height, width).float().view(6, joints, height, width)
-            for _ in range(2)
-        )
-        coords, scores = exported(maps, mirrored)
-        expected, heights = op(maps, flipped=mirrored, **options)
-        assert difference(coords, expected) <= PIXELS[torch.float32]
-        assert torch.equal(scores, heights)
+def test_onnx_shortens_steps_as_the_op_does(exported: ExportedDecode) -> None:
+    maps = gaussians(random_centers(64, 24, 20, 4.0), 24, 20, 2.0).float()[:, None]
+    maps[:, :, 12, 10] = 1.01  # far from the Gaussian's top as well
+    sure, coords = ~undecided(maps, {"taps": []}), exported(maps)
+    lengths = [
+        (coords[f"dark within {limit}"][0] - coords["argmax"][0])[sure].norm(dim=-1).max()
+        for limit in (0.0, 0.25, math.inf)
+    ]
+    assert lengths[0] == 0 and 0.2 < lengths[1] <= 0.25 + PIXELS[torch.float32]
+    assert lengths[2] > 0.5
 
 
-def test_onnx_flip_test_without_an_order_of_joints_equals_the_op(folder: Path) -> None:
-    exported = ExportedDecode(folder / "flip.onnx", 2, flipped=True)
-    maps, mirrored = torch.rand(2, 3, 2, 16, 12)
-    expected, _ = op(maps, flipped=mirrored)
-    assert difference(exported(maps, mirrored)[0], expected) <= PIXELS[torch.float32]
+def test_onnx_flip_test_equals_the_op(tmp_path: Path) -> None:
+    order = {"flip_index": [2, 1, 0, 3]}
+    smooth = {"taps": gaussian_taps(2.0), **order}
+    ways: Ways = {f"{method} 1": {"method": method, **order, "flip_shift": 1} for method in METHODS}
+    ways |= {f"smoothed {shift}": {**smooth, "flip_shift": shift} for shift in (0, 1, 100)}
+    flips = ExportedDecode(tmp_path / "flip.onnx", {**ways, "no order": {}}, 4, flipped=True)
+    for size in ((64, 48), (13, 9), (3, 2)):
+        assert_equals_the_op(flips, *(maps_of("noisy", 6, 4, *size) for _ in "ab"))
 
 
-def test_onnx_recovers_each_person_in_the_image_as_the_op_does(folder: Path) -> None:
-    taps = gaussian_taps(2.0)
-    exported = ExportedDecode(folder / "transform.onnx", 3, transform=True, taps=taps)
-    maps = made_maps("clean", 15, 64, 48).float().view(5, 3, 64, 48)
-    matrices = 4 * torch.randn(5, 2, 3)
-    expected, _ = op(maps, taps=tuple(taps), transform=matrices)
-    assert difference(exported(maps, matrices)[0], expected) <= TRANSFORMED
-
-
-@pytest.mark.parametrize("limit", [0.0, 0.25, math.inf])
-def test_onnx_shortens_steps_as_the_op_does(folder: Path, limit: float) -> None:
-    exported = ExportedDecode(folder / "limit.onnx", max_shift=limit)
-    maps = gaussians(random_centers(64, 24, 20, 4.0), 24, 20, 2.0).float()
-    maps[:, 12, 10] = 1.01  # far from the Gaussian's top as well
-    sure = decided(maps, {})
-    coords, _ = exported(maps[:, None])
-    expected, _ = op(maps[:, None], max_shift=limit)
-    assert difference(coords[sure], expected[sure]) <= PIXELS[torch.float32]
-    steps = (coords - coords.round()).norm(dim=-1)
-    assert limit > 0 or steps.max() == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "dtype"),
-    [
-        ("dark 11", torch.float16),
-        ("dark 11", torch.bfloat16),
-        ("dark 11", torch.float64),
-        ("second_max", torch.float64),
-        ("standard", torch.float64),
-    ],
-    ids=str,
-)
-def test_onnx_computes_in_the_types_of_the_op(folder: Path, name: str, dtype: torch.dtype) -> None:
-    options = WAYS[name]
-    exported = ExportedDecode(folder / "dtype.onnx", transform=True, dtype=dtype, **options)
-    maps = made_maps("noisy", COUNT, 24, 20)[:, None].to(dtype)
-    matrices = torch.eye(2, 3, dtype=exported.dtype).repeat(COUNT, 1, 1)
-    expected, heights = op(maps, transform=matrices, **options)
-    coords, scores = exported(maps, matrices)
-    assert coords.dtype == expected.dtype and scores.dtype == heights.dtype
-    assert difference(coords, expected) <= PIXELS[dtype]
-    assert torch.equal(scores, heights)
-
-
-@pytest.mark.parametrize("leading", [0, 2])
-def test_onnx_serves_any_leading_dimensions(folder: Path, leading: int) -> None:
-    exported = ExportedDecode(folder / "leading.onnx", 3, leading=leading, transform=True)
-    shape = (2, 5)[:leading]
-    maps = made_maps("clean", 3 * math.prod(shape), 24, 20).float().view(*shape, 3, 24, 20)
-    matrices = torch.randn(*shape, 2, 3)
-    expected, _ = op(maps, transform=matrices)
-    assert difference(exported(maps, matrices)[0], expected) <= PIXELS[torch.float32] * 10
-
-
-def test_onnx_serves_no_people(folder: Path) -> None:
-    exported = ExportedDecode(folder / "none.onnx", 3, transform=True, taps=gaussian_taps(1.0))
-    coords, scores = exported(torch.rand(0, 3, 24, 20), torch.rand(0, 2, 3))
+def test_onnx_recovers_each_person_in_the_image_as_the_op_does(tmp_path: Path) -> None:
+    smooth = {"": {"taps": gaussian_taps(2.0)}}
+    placed = ExportedDecode(tmp_path / "transform.onnx", smooth, 3, transform=True)
+    maps, matrices = maps_of("clean", 5, 3, 64, 48), 4 * torch.randn(5, 2, 3)
+    assert_equals_the_op(placed, maps, matrices, within=TRANSFORMED)
+    ((coords, scores),) = placed(torch.rand(0, 3, 24, 20), torch.rand(0, 2, 3)).values()
     assert coords.shape == (0, 3, 2) and scores.shape == (0, 3)
 
 
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d != torch.float32], ids=str)
+def test_onnx_computes_in_the_types_of_the_op(tmp_path: Path, dtype: torch.dtype) -> None:
+    ways = {name: WAYS[name] for name in ("dark 11", "second_max", "standard")}
+    typed = ExportedDecode(tmp_path / "dtype.onnx", ways, transform=True, dtype=dtype)
+    maps = maps_of("noisy", COUNT, 1, 24, 20).to(dtype)
+    matrices = torch.eye(2, 3, dtype=typed.dtype).repeat(COUNT, 1, 1)
+    assert_equals_the_op(typed, maps, matrices, within=PIXELS[dtype])
+
+
+@pytest.mark.parametrize("leading", [(), (2, 5)], ids=str)
+def test_onnx_serves_any_leading_dimensions(tmp_path: Path, leading: tuple[int, ...]) -> None:
+    path, count = tmp_path / "leading.onnx", len(leading)
+    led = ExportedDecode(path, {"dark": {}}, 3, leading=count, transform=True)
+    maps, matrices = maps_of("clean", *leading, 3, 24, 20), torch.randn(*leading, 2, 3)
+    assert_equals_the_op(led, maps, matrices, within=PIXELS[torch.float32] * 10)
+
+
 def test_onnx_uses_standard_operators_of_one_version_alone(
-    way: tuple[ExportedDecode, dict[str, Any]], folder: Path
+    exported: ExportedDecode, file: Path
 ) -> None:
-    model = onnx.load(folder / "way.onnx")
+    model = onnx.load(file)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
     assert {node.domain for node in model.graph.node} == {""}
     assert not model.functions
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_onnx_files_hold_no_paths_of_the_machine_that_wrote_them(folder: Path) -> None:
-    ExportedDecode(folder / "paths.onnx", taps=gaussian_taps(2.0))
-    content = (folder / "paths.onnx").read_bytes()
+def test_onnx_files_hold_no_paths_of_the_machine_that_wrote_them(
+    exported: ExportedDecode, file: Path
+) -> None:
+    content = file.read_bytes()
     assert str(Path(__file__).parent).encode() not in content
     assert b".py" not in content
 
