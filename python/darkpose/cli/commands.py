@@ -21,7 +21,7 @@ class Command(Protocol):
     def run(self, config: Namespace) -> None: ...
 
 
-class Entry(NamedTuple):
+class LazyCommand(NamedTuple):
     """A command that is not imported yet."""
 
     place: str
@@ -52,61 +52,61 @@ class Entry(NamedTuple):
 _IMAGES = "Images, folders, patterns such as 'day1/*.jpg'"
 
 COMMANDS = {
-    "fit": Entry(
+    "fit": LazyCommand(
         "darkpose.cli.training:Fit",
         "Train a network; with --ckpt_path, go on where a checkpoint stopped.",
     ),
-    "validate": Entry(
+    "validate": LazyCommand(
         "darkpose.cli.training:Validate",
         "Evaluate the checkpoint --ckpt_path on the validation data.",
     ),
-    "test": Entry(
+    "test": LazyCommand(
         "darkpose.cli.training:Test",
         "Evaluate the checkpoint --ckpt_path on the validation data, logged as a test.",
     ),
-    "predict": Entry(
+    "predict": LazyCommand(
         "darkpose.predict.command:predict",
         "Find the keypoints of people in images, folders or videos; write them, draw skeletons.",
         f"{_IMAGES}, videos.",
     ),
-    "look": Entry(
+    "look": LazyCommand(
         "darkpose.show.look:look",
         "Draw what a checkpoint sees in images: skeletons, heatmaps, comparisons, as PNG files.",
         f"{_IMAGES}.",
     ),
-    "report": Entry(
+    "report": LazyCommand(
         "darkpose.cli.report:ReportCommand",
         "Evaluate the checkpoint --ckpt_path and write the evaluation as one HTML file.",
     ),
-    "export": Entry(
+    "export": LazyCommand(
         "darkpose.deploy.export:export",
         "Write a checkpoint as one file from crops to keypoints, for ONNX Runtime or libtorch.",
     ),
-    "table": Entry(
+    "table": LazyCommand(
         "darkpose.paper.tables.command:table",
         "Train and evaluate the cells of one of the paper's tables, print it beside the paper's.",
     ),
-    "ablation": Entry(
+    "ablation": LazyCommand(
         "darkpose.cli.ablation:Ablation",
         "Train both encodings with several seeds, decode each network in every way.",
     ),
-    "ensemble": Entry(
+    "ensemble": LazyCommand(
         "darkpose.cli.ensemble:Ensemble",
         "Evaluate several checkpoints together, averaged as heatmaps or as coordinates.",
     ),
-    "convert": Entry(
+    "convert": LazyCommand(
         "darkpose.models.weights.convert:convert",
         "Write another project's pose network as a checkpoint of darkpose.",
     ),
-    "models": Entry(
+    "models": LazyCommand(
         "darkpose.models.complexity:models_table",
         "Print networks with their parameters, multiply-accumulates and the paper's GFLOPs.",
     ),
-    "demo": Entry(
+    "demo": LazyCommand(
         "darkpose.paper.demo:demo",
         "Train on synthetic people with both encodings, decode in three ways, write a table, draw.",
     ),
-    "synth": Entry(
+    "synth": LazyCommand(
         "darkpose.paper.synthetic:write_dataset",
         "Write a synthetic COCO-style data set of people.",
     ),
