@@ -43,7 +43,7 @@ from benchmarks.cases import (
     names,
     usual,
 )
-from benchmarks.suites import MEMORY, suite
+from benchmarks.suites import MEMORY
 from darkpose_ext import gaussian_taps
 from tests import oracles, tolerances
 from tests.samples import random_centers
@@ -100,18 +100,6 @@ def test_released_targets_are_those_of_the_oracle() -> None:
         assert np.abs(own - expected).max() < tolerances.TARGETS[torch.float32]
 
 
-@pytest.mark.parametrize("op", OPS)
-def test_suites_stand_by_case_and_name_every_size_type_and_layout(op: str) -> None:
-    rows = suite(op)
-    assert len(set(rows)) == len(rows)
-    own = {case for case, who in rows if who == "this"}
-    assert {case.dtype for case in own} == {"float32", "float16", "bfloat16"}
-    assert {case.batch for case in own} == {1, 32, 512}
-    assert {case.joints for case in own} >= {17, 133}
-    assert ("channels_last" in {case.layout for case in own}) == (op != "encode")
-    assert {who for _, who in rows} >= set(names(op)) | set(MEMORY[op])
-
-
 # ---- floors --------------------------------------------------------------------------------------
 
 
@@ -153,15 +141,8 @@ def test_every_goal_compares_with_something_its_case_has() -> None:
 
 
 def test_a_goal_is_met_from_below_or_from_above_by_its_kind() -> None:
-    from_above = {
-        "time": False,
-        "pixel": False,
-        "microseconds": False,
-        "speed": True,
-        "share": True,
-    }
-    for kind, above in from_above.items():
-        goal = goals.Goal(Case("decode"), kind, 2.0, "amax")
+    for kind in ("time", "pixel", "microseconds", "speed", "share"):
+        goal, above = goals.Goal(Case("decode"), kind, 2.0, "amax"), kind in ("speed", "share")
         assert goal.met(2.0) and goal.met(2.1) == above and goal.met(1.9) == (not above)
 
 
@@ -183,18 +164,13 @@ def test_maps_are_measured_by_the_pixel_against_the_usual_ones() -> None:
     goal = goals.Goal(case, "pixel", 1.0, USUAL)
     (ratio,) = goals._in_terms(goal, {"this": [2.0], USUAL: [4.0]})
     assert ratio == pytest.approx(0.5 * usual(case).pixels / case.pixels)
-    (outcome,) = goals.measure([goal], seconds=0.01)
-    assert outcome.measured.median > 0
 
 
 def test_processor_time_leaves_out_what_is_waited_for() -> None:
-    samples = {
-        clock: min(
-            harness.take_turns({"": lambda: time.sleep(0.01)}, turns=3, processor_time=clock)[""]
-        )
-        for clock in (False, True)
-    }
-    assert samples[False] >= 1e4 and samples[True] < 1e4
+    wall, processor = (
+        harness.elapsed(lambda: time.sleep(0.01), 3, processor_time=own) for own in (False, True)
+    )
+    assert wall >= 1e4 and processor < 1e4
 
 
 def test_a_peer_that_is_absent_names_the_package_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

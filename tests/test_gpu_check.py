@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu_library, gpu_stages, gpu_visit
+from benchmarks import gpu_stages, gpu_visit
 from benchmarks.gpu_stages import Places, Stage
 
 ROOT = Path(__file__).parents[1]
@@ -73,16 +73,6 @@ def test_the_test_files_are_those_with_cuda_variants() -> None:
     # These need packages for one test each, of what is built on the ops.
     have -= {"tests/test_predictor.py", "tests/test_huggingface_results.py"}
     assert have == set(gpu_stages.TEST_FILES)
-
-
-def test_sanitizers_and_profiler_look_at_our_kernels_alone(places: Places) -> None:
-    stages = {
-        stage.name: stage for stage in (*gpu_stages.first(places), *gpu_stages.second(places))
-    }
-    for tool in ("memcheck", "racecheck"):
-        assert "--kernel-name kns=_ZN4dark" in " ".join(stages[tool].command)
-    assert "--kernel-name regex:dark::" in " ".join(stages["profile"].command)
-    assert "-DCMAKE_CUDA_FLAGS=-lineinfo" in gpu_library.configure("90-real", Path("build"))
 
 
 def test_the_second_call_repeats_what_failed_and_what_was_missed(places: Places) -> None:
@@ -204,7 +194,7 @@ def test_a_log_that_is_too_long_keeps_its_ends(tmp_path: Path) -> None:
     assert content.startswith(b"begin") and content.endswith(b"end") and len(content) < 200
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_failed_tests_are_named_as_they_fail(tmp_path: Path, workers: str) -> None:
     if workers != "0":
         pytest.importorskip("xdist")

@@ -2,11 +2,7 @@
 """A GPU's figures: by its own clock, against what its instructions allow, kept as they come."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,35 +132,6 @@ def test_counts_are_those_recorded_last_and_may_be_missing(tmp_path: Path) -> No
         ("flip_decode", "float32", "channels_last"): (2640, 24576),
         ("heatmap_mse", "float32", "contiguous"): (4790, 36864),
     }
-
-
-def test_figures_are_complete_after_each_row(tmp_path: Path) -> None:
-    """A process that is killed midway leaves the rows it has printed."""
-    options = ["--only", "encode", "--seconds", "0.001", "--json", str(tmp_path / "g.json")]
-    code = f"""
-import itertools, os, signal, sys
-sys.argv = ["goals", *{options!r}]
-from benchmarks import goals
-said = goals.line
-count = itertools.count(1)
-def line(outcome):
-    if next(count) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return said(outcome)
-goals.line = line
-goals.main()
-"""
-    path = os.pathsep.join(map(str, (ROOT, ROOT / "python")))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    rows = json.loads((tmp_path / "g.json").read_text())["goals"]
-    assert [row["goal"]["case"]["op"] for row in rows] == ["encode", "encode"]
-    assert len([goal for goal in goals.CPU if goal.case.op == "encode"]) > 2
 
 
 def test_a_variant_gives_the_library_its_place_back(
