@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import abi
 import darkpose_ext
 import darkpose_ext.numpy as dark
 from darkpose_ext._values import METHODS, RESCALES, ROUNDINGS
-from samples import made_maps
+from samples import made_maps, taps_of
 
 K, HEIGHT, WIDTH = 3, 21, 30
 KINDS = ("clean", "noisy", "negative_background", "isolated_spikes")
@@ -33,10 +34,16 @@ def heatmaps(kind: str = "noisy", dtype: Any = np.float32, people: int = 4) -> A
     return maps.numpy().astype(dtype)
 
 
+def assert_equal(found: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def assert_same(found: tuple[Array, ...], expected: tuple[torch.Tensor, ...]) -> None:
-    for ours, ops in zip(found, expected, strict=True):
-        assert isinstance(ours, np.ndarray) and ours.dtype == ops.numpy().dtype
-        np.testing.assert_array_equal(ours, ops.numpy())
+    arrays = tuple(tensor.numpy() for tensor in expected)
+    assert [type(ours) for ours in found] == [np.ndarray] * len(arrays)
+    assert [ours.dtype for ours in found] == [array.dtype for array in arrays]
+    assert_equal(found, arrays)
 
 
 # ---- the same bits -------------------------------------------------------------------------------
@@ -48,16 +55,12 @@ def assert_same(found: tuple[Array, ...], expected: tuple[torch.Tensor, ...]) ->
 def test_decode_gives_the_bits_of_the_op(method: str, kind: str, dtype: Any) -> None:
     maps, flipped = heatmaps(kind, dtype), heatmaps(kind, dtype)
     matrices = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
-    taps = TAPS if method == "dark" else []
+    taps = taps_of(method, TAPS)
     options: dict[str, Any] = {"method": method, "flip_index": [1, 0, 2], "flip_shift": 1}
-    expected = darkpose_ext.decode(
-        torch.from_numpy(maps),
-        taps,
-        flipped=torch.from_numpy(flipped),
-        transform=torch.from_numpy(matrices),
-        **options,
-    )
-    assert_same(dark.decode(maps, taps, flipped=flipped, transform=matrices, **options), expected)
+    arrays = {"heatmaps": maps, "flipped": flipped, "transform": matrices}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    expected = darkpose_ext.decode(taps=taps, **tensors, **options)
+    assert_same(dark.decode(taps=taps, **arrays, **options), expected)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -97,13 +100,8 @@ def test_bfloat16_of_ml_dtypes_is_read_and_written() -> None:
 @pytest.mark.parametrize("threads", [2, 3, 1000])
 def test_results_do_not_depend_on_the_number_of_threads(threads: int) -> None:
     maps = heatmaps(people=3000)  # so many that the work is shared out
-    for ours, one in zip(
-        dark.decode(maps, TAPS, threads=threads), dark.decode(maps, TAPS), strict=True
-    ):
-        np.testing.assert_array_equal(ours, one)
-    np.testing.assert_array_equal(
-        dark.modulate(maps, TAPS, threads=threads), dark.modulate(maps, TAPS)
-    )
+    assert_equal(dark.decode(maps, TAPS, threads=threads), dark.decode(maps, TAPS))
+    assert_equal((dark.modulate(maps, TAPS, threads=threads),), (dark.modulate(maps, TAPS),))
 
 
 # ---- arrays of any kind --------------------------------------------------------------------------
@@ -140,11 +138,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_decode_does_not_depend_on_the_layout(layout: str) -> None:
     maps = heatmaps()
-    expected = dark.decode(maps, TAPS)
     laid = LAYOUTS[layout](maps.copy())
-    for found, same in zip(dark.decode(laid, TAPS), expected, strict=True):
-        np.testing.assert_array_equal(found, same)
-    np.testing.assert_array_equal(dark.modulate(laid, TAPS), dark.modulate(maps, TAPS))
+    assert_equal(dark.decode(laid, TAPS), dark.decode(maps, TAPS))
+    assert_equal((dark.modulate(laid, TAPS),), (dark.modulate(maps, TAPS),))
 
 
 def test_leading_dimensions_and_empty_batches_stay() -> None:
@@ -198,51 +194,39 @@ def test_other_threads_run_while_a_function_works() -> None:
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("call", "kind", "sentence"),
-    [
-        (
-            lambda: dark.decode(np.zeros((3, 3)), []),
-            ValueError,
-            r"heatmaps must be \[..., K, H, W\]",
-        ),
-        (lambda: dark.decode(np.zeros((1, 3, 3), int), []), TypeError, "got int64"),
-        (lambda: dark.decode(np.zeros((1, 3, 3), np.longdouble), []), TypeError, "got "),
-        (lambda: dark.decode([["a"]], []), TypeError, "heatmaps must be float16"),
-        (lambda: dark.encode([[1.0, 2.0]], [1.0], 2**70, 9, 2.0), ValueError, "height must fit in"),
-        (lambda: dark.decode(heatmaps(), [], threads=2**70), ValueError, "threads must fit in 64"),
-        (
-            lambda: dark.decode(heatmaps(), [], flipped=heatmaps(), flip_index=[0, 1, 2**70]),
-            ValueError,
-            "flip_index must fit in 64 bits",
-        ),
-        (lambda: dark.encode([[1.0, 2.0]], [1.0], 2**22, 2**22, 2.0), MemoryError, "does not fit"),
-        (lambda: dark.decode(heatmaps(), [0.5, 0.5]), ValueError, "taps must be an odd number"),
-        (lambda: dark.decode(heatmaps(), "taps"), TypeError, "taps must be a list of numbers"),
-        (lambda: dark.decode(heatmaps(), [], method="soft"), ValueError, "method must be one of"),
-        (lambda: dark.decode(heatmaps(), [], threads=0), ValueError, "threads must be at least 1"),
-        (lambda: dark.decode(heatmaps(), [], flip_shift=1), ValueError, "need flipped, got none"),
-        (
-            lambda: dark.decode(heatmaps(), [], transform=np.zeros((4, 3, 2))),
-            ValueError,
-            r"transform must be \[4, 2, 3\] to go with heatmaps",
-        ),
-        (
-            lambda: dark.encode([[1.0, 2.0]], [1.0], 0, 9, 2.0),
-            ValueError,
-            "at least 1, got 0 and 9",
-        ),
-        (lambda: dark.encode([[1.0, 2.0]], [1.0], 9, 9, 0.0), ValueError, "sigma must be positive"),
-        (lambda: dark.modulate(heatmaps(), []), ValueError, "taps must be an odd number"),
-        (
-            lambda: dark.modulate(heatmaps(), TAPS, rescale="half"),
-            ValueError,
-            "rescale must be one",
-        ),
-    ],
-)
+HUGE, MAPS, TURNED = 2**70, heatmaps(), np.zeros((4, 3, 2))
+FLIP: dict[str, Any] = {"flipped": MAPS, "flip_index": [0, 1, HUGE]}
+
+
+def joint(height: int, width: int, sigma: float = 2.0) -> Any:
+    return dark.encode([[1.0, 2.0]], [1.0], height, width, sigma)
+
+
+WRONG: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+    (ValueError, r"be \[..., K, H, W\]", lambda: dark.decode(np.zeros((3, 3)), [])),
+    (TypeError, "got int64", lambda: dark.decode(np.zeros((1, 3, 3), int), [])),
+    (TypeError, "heatmaps must be", lambda: dark.decode(np.zeros((1, 3, 3), np.longdouble), [])),
+    (TypeError, "heatmaps must be float16", lambda: dark.decode([["a"]], [])),
+    (ValueError, "height must fit in", lambda: joint(HUGE, 9)),
+    (ValueError, "threads must fit in 64 bits", lambda: dark.decode(MAPS, [], threads=HUGE)),
+    (ValueError, "flip_index must fit in 64 bits", lambda: dark.decode(MAPS, [], **FLIP)),
+    (MemoryError, "does not fit", lambda: joint(2**22, 2**22)),
+    (ValueError, "taps must be an odd number", lambda: dark.decode(MAPS, [0.5, 0.5])),
+    (TypeError, "taps must be a list of numbers", lambda: dark.decode(MAPS, "taps")),
+    (ValueError, "method must be one of", lambda: dark.decode(MAPS, [], method="soft")),
+    (ValueError, "threads must be at least 1", lambda: dark.decode(MAPS, [], threads=0)),
+    (ValueError, "need flipped, got none", lambda: dark.decode(MAPS, [], flip_shift=1)),
+    (ValueError, r"transform .* \[4, 2, 3\] to", lambda: dark.decode(MAPS, [], transform=TURNED)),
+    (ValueError, "at least 1, got 0 and 9", lambda: joint(0, 9)),
+    (ValueError, "sigma must be positive", lambda: joint(9, 9, 0.0)),
+    (ValueError, "taps must be an odd number", lambda: dark.modulate(MAPS, [])),
+    (ValueError, "rescale must be one", lambda: dark.modulate(MAPS, TAPS, rescale="half")),
+]
+
+
+@pytest.mark.parametrize(("kind", "sentence", "call"), WRONG)
 def test_a_wrong_argument_is_refused_in_one_sentence(
-    call: Any, kind: type[Exception], sentence: str
+    kind: type[Exception], sentence: str, call: Callable[[], Any]
 ) -> None:
     with pytest.raises(kind, match=sentence) as refusal:
         call()
