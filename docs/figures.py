@@ -26,9 +26,9 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 import darkpose_ext as dark  # noqa: E402  from the folder this file is in
 from darkpose.codec import HeatmapCodec  # noqa: E402
+from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.geometry import Crop, apply  # noqa: E402
 from darkpose.paper.synthetic import Scene, draw_scene  # noqa: E402
-from darkpose.paper.synthetic.write import KEYPOINTS  # noqa: E402
 from docs.drawing import (  # noqa: E402
     ARGMAX,
     DARK,
@@ -50,7 +50,7 @@ from docs.pixels import conventions, encoding  # noqa: E402
 
 OUT = Path(__file__).with_name("figures")
 SCENE = (0, "train", 22)  # a drawn person, upright and alone
-JOINT = KEYPOINTS.index("left_wrist")
+JOINT = COCO.names.index("left_wrist")
 
 
 # ---- the pipeline --------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Synthetic people: a data set that fits in the source tree and is drawn in seconds.
 
-Everything is computed from a seed: articulated figures in space (`pose`, `body`), dressed
-(`outfit`, `limbs`, `trunk`, `head`, `figure`), drawn by depth (`render`, `shapes`) in cloth and
-skin (`fabric`), among other people and things (`occluder`, `background`, `scene`), seen by a
-camera (`camera`) and stored as COCO stores its key points (`write`).
+Everything is computed from a seed: articulated figures in space (`body`), dressed (`figure`,
+`head`, `fabric`), drawn by depth (`render`), among other people and things (`surroundings`), as a
+camera takes them (`scene`) and as COCO stores its key points (`write`).
 """
 
 from darkpose.paper.synthetic.scene import Person, Scene, draw_scene

@@ -9,29 +9,21 @@ FOLDER/images/SPLIT/000000.jpg
 import json
 import multiprocessing
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 
-from darkpose.paper.synthetic.scene import Appearance, Scene, draw_scene
+from darkpose.data.joint_sets import COCO
+from darkpose.paper.synthetic.scene import Appearance, draw_scene
 
 VERSION = 1  # of the pictures: raise it whenever the same settings would draw other bytes
 JPEG_QUALITY = 92
 SETTINGS_FILE = "synthetic.json"
-
-_PAIRS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-KEYPOINTS = ["nose", *(f"{side}_{name}" for name in _PAIRS for side in ("left", "right"))]
-SKELETON = [  # 1-based, as in COCO
-    *([16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9]),
-    *([8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]),
-]
 
 
 def write_dataset(
@@ -59,12 +51,10 @@ def write_dataset(
         ValueError: for settings that cannot be drawn.
         FileExistsError: if the folder exists and holds anything else.
     """
-    if appearance not in get_args(Appearance):
-        raise ValueError(f'appearance must be "people" or "silhouettes", got {appearance!r}')
     if not images or not all(name.isidentifier() and count > 0 for name, count in images.items()):
         raise ValueError(f"images must map names of splits to positive numbers, got {images!r}")
-    if seed < 0 or workers < 0:
-        raise ValueError(f"seed and workers must not be negative, got {seed} and {workers}")
+    if workers < 0:
+        raise ValueError(f"workers must not be negative, got {workers}")
     folder = Path(folder)
     settings = {"version": VERSION, "seed": seed, "appearance": appearance, "images": images}
     if folder.exists():
@@ -74,10 +64,20 @@ def write_dataset(
             f"{folder} must not exist or must hold the synthetic set {json.dumps(settings)}, "
             f"but it holds something else"
         )
+    folder.parent.mkdir(parents=True, exist_ok=True)
     # A process more takes longer to start than some hundred images to draw.
-    useful = max(1, min(os.cpu_count() or 1, sum(images.values()) // 400))
-    with _appearing(folder) as draft, _mapping(workers or useful) as parallel:
-        (draft / "annotations").mkdir()
+    workers = workers or max(1, min(os.cpu_count() or 1, sum(images.values()) // 400))
+    # Forking a process that runs the threads of OpenCV or PyTorch may hang.
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as hidden,
+        ProcessPoolExecutor(workers, spawn, cv2.setNumThreads, (1,))
+        if workers > 1
+        else nullcontext() as pool,
+    ):
+        parallel = partial(pool.map, chunksize=16) if pool else map
+        draft = Path(hidden) / "set"
+        (draft / "annotations").mkdir(parents=True)
         for split, count in images.items():
             (draft / "images" / split).mkdir(parents=True)
             draw = partial(_write_image, draft, seed, split, appearance)
@@ -85,6 +85,7 @@ def write_dataset(
             path = draft / "annotations" / f"person_keypoints_{split}.json"
             path.write_text(json.dumps(content))
         (draft / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+        draft.rename(folder)
 
 
 def _write_image(
@@ -94,18 +95,11 @@ def _write_image(
     scene = draw_scene(seed, split, index, appearance)
     name = f"{index:06d}.jpg"
     parameters = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), parameters)
-    if not done:
-        raise OSError(f"image {index} of {split} could not be encoded as JPEG")
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), parameters)
     (folder / "images" / split / name).write_bytes(data.tobytes())
     height, width = scene.image.shape[:2]
-    record = {"id": index, "file_name": name, "width": width, "height": height}
-    return record, list(_annotations(index, scene))
-
-
-def _annotations(index: int, scene: Scene) -> Iterator[dict[str, Any]]:
-    for person in scene.people:
-        yield {
+    annotations = [
+        {
             "image_id": index,
             "category_id": 1,
             "iscrowd": 0,
@@ -118,17 +112,20 @@ def _annotations(index: int, scene: Scene) -> Iterator[dict[str, Any]]:
                 for number in (round(x, 3), round(y, 3), int(v))
             ],
         }
+        for person in scene.people
+    ]
+    return {"id": index, "file_name": name, "width": width, "height": height}, annotations
 
 
 def _coco(split: str, drawn: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> dict[str, Any]:
     people = [annotation for _, annotations in drawn for annotation in annotations]
-    person = {"id": 1, "name": "person", "supercategory": "person"}
+    person = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO.names)}
     return {
         "info": {"description": f"darkpose synthetic people, {split}"},
         "images": [record for record, _ in drawn],
         # COCO's evaluation takes annotation 0 for no annotation at all.
         "annotations": [{"id": i, **annotation} for i, annotation in enumerate(people, start=1)],
-        "categories": [{**person, "keypoints": KEYPOINTS, "skeleton": SKELETON}],
+        "categories": [{**person, "skeleton": [[a + 1, b + 1] for a, b in COCO.skeleton]}],
     }
 
 
@@ -137,28 +134,3 @@ def _read_settings(folder: Path) -> Any:
         return json.loads((folder / SETTINGS_FILE).read_text())
     except (OSError, ValueError):
         return None
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Yield a hidden sibling of ``folder`` that takes its name on success and goes on failure."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)  # mkdtemp makes it private
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[Any]:
-    """Yield a `map` that uses ``workers`` processes; results keep their order."""
-    if workers == 1:
-        yield map
-        return
-    # Forking a process that runs the threads of OpenCV or PyTorch may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
-        yield partial(pool.map, chunksize=16)
