@@ -15,7 +15,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.spec import KeypointSpec
 from darkpose.models.checkpoints import METADATA, write_checkpoint
 from darkpose.models.pose import PoseModel
-from darkpose.train.task import ModelOptions, PoseTask
+from darkpose.train.task import PoseTask
 from training_runs import fit, logged, weights
 
 
@@ -139,14 +139,6 @@ def test_images_per_second_count_all_of_a_batchs_time(monkeypatch: pytest.Monkey
     for _ in range(2):
         task.on_train_batch_start(batch, 0)  # type: ignore[arg-type]
     assert found == [32, 8]
-
-
-def test_the_rate_drops_at_the_milestones_not_an_epoch_early() -> None:
-    options = ModelOptions(learning_rate=1.0, milestones=(3, 5), warmup=2)
-    task = PoseTask(HeatmapCodec((64, 64)), KeypointSpec.from_names(["nose"]), options)
-    rates = [task.rate(epoch, step=10 * epoch + 1) for epoch in range(6)]
-    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
-    assert task.rate(0, step=0) == 0.5
 
 
 def test_an_ablation_continues_interrupted_runs_and_keeps_finished_ones(
