@@ -21,17 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import floors, harness, script, shares  # noqa: E402  from the folder this file is in
-from benchmarks.cases import (  # noqa: E402
-    OPS,
-    REAL,
-    USUAL,
-    Case,
-    calls,
-    inference,
-    real,
-    usual,
-)
-from benchmarks.harness import Figure  # noqa: E402
+from benchmarks.cases import OPS, REAL, USUAL, Case, calls, inference, real, usual  # noqa: E402
 from benchmarks.peers import SAPIENS, absent  # noqa: E402
 
 
@@ -69,7 +59,7 @@ class Goal:
         }[self.kind]
 
 
-IN_CACHE, FROM_MEMORY = 32, 512  # people: maps of 6.7 and 107 MB
+FROM_MEMORY = 512  # people: maps of 107 MB
 
 # As today's networks have them: every joint of the face and the hands. People, joints, map, sigma.
 LARGE = ((1, 308, 256, 192, 6.0), (1, 133, 96, 72, 3.0), (32, 133, 96, 72, 3.0))
@@ -128,8 +118,8 @@ class Outcome:
     """A goal, and what was measured for it."""
 
     goal: Goal
-    ours: Figure  # microseconds a call
-    measured: Figure  # in the goal's terms
+    ours: harness.Figure  # microseconds a call
+    measured: harness.Figure  # in the goal's terms
     floor: float  # microseconds
 
     @property
@@ -165,19 +155,19 @@ def measure(goals: Iterable[Goal], seconds: float = 1.0, turns: int = 0) -> Iter
             own = case.device == "cpu"
             share = seconds / len(functions) + 0.1
             samples = harness.take_turns(functions, share, case.device, turns, processor_time=own)
-            figures = {name: Figure.of(values) for name, values in samples.items()}
+            figures = {name: harness.Figure.of(values) for name, values in samples.items()}
             operations = floors.operation_rate(case.device, processor_time=own)
             rates = floors.rates(case, figures, operations)
             floor = floors.floor(floors.work(case), rates)
             for goal in together:
                 if goal.kind == "threads":
-                    measured = Figure.of(list(_speedups(functions["this"], goal.threads)))
+                    measured = harness.Figure.of(list(_speedups(functions["this"], goal.threads)))
                 elif goal.kind == "memory":
                     gradient = case.pixels * getattr(torch, case.dtype).itemsize
                     allocated = _allocated(functions["this"], gradient, case.device)
-                    measured = Figure(*3 * [allocated / gradient])
+                    measured = harness.Figure(*3 * [allocated / gradient])
                 else:
-                    measured = Figure.of(_in_terms(goal, samples))
+                    measured = harness.Figure.of(_in_terms(goal, samples))
                 yield Outcome(goal, figures["this"], measured, floor)
 
 

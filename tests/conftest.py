@@ -109,19 +109,15 @@ def implementation(name: str) -> Implementation:
     return Implementation(name, name, torch.ops.dark)
 
 
-@pytest.fixture(params=present("ops"))
-def ops(request: pytest.FixtureRequest) -> Implementation:
-    return implementation(request.param)
+def _implementations(name: str) -> Any:
+    @pytest.fixture(params=present(name), name=name)
+    def fixture(request: pytest.FixtureRequest) -> Implementation:
+        return implementation(request.param)
+
+    return fixture
 
 
-@pytest.fixture(params=present("kernels"))
-def kernels(request: pytest.FixtureRequest) -> Implementation:
-    return implementation(request.param)
-
-
-@pytest.fixture(params=present("gpu"))
-def gpu(request: pytest.FixtureRequest) -> Implementation:
-    return implementation(request.param)
+ops, kernels, gpu = map(_implementations, ("ops", "kernels", "gpu"))
 
 
 @pytest.fixture(params=present("device"))

@@ -5,8 +5,8 @@ import json
 import resource
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,14 +14,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from darkpose import Predictor
 from darkpose.codec import HeatmapCodec
-from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import crop_image
 from darkpose.deploy import pt2
 from darkpose.deploy.export import export
-from darkpose.models.pose import PoseModel
 from darkpose_ext._library import LIBRARY
-from photos import annotations, photo
+from photos import photo
 from untrained import write_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -64,22 +63,35 @@ def package(checkpoint: Path) -> Path:
     return checkpoint.with_name("pose.pt2")
 
 
-def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(program), *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "a.ppm"), photo((200, 150)))
+    return tmp_path / "a.ppm"
+
+
+def run(program: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def answer(programs: Path, *arguments: object, **options: Any) -> dict[str, Any]:
+    """Return what the example prints."""
+    ran = run(programs / "darkpose_cpp", *arguments, **options)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)  # type: ignore[no-any-return]
+
+
+def assert_refused(program: Path, words: str, *arguments: object, **options: Any) -> None:
+    ran = run(program, *arguments, **options)
+    assert ran.returncode == 1 and words in ran.stderr, ran.stderr
+    assert len(ran.stderr.splitlines()) == 1 and not ran.stdout
 
 
 def cut(
-    programs: Path,
-    image: Path,
-    box: str,
-    folder: Path,
-    convention: str = "hrnet",
-    padding: float = 1.0,
+    programs: Path, image: Path, box: str, folder: Path, how: tuple[str, float] = ("hrnet", 1.0)
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """Return what `crop` cuts out, RGB of 96 x 128, and the matrix that it prints."""
-    out = folder / "crop.ppm"
+    out, (convention, padding) = folder / "crop.ppm", how
     ran = run(programs / "crop", convention, "96x128", padding, image, box, out)
     assert ran.returncode == 0, ran.stderr
     return read(out), np.array(json.loads(ran.stdout))
@@ -113,7 +125,7 @@ def test_crops_are_within_a_gray_level_of_those_of_opencv(
     for name, image in {"photo": photo((199, 149)), "noise": noise(199, 149)}.items():
         path = tmp_path / f"{name}.png"
         cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        ours, to_image = cut(programs, path, box, tmp_path, convention, codec.padding)
+        ours, to_image = cut(programs, path, box, tmp_path, (convention, codec.padding))
         expected = crop_image(image, codec.image_to_input(crop), codec.input_size)
         assert np.abs(ours.astype(int) - expected).max() <= GRAY_LEVEL
         assert expected.max() > 0
@@ -125,8 +137,7 @@ def test_crops_are_within_a_gray_level_of_those_of_opencv(
 
 def whole(programs: Path, image: Path, folder: Path) -> Pixels:
     """Return the 96 x 128 picture as `crop` reads it: its box makes the crop the picture."""
-    pixels, _ = cut(programs, image, "0,0,96,128", folder)
-    return pixels
+    return cut(programs, image, "0,0,96,128", folder)[0]
 
 
 def test_every_kind_of_pnm_is_read(programs: Path, tmp_path: Path) -> None:
@@ -161,7 +172,7 @@ def test_jpeg_and_png_are_read(programs: Path, tmp_path: Path) -> None:
         assert np.abs(whole(programs, path, tmp_path) - expected).max() <= JPEG_LEVELS
 
 
-def test_files_that_are_cut_short_or_no_images_are_refused(programs: Path, tmp_path: Path) -> None:
+def test_images_and_numbers_that_are_none_are_refused(programs: Path, tmp_path: Path) -> None:
     image = noise(96, 128)
     for name in ("a.png", "a.jpg", "a.ppm"):
         cv2.imwrite(str(tmp_path / name), image)
@@ -171,6 +182,7 @@ def test_files_that_are_cut_short_or_no_images_are_refused(programs: Path, tmp_p
     (tmp_path / "huge.ppm").write_text("P6 99999999 99999999 255\n")
     (tmp_path / "wrong.ppm").write_text("P3 1 1 255 1 2 300")
     (tmp_path / "empty.ppm").write_text("")
+    box, out = "0,0,9,9", tmp_path / "out.ppm"
     for name, words in {
         "a.png": "must be a complete PNG",
         "a.jpg": "must be a complete JPEG",
@@ -180,92 +192,58 @@ def test_files_that_are_cut_short_or_no_images_are_refused(programs: Path, tmp_p
         "wrong.ppm": "has a value above the highest that it names",
         "empty.ppm": "must be PNM",
         "missing.ppm": "must be a readable file",
+        "": "must be a readable file",
     }.items():
         path = tmp_path / name
-        ran = run(programs / "crop", "udp", "96x128", 1.25, path, "0,0,9,9", tmp_path / "out.ppm")
-        assert ran.returncode == 1 and f"crop: image {path} {words}" in ran.stderr
-        assert len(ran.stderr.splitlines()) == 1
-    assert not (tmp_path / "out.ppm").exists()
+        words = f"crop: image {path} {words}"
+        assert_refused(programs / "crop", words, "udp", "96x128", 1.25, path, box, out)
+    whole_number, positive = "expected a whole number from 1 on", "padding must be positive"
+    cv2.imwrite(str(tmp_path / "a.ppm"), image)
+    for size, padding, words in (
+        ("1e30x128", 1.25, whole_number),
+        ("nanx128", 1.25, whole_number),
+        ("96x128", 0, positive),
+        ("96x128", "nan", positive),
+    ):
+        assert_refused(programs / "crop", words, "udp", size, padding, tmp_path / "a.ppm", box, out)
+    assert not out.exists()
 
 
 def test_a_header_alone_takes_no_memory_for_what_it_promises(
     programs: Path, tmp_path: Path
 ) -> None:
-    limit = 1 << 30
+    path, limit = tmp_path / "header.ppm", (1 << 30, 1 << 30)
     for kind in ("P6", "P2"):
-        (tmp_path / "header.ppm").write_text(f"{kind} 32768 32768 255\n12")
-        arguments = ["udp", "96x128", "1.25", tmp_path / "header.ppm", "0,0,9,9", tmp_path / "out"]
-        ran = subprocess.run(
-            [programs / "crop", *arguments],
-            capture_output=True,
-            text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-        )
-        assert ran.returncode == 1 and "header.ppm is cut short" in ran.stderr
-
-
-def test_numbers_out_of_range_and_folders_are_refused(programs: Path, tmp_path: Path) -> None:
-    image, out = tmp_path / "a.ppm", tmp_path / "out.ppm"
-    cv2.imwrite(str(image), photo((20, 15)))
-    for size, padding, path, words in (
-        ("1e30x128", 1.25, image, "expected a whole number from 1 on"),
-        ("nanx128", 1.25, image, "expected a whole number from 1 on"),
-        ("96x128", 0, image, "padding must be positive"),
-        ("96x128", "nan", image, "padding must be positive"),
-        ("96x128", 1.25, tmp_path, f"image {tmp_path} must be a readable file"),
-    ):
-        ran = run(programs / "crop", "udp", size, padding, path, "0,0,9,9", out)
-        assert ran.returncode == 1 and words in ran.stderr
-        assert not out.exists()
+        path.write_text(f"{kind} 32768 32768 255\n12")
+        arguments = ("udp", "96x128", 1.25, path, "0,0,9,9", tmp_path / "out")
+        limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, limit)}
+        assert_refused(programs / "crop", "header.ppm is cut short", *arguments, **limited)
 
 
 # ---- keypoints -----------------------------------------------------------------------------------
 
 
-def evaluated(checkpoint: Path, image: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return what evaluation finds in the whole image: [K, 3]."""
-    task = PoseModel.load(checkpoint)
-    codec, found = task.codec, annotations(image)
-    record = replace(found.records[0], image_size=size, box=(0, 0, *size))
-    people = KeypointDataset(
-        replace(found, records=(record,)),
-        codec.input_size,
-        convention=codec.convention,
-        padding=codec.padding,
-        clip_boxes=False,
-    )
-    with torch.inference_mode():
-        heatmaps, _ = task.heatmaps(people[0]["image"][None])
-        coords, scores = codec.decode(heatmaps, people[0]["to_image"][None])
-    return torch.cat([coords, scores[..., None]], -1)[0].numpy()
-
-
-def test_keypoints_are_those_of_evaluation(
+def test_keypoints_are_those_of_the_predictor(
     programs: Path, package: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     # A crop at half the size in HRNet's pixels reads every other pixel: nothing is interpolated.
     image, size = tmp_path / "a.png", (192, 256)
     cv2.imwrite(str(image), photo(size))
-    ran = run(programs / "darkpose_cpp", package, image, "--threads", 1)
-    assert ran.returncode == 0, ran.stderr
-    answer = json.loads(ran.stdout)
-    assert answer["size"] == [192, 256] and answer["image"] == str(image)
-    assert len(answer["names"]) == 17 and len(answer["skeleton"][0]) == 2
-    (person,) = answer["people"]
+    found = answer(programs, package, image, "--threads", 1)
+    assert found["size"] == [192, 256] and found["image"] == str(image)
+    assert len(found["names"]) == 17 and len(found["skeleton"][0]) == 2
+    (person,) = found["people"]
     assert person["box"] == [0, 0, 192, 256]
-    expected = evaluated(checkpoint, image, size)
+    predictor = Predictor.from_checkpoint(checkpoint, device="cpu", flip_test=False)
+    expected = predictor(image).keypoints[0]
     assert np.abs(np.array(person["keypoints"]) - expected).max() <= PRINTED
 
 
 def test_keypoints_of_many_boxes_are_those_of_python_for_the_same_crops(
-    programs: Path, package: Path, tmp_path: Path
+    programs: Path, package: Path, image: Path, tmp_path: Path
 ) -> None:
-    image = tmp_path / "a.ppm"
-    cv2.imwrite(str(image), photo((200, 150)))
     boxes = [f"{3 * i % 60},{2 * i % 50},{40 + i},{60 + i % 7}" for i in range(70)]
-    ran = run(programs / "darkpose_cpp", package, image, *boxes)
-    assert ran.returncode == 0, ran.stderr
-    people = json.loads(ran.stdout)["people"]
+    people = answer(programs, package, image, *boxes)["people"]
     assert [",".join(f"{n:g}" for n in person["box"]) for person in people] == boxes
     model = pt2.Pt2Model(package)
     for i in (0, 31, 32, 69):
@@ -277,26 +255,21 @@ def test_keypoints_of_many_boxes_are_those_of_python_for_the_same_crops(
         assert np.abs(found[:, 2] - scores[0].numpy()).max() <= PRINTED
 
 
-def test_joints_beyond_every_number_are_null(programs: Path, package: Path, tmp_path: Path) -> None:
-    image = tmp_path / "a.ppm"
-    cv2.imwrite(str(image), photo((20, 15)))
-    ran = run(programs / "darkpose_cpp", package, image, "0,0,1e300,1e300")
-    assert json.loads(ran.stdout)["people"][0]["keypoints"] == [None] * 17
+def test_joints_beyond_every_number_are_null(programs: Path, package: Path, image: Path) -> None:
+    (person,) = answer(programs, package, image, "0,0,1e300,1e300")["people"]
+    assert person["keypoints"] == [None] * 17
 
 
 def test_the_ops_library_is_found_by_a_name_in_the_same_folder(
-    programs: Path, package: Path, tmp_path: Path
+    programs: Path, package: Path, image: Path
 ) -> None:
-    cv2.imwrite(str(tmp_path / "a.ppm"), photo((20, 15)))
-    (tmp_path / "ops.so").symlink_to(LIBRARY)
-    command = [programs / "darkpose_cpp", package, "a.ppm", "--ops", "ops.so"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    image.with_name("ops.so").symlink_to(LIBRARY)
+    assert answer(programs, package, image.name, "--ops", "ops.so", cwd=image.parent)
 
 
-def test_what_is_wrong_is_said_in_a_sentence(programs: Path, package: Path, tmp_path: Path) -> None:
-    image = tmp_path / "a.ppm"
-    cv2.imwrite(str(image), photo((20, 15)))
+def test_what_is_wrong_is_said_in_a_sentence(
+    programs: Path, package: Path, image: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text.pt2").write_text("no package")
     for arguments, words in (
         ((), "usage: darkpose_cpp MODEL.pt2 IMAGE"),
@@ -311,18 +284,15 @@ def test_what_is_wrong_is_said_in_a_sentence(programs: Path, package: Path, tmp_
         ((package, image, "--threads", "nan"), "expected a whole number from 1 on, got nan"),
         ((package, image, "--ops", "/none.so"), "the ops' library must load (--ops names it)"),
     ):
-        ran = run(programs / "darkpose_cpp", *arguments)
-        assert ran.returncode == 1 and words in ran.stderr, ran.stderr
-        assert len(ran.stderr.splitlines()) == 1 and not ran.stdout
+        assert_refused(programs / "darkpose_cpp", words, *arguments)
 
 
 def test_latency_answers_each_line_with_microseconds(
     programs: Path, package: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "crops.raw").write_bytes(bytes(2 * 128 * 96 * 3))
-    command = [str(programs / "latency"), str(package), str(tmp_path / "crops.raw"), "2"]
-    ran = subprocess.run(command, input="\n\n\n", capture_output=True, text=True, timeout=120)
+    given = (programs / "latency", package, tmp_path / "crops.raw")
+    ran = run(*given, 2, input="\n\n\n")
     assert ran.returncode == 0, ran.stderr
     assert len([float(line) for line in ran.stdout.split()]) == 3
-    ran = subprocess.run([*command[:-1], "3"], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 1 and "crops.raw must hold 3 crops of the model's size" in ran.stderr
+    assert_refused(*given[:1], "crops.raw must hold 3 crops of the model's size", *given[1:], 3)
