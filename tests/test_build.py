@@ -2,6 +2,7 @@
 """The compiled library: what it depends on, how it fails to load, how it builds without nvcc."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def path_without_nvcc() -> str:
 def test_build_leaves_cuda_out_when_told_to(tmp_path: Path) -> None:
     configure(tmp_path, os.environ["PATH"], "-DDARK_CUDA=OFF", "-DDARK_NUMPY=OFF")
     assert ".cu" not in (tmp_path / "build.ninja").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is missing")
+def test_build_serves_the_same_gpus_when_it_is_configured_again(tmp_path: Path) -> None:
+    served = []
+    for _ in range(2):
+        configure(tmp_path, os.environ["PATH"], "-DDARK_NUMPY=OFF")
+        served.append(set(re.findall(r"code=\[?\w+", (tmp_path / "build.ninja").read_text())))
+    assert served[0] == served[1] and len(served[0]) > 1
 
 
 @pytest.mark.slow
