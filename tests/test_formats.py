@@ -14,7 +14,7 @@ from darkpose.data.batches import Batches
 from darkpose.data.drawing import CENTER, LEFT, RIGHT, skeleton_colors
 from darkpose.data.formats import FORMATS, load_people, truth
 from darkpose.data.joint_sets import AIC, COCO, JOINT_SETS, MPII
-from darkpose.data.options import DataOptions
+from darkpose.data.options import DataOptions, Extra
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import STATS, coco_results, evaluate_oks
 from photos import encoded, photo
@@ -103,6 +103,8 @@ def test_a_format_names_a_file_that_is_not_there(name: str, tmp_path: Path) -> N
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=f"must be one of {', '.join(FORMATS)}, got yolo"):
         DataOptions(Path("a.json"), Path("a"), data_format="yolo")
+    with pytest.raises(ValueError, match=r"format of data\.extra must be one of .*, got yolo"):
+        Extra(Path("a.json"), Path("a"), "yolo")
 
 
 @pytest.mark.parametrize("name", JOINT_SETS)

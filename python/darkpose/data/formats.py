@@ -50,6 +50,12 @@ else:
     DataFormat = Literal[tuple(FORMATS)]
 
 
+def check_format(name: str, option: str) -> None:
+    """Raise ValueError, with the formats there are, if an option names another."""
+    if name not in FORMATS:
+        raise ValueError(f"{option} must be one of {', '.join(FORMATS)}, got {name}")
+
+
 def load_people(
     file: Path,
     images: Path,

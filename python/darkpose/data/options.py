@@ -6,7 +6,7 @@ from pathlib import Path
 
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import OnBadImage
-from darkpose.data.formats import FORMATS, DataFormat
+from darkpose.data.formats import DataFormat, check_format
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Extra:
     joints: Path | None = None
 
     def __post_init__(self) -> None:
+        check_format(self.format, "format of data.extra")
         if self.repeat < 1:
             raise ValueError(f"repeat must be at least 1, got {self.repeat} for {self.file}")
 
@@ -89,9 +90,7 @@ class DataOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.data_format not in FORMATS:
-            known = ", ".join(FORMATS)
-            raise ValueError(f"data.data_format must be one of {known}, got {self.data_format}")
+        check_format(self.data_format, "data.data_format")
         if self.data_format != "coco" and (self.joints or self.detections) is not None:
             raise ValueError(
                 f"data.joints and data.detections are for COCO-style files, got {self.data_format}"
