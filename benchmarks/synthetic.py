@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from darkpose.data.batches import Batches
 from darkpose.data.spec import KeypointSpec
-from darkpose.evaluate.metrics import bootstrap_difference, coco_results, evaluate_oks, oks
+from darkpose.evaluate.metrics import (
+    bootstrap_difference,
+    coco_results,
+    error_table,
+    evaluate_oks,
+    oks,
+)
 from darkpose.paper.ablation import by_encoding
 from darkpose.paper.demo import synthetic_build
 from darkpose.paper.runs import Run
@@ -80,7 +86,8 @@ def main() -> None:
     print("\n| joint | visible | median error | PCK@0.1 | occluded | median error | PCK@0.1 |")
     print("| --- " * 7 + "|")
     table = {}
-    for row in runs["people"].predictions["dark"].errors(spec.names):
+    found = runs["people"].predictions["dark"]
+    for row in error_table(found.points, found.joints, found.boxes, spec.names):
         table[row.name, row.visibility] = row
     for name in dict.fromkeys(name for name, _ in table):
         cells = [

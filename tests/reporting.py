@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.annotations import load_annotations
+from darkpose.data.annotations import Annotations, PersonRecord, load_annotations
 from darkpose.data.dataset import KeypointDataset
+from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
+from darkpose.geometry import Crop
 from darkpose.show.report import write_report
 
 DECODERS = decoder_names()
@@ -35,17 +37,17 @@ def evaluated(
     people: Path,
     decoders: tuple[str, ...] = DECODERS,
     codec: HeatmapCodec = CODEC,
-    seed: int = 0,
+    content: dict[str, Any] | None = None,
 ) -> Evaluation:
     """Return what a network says that knows everybody, but for an error, less of those it is sure
     of."""
     file = annotation_file(people)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text()) if content is None else content
     found = load_annotations(file, people / "images" / "val", content=content)
     dataset = KeypointDataset(found, codec.input_size, convention=codec.convention)
     joints = np.stack([record.joints for record in dataset.records])
-    scores = np.random.default_rng(seed).uniform(0.1, 0.9, joints.shape[:2])
-    noise = np.random.default_rng(seed).normal(0, 1, (len(decoders), *scores.shape, 2))
+    scores = np.random.default_rng(0).uniform(0.1, 0.9, joints.shape[:2])
+    noise = np.random.default_rng(0).normal(0, 1, (len(decoders), *scores.shape, 2))
     points = {
         name: joints[..., :2] + (1 - scores[..., None]) * ERRORS.get(name, 5.0) * noise[i]
         for i, name in enumerate(decoders)
@@ -53,6 +55,33 @@ def evaluated(
     evaluation = Evaluation(codec, dataset, content, decoders)
     rows = np.arange(len(dataset))
     evaluation.put(rows, np.ones(len(rows), bool), points, {name: scores for name in decoders})
+    return evaluation
+
+
+def evaluated_mpii(folder: Path) -> Evaluation:
+    """Return what is said of four people of MPII, each joint 7 pixels off; heads are 20 pixels."""
+    joints = np.random.default_rng(0).uniform(10, 90, (4, 16, 2))
+    image = folder / "a.png"
+    cv2.imwrite(str(image), np.zeros((100, 100, 3), np.uint8))
+    records = tuple(
+        PersonRecord(
+            image_path=image,
+            image_id=0,
+            annotation_id=row,
+            image_size=None,
+            box=(0, 0, 100, 100),
+            area=5300,
+            joints=np.concatenate([joints[row], np.full((16, 1), 2.0)], -1),
+            crop=Crop((50, 50), (125, 125)),
+            head_size=20,
+        )
+        for row in range(4)
+    )
+    codec = HeatmapCodec((64, 64))
+    dataset = KeypointDataset(Annotations(records, MPII, 1), codec.input_size)
+    evaluation = Evaluation(codec, dataset, None, ["dark"])
+    points, scores = {"dark": joints + 5}, {"dark": np.ones((4, 16))}
+    evaluation.put(np.arange(4), np.ones(4, bool), points, scores)
     return evaluation
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of a whole data set: whoever saw which part of it, and whatever the network says."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,13 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, load_annotations, read_annotation_file
 from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics.metric import METRICS, Metric, has_joints
+from darkpose.evaluate.metrics.pck import normalized_errors
+from darkpose.evaluate.outcome import write_outcome
+from darkpose.evaluate.predictions import Predictions
 from darkpose.paper.synthetic import write_dataset
+from darkpose.show.report import write_report
+from reporting import cells_of, evaluated_mpii
 
 CODEC = HeatmapCodec((96, 128))
 DECODERS = ("argmax", "dark")
@@ -120,7 +128,9 @@ def test_people_found_twice_count_once(people: tuple[KeypointDataset, dict]) -> 
         evaluation = Evaluation(CODEC, double, content, DECODERS, nms)
         for index in range(len(double)):
             add(evaluation, index, answer(double[index]))
-        assert len(evaluation.results("dark")) == len(dataset) * (1 if nms == "hard" else 2)
+        assert len(evaluation.predictions("dark").results()) == len(dataset) * (
+            1 if nms == "hard" else 2
+        )
         figures[nms] = evaluation.figures("dark")["AP"]
     assert figures["hard"] == pytest.approx(1) and figures["none"] < 1
 
@@ -136,4 +146,46 @@ def test_people_without_any_truth_have_results_but_no_figures(
     for index in range(len(dataset)):
         add(evaluation, index, answer(dataset[index]))
     assert evaluation.figures("dark") == {}
-    assert len(evaluation.results("dark")) == len(dataset)
+    assert len(evaluation.predictions("dark").results()) == len(dataset)
+
+
+# ---- the table of metrics ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_scores_some_people_and_names_its_figures(
+    name: str, people: tuple[KeypointDataset, dict], tmp_path: Path
+) -> None:
+    dataset, content = people
+    coco = Evaluation(CODEC, dataset, content, DECODERS)
+    add(coco, 0, answer(dataset[0]))
+    figures: dict[str, float] = {}
+    for evaluation in (coco, evaluated_mpii(tmp_path)):
+        found = METRICS[name](evaluation.predictions("dark"))
+        assert found.keys() <= evaluation.figures("dark").keys()
+        figures |= found
+    assert list(figures) and all(isinstance(value, float) for value in figures.values())
+
+
+def test_a_new_metric_is_measured_written_and_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def farthest(found: Predictions) -> dict[str, float]:
+        errors = normalized_errors(found.points, found.joints, found.boxes)
+        return {"farthest": float(np.nanmax(errors))}
+
+    table = {"The largest error": ["farthest"]}
+    monkeypatch.setitem(METRICS, "farthest", Metric(farthest, has_joints, table, share=False))
+    evaluation = evaluated_mpii(tmp_path)
+    figures = write_outcome(evaluation, "dark", tmp_path)
+    assert figures["farthest"] == pytest.approx(np.sqrt(50) / 100)
+    assert json.loads((tmp_path / "figures.json").read_text())["farthest"] == figures["farthest"]
+    write_report(evaluation, tmp_path / "a.html")
+    rows = cells_of((tmp_path / "a.html").read_text(), "The largest error")
+    assert rows == [["decoder", "farthest"], ["dark", "0.0707"]]
+
+
+def test_a_metric_that_returns_other_figures_is_told(tmp_path: Path) -> None:
+    metric = Metric(lambda _: {"b": 1.0}, has_joints, {"Caption": ["a"]})
+    with pytest.raises(ValueError, match=r"must return its tables' \['a'\], got \['b'\]"):
+        metric(evaluated_mpii(tmp_path).predictions("dark"))

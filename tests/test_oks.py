@@ -21,9 +21,9 @@ from darkpose.evaluate.metrics.coco import (
     STATS,
     coco_results,
     evaluate_oks,
-    write_results,
 )
 from darkpose.evaluate.metrics.oks import oks
+from darkpose.evaluate.outcome import write_results
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.files import replacing
 from samples import people

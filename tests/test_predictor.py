@@ -18,7 +18,8 @@ import darkpose
 from darkpose.data.batches import Batches
 from darkpose.data.grouping import by_image
 from darkpose.data.options import DataOptions
-from darkpose.evaluate.evaluation import Evaluation, People, Predictions, predictions
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.predictions import Predictions, Subjects
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.predictor import Predictor, Request
@@ -51,7 +52,8 @@ def evaluated(model: PoseModel, root: Path, split: str) -> Predictions:
             evaluation.add(heatmaps, flipped, batch["to_image"], read, index)
     found = evaluation.predictions(decoder)
     order = by_image(data.val_set.images)
-    return predictions(People.of(data.val_set), order, found.points[order], found.scores[order])
+    people = Subjects.of(data.val_set).at(order)
+    return Predictions(people, found.points[order], found.scores[order])
 
 
 def requests(found: Predictions) -> list[Request]:

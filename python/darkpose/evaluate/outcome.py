@@ -3,15 +3,17 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from darkpose.evaluate import markdown
 from darkpose.evaluate.evaluation import Evaluation
-from darkpose.evaluate.metrics import write_pred_mat, write_results
-from darkpose.evaluate.metrics.pck import JointErrors
-from darkpose.files import write_text
+from darkpose.evaluate.metrics.pck import JointErrors, error_table
+from darkpose.files import replacing, write_text
 
 
 def write_outcome(evaluation: Evaluation, decoder: str, folder: Path) -> dict[str, float]:
@@ -25,19 +27,54 @@ def write_outcome(evaluation: Evaluation, decoder: str, folder: Path) -> dict[st
     found, figures = evaluation.predictions(decoder), evaluation.figures(decoder)
     for name in ("figures.json", "errors.md"):
         (folder / name).unlink(missing_ok=True)
-    if any(record.head_size is not None for record in found.records):
+    if np.isfinite(found.head_sizes).any():
         points = np.full((len(evaluation.dataset), *found.points.shape[1:]), np.nan)
         points[evaluation.rows] = found.points  # by place in MPII's list, which must not shift
         write_pred_mat(folder / "pred.mat", points)
     else:
-        write_results(folder / "results.json", evaluation.results(decoder))
+        write_results(folder / "results.json", found.results())
     if figures:
         known = {name: None if math.isnan(value) else value for name, value in figures.items()}
         write_text(folder / "figures.json", json.dumps(known, indent=2))
     if found.annotated:
         names = evaluation.dataset.spec.names
-        write_text(folder / "errors.md", error_table_markdown(found.errors(names)))
+        errors = error_table(found.points, found.joints, found.boxes, names)
+        write_text(folder / "errors.md", error_table_markdown(errors))
     return figures
+
+
+def write_results(path: str | Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write people of `coco_results` to a JSON file, as COCO's test server takes them.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON does not have.
+    """
+    try:
+        text = json.dumps([dict(person) for person in results], allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"results must be finite numbers, got an error at {error}") from error
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_pred_mat(path: str | Path, points: ArrayLike) -> None:
+    """Write predictions [N, 16, 2] as the customary `pred.mat`: `preds`, with 1-based pixels.
+
+    `points` are 0-based, as everywhere in darkpose, and in the order of MPII's list of people.
+
+    Raises:
+        ImportError: there is no scipy to write it with.
+        ValueError: the shape is another.
+    """
+    try:
+        from scipy.io import savemat
+    except ImportError:
+        raise ImportError(f"writing {path} needs scipy: pip install 'darkpose[train]'") from None
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 3 or points.shape[1:] != (16, 2):
+        raise ValueError(f"points must be [N, 16, 2], got {list(points.shape)}")
+    with replacing(path) as file:
+        savemat(file, {"preds": points + 1})
 
 
 def error_table_markdown(errors: list[JointErrors]) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
-from darkpose.evaluate.evaluation import People, Predictions, predictions
 from darkpose.evaluate.metrics import Difference, bootstrap_difference
+from darkpose.evaluate.predictions import Predictions, Subjects
 from darkpose.files import write_text
 from darkpose.train.trainer import Recipe
 
@@ -53,7 +53,7 @@ def run_all(
     for seed in seeds:
         for name, (recipe, changes) in wanted.items():
             _check_folder(out / f"{name}-{seed}", recipe, changes, seed)
-    people: dict[str, People] = {}  # whom the runs of a name are evaluated on
+    people: dict[str, Subjects] = {}  # whom the runs of a name are evaluated on
     runs: dict[str, list[Run]] = {name: [] for name in wanted}
     for seed in seeds:
         for name, (recipe, changes) in wanted.items():
@@ -61,7 +61,7 @@ def run_all(
             if not (folder / "run.json").exists():
                 people[name] = _train(folder, name, recipe, changes, seed)
             elif name not in people:
-                people[name] = People.of(recipe(changes, seed, folder)[1].people.val_set)
+                people[name] = Subjects.of(recipe(changes, seed, folder)[1].people.val_set)
             runs[name].append(_load(folder, people[name]))
     return runs
 
@@ -77,7 +77,7 @@ def _check_folder(folder: Path, recipe: Recipe, changes: Changes, seed: int) -> 
         )
 
 
-def _train(folder: Path, name: str, recipe: Recipe, changes: Changes, seed: int) -> People:
+def _train(folder: Path, name: str, recipe: Recipe, changes: Changes, seed: int) -> Subjects:
     """Train and evaluate a run, write what it found, and return whom it was evaluated on."""
     task, data, trainer = recipe(changes, seed, folder)
     data.setup("fit")  # what is wrong is found before anything is written
@@ -104,16 +104,15 @@ def _train(folder: Path, name: str, recipe: Recipe, changes: Changes, seed: int)
     trainer.strategy.barrier()
     said = [f"{figure} {value:.3f}" for figure, value in figures[task.decoders[-1]].items()]
     _logger.info("%s, seed %d: %s in %.0f s", name, seed, "".join(said[:1]), seconds)
-    return People.of(data.people.val_set)
+    return Subjects.of(data.people.val_set)
 
 
-def _load(folder: Path, people: People) -> Run:
+def _load(folder: Path, people: Subjects) -> Run:
     summary = json.loads((folder / "run.json").read_text())
     with np.load(folder / "predictions.npz") as arrays:
+        there = people.at(arrays["rows"].tolist())
         found = {
-            name: predictions(
-                people, arrays["rows"], arrays[f"points_{name}"], arrays[f"scores_{name}"]
-            )
+            name: Predictions(there, arrays[f"points_{name}"], arrays[f"scores_{name}"])
             for name in summary["figures"]
         }
     return Run(predictions=found, **summary)

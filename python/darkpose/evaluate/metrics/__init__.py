@@ -5,7 +5,6 @@ from darkpose.evaluate.metrics.coco import (
     STATS,
     coco_results,
     evaluate_oks,
-    write_results,
 )
 from darkpose.evaluate.metrics.nme import box_normalizers, joint_normalizers, nme
 from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
@@ -19,7 +18,7 @@ from darkpose.evaluate.metrics.pck import (
     pck_per_joint,
     pck_per_person,
 )
-from darkpose.evaluate.metrics.pckh import PCKH_THRESHOLDS, PCKh, pckh, write_pred_mat
+from darkpose.evaluate.metrics.pckh import PCKH_THRESHOLDS, PCKh, pckh
 
 __all__ = [
     "PCKH_THRESHOLDS",
@@ -41,6 +40,4 @@ __all__ = [
     "pck_per_person",
     "pckh",
     "soft_oks_nms",
-    "write_pred_mat",
-    "write_results",
 ]

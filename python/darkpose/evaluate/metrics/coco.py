@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from darkpose.data.annotations import AREA_PER_BOX, PersonRecord, read_annotation_file
 from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
 from darkpose.evaluate.scores import SCORE_THRESHOLD, person_scores
-from darkpose.files import replacing
 
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
@@ -40,7 +39,7 @@ def coco_results(
     nms_threshold: float = 0.9,
     score_threshold: float = SCORE_THRESHOLD,
 ) -> list[dict[str, Any]]:
-    """Return people in COCO's result format, which `write_results` writes and `evaluate_oks` reads.
+    """Return people in COCO's result format, which `evaluate_oks` reads.
 
     A person's score is that of `person_scores` with the record's box score. With `nms`, people are
     compared with the others of their image; those that remain keep their score and the order of
@@ -116,20 +115,6 @@ def _distinct(
         chosen = oks_nms(*of_image) if nms == "hard" else soft_oks_nms(*of_image)[0]
         kept += [people[i] for i in chosen]
     return sorted(kept)
-
-
-def write_results(path: str | Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write people of `coco_results` to a JSON file, as COCO's test server takes them.
-
-    Raises:
-        ValueError: a number is NaN or infinite, which JSON does not have.
-    """
-    try:
-        text = json.dumps([dict(person) for person in results], allow_nan=False)
-    except ValueError as error:
-        raise ValueError(f"results must be finite numbers, got an error at {error}") from error
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def evaluate_oks(

@@ -8,12 +8,9 @@ on it, DARK among them, quote that. Both are here, each by its own name.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from darkpose.files import replacing
 
 PCKH_THRESHOLDS = (0.5, 0.1, 0.11)
 """What MPII reports, its strict companion, and what has been printed as the latter."""
@@ -98,23 +95,3 @@ def _at(threshold: float, correct: NDArray[np.bool_], seen: NDArray[np.bool_]) -
         mean=float(hits[_MEAN].sum() / counts[_MEAN].sum()) if known else float("nan"),
         unweighted_mean=float(np.mean(known)) if known else float("nan"),
     )
-
-
-def write_pred_mat(path: str | Path, points: ArrayLike) -> None:
-    """Write predictions [N, 16, 2] as the customary `pred.mat`: `preds`, with 1-based pixels.
-
-    `points` are 0-based, as everywhere in darkpose, and in the order of MPII's list of people.
-
-    Raises:
-        ImportError: there is no scipy to write it with.
-        ValueError: the shape is another.
-    """
-    try:
-        from scipy.io import savemat
-    except ImportError:
-        raise ImportError(f"writing {path} needs scipy: pip install 'darkpose[train]'") from None
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim != 3 or points.shape[1:] != (16, 2):
-        raise ValueError(f"points must be [N, 16, 2], got {list(points.shape)}")
-    with replacing(path) as file:
-        savemat(file, {"preds": points + 1})

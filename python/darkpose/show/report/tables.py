@@ -5,9 +5,11 @@ import base64
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from darkpose.evaluate.evaluation import Evaluation
-from darkpose.evaluate.metrics import STATS, Difference, error_table
+from darkpose.evaluate.metrics import Difference, error_table
+from darkpose.evaluate.metrics.metric import METRICS
 from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.show.report.measures import Bin, Measured, calibration_error
 from darkpose.show.report.representation import CloseUp, RoundTrip
@@ -91,28 +93,17 @@ def facts(values: Mapping[str, object]) -> str:
 
 
 def figure_tables(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """Return what each decoder scores, in percent: OKS, PCKh at each threshold, PCK and NME."""
-    names = list(next(iter(figures.values())))
-    means = [name for name in names if name.startswith("PCKh") and "/" not in name]
-    groups = {"OKS, as COCO evaluates, in percent": [name for name in names if name in STATS]}
-    for mean in means:
-        groups[f"{mean}, in percent"] = [
-            name for name in names if name == mean or name.startswith(f"{mean}/")
-        ]
-    groups["Labeled joints within a share of the box's longer side, in percent"] = [
-        name for name in names if name.startswith("PCK@")
-    ]
+    """Return what each decoder scores by every metric that has figures of these people."""
+    known = next(iter(figures.values()))
     tables = []
-    for caption, columns in groups.items():
-        if columns:
-            head = ["decoder", *(name.split("/")[-1] for name in columns)]
-            rows = [
-                [d, *(percent(found[name]) for name in columns)] for d, found in figures.items()
-            ]
-            tables.append(table(caption, head, rows, best=range(1, len(head))))
-    if "NME" in names:
-        rows = [[decoder, number(found["NME"], 4)] for decoder, found in figures.items()]
-        tables.append(table("Mean error in roots of the box's area", ["decoder", "NME"], rows))
+    for metric in METRICS.values():
+        shown = percent if metric.share else partial(number, digits=4)
+        for caption, names in metric.tables.items():
+            if all(name in known for name in names):
+                head = ["decoder", *(name.split("/")[-1] for name in names)]
+                rows = [[d, *(shown(found[n]) for n in names)] for d, found in figures.items()]
+                best = range(1, len(head)) if metric.share else ()
+                tables.append(table(caption, head, rows, best=best))
     return "".join(tables)
 
 
