@@ -16,8 +16,8 @@ from torch import Tensor
 from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, PersonRecord, load_annotations
 from darkpose.data.dataset import KeypointDataset
+from darkpose.data.detections import load_detections
 from darkpose.data.mpii import MPII
-from darkpose.data.spec import KeypointSpec
 from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.geometry import Crop
@@ -33,6 +33,11 @@ def annotation_file(people: Path) -> Path:
     return people / "annotations" / "person_keypoints_val.json"
 
 
+def annotated(people: Path) -> dict[str, Any]:
+    """Return the content of their annotation file."""
+    return json.loads(annotation_file(people).read_text())
+
+
 def evaluated(
     people: Path,
     decoders: tuple[str, ...] = DECODERS,
@@ -41,9 +46,8 @@ def evaluated(
 ) -> Evaluation:
     """Return what a network says that knows everybody, but for an error, less of those it is sure
     of."""
-    file = annotation_file(people)
-    content = json.loads(file.read_text()) if content is None else content
-    found = load_annotations(file, people / "images" / "val", content=content)
+    content = annotated(people) if content is None else content
+    found = load_annotations(annotation_file(people), people / "images" / "val", content=content)
     dataset = KeypointDataset(found, codec.input_size, convention=codec.convention)
     joints = np.stack([record.joints for record in dataset.records])
     scores = np.random.default_rng(0).uniform(0.1, 0.9, joints.shape[:2])
@@ -53,8 +57,27 @@ def evaluated(
         for i, name in enumerate(decoders)
     }
     evaluation = Evaluation(codec, dataset, content, decoders)
-    rows = np.arange(len(dataset))
-    evaluation.put(rows, np.ones(len(rows), bool), points, {name: scores for name in decoders})
+    say(evaluation, points, {name: scores for name in decoders})
+    return evaluation
+
+
+def evaluated_detections(
+    people: Path,
+    folder: Path,
+    found: list[tuple[int, list[float], float]],
+    points: NDArray[np.float64],
+    content: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Return what is said of the people in detected boxes: image, box and score of each."""
+    content = annotated(people) if content is None else content
+    names = ("image_id", "bbox", "score")
+    boxes = [{"category_id": 1, **dict(zip(names, one, strict=True))} for one in found]
+    path = folder / "boxes.json"
+    path.write_text(json.dumps(boxes))
+    images = people / "images" / "val"
+    detections = load_detections(path, annotation_file(people), images, content=content)
+    evaluation = Evaluation(CODEC, KeypointDataset(detections, CODEC.input_size), content, ["dark"])
+    say(evaluation, {"dark": points}, {"dark": np.full(points.shape[:2], 0.5)})
     return evaluation
 
 
@@ -80,9 +103,14 @@ def evaluated_mpii(folder: Path) -> Evaluation:
     codec = HeatmapCodec((64, 64))
     dataset = KeypointDataset(Annotations(records, MPII, 1), codec.input_size)
     evaluation = Evaluation(codec, dataset, None, ["dark"])
-    points, scores = {"dark": joints + 5}, {"dark": np.ones((4, 16))}
-    evaluation.put(np.arange(4), np.ones(4, bool), points, scores)
+    say(evaluation, {"dark": joints + 5}, {"dark": np.ones((4, 16))})
     return evaluation
+
+
+def say(evaluation: Evaluation, points: dict[str, Any], scores: dict[str, Any]) -> None:
+    """Let an evaluation hold this of everybody."""
+    rows = np.arange(len(evaluation.dataset))
+    evaluation.put(rows, np.ones(len(rows), bool), points, scores)
 
 
 def maps_of(evaluation: Evaluation) -> Any:
@@ -96,25 +124,25 @@ def maps_of(evaluation: Evaluation) -> Any:
     return maps
 
 
+def page_of(evaluation: Evaluation, folder: Path, **options: Any) -> str:
+    """Return the page that `write_report` writes."""
+    write_report(evaluation, folder / "report.html", **options)
+    return (folder / "report.html").read_text()
+
+
 def hostile_page(people: Path, folder: Path) -> tuple[str, str]:
     """Return a page whose names are attacks, and what they hold."""
     hostile = "<script>alert(1)<!--<img src=x onerror=alert(2)>\"'&amp;${title}"
     evaluation = evaluated(people)
     dataset = evaluation.dataset
     names = (hostile, *dataset.spec.names[1:-1], "a</script><script>alert(3)//")
-    spec = KeypointSpec(
-        names, dataset.spec.flip_pairs, dataset.spec.oks_sigmas, dataset.spec.skeleton
-    )
-    dataset.spec = spec
+    dataset.spec = replace(dataset.spec, names=names)
     for i, record in enumerate(dataset.records):
         path = folder / f"{i}{hostile}.jpg"
         path.write_bytes(record.image_path.read_bytes())
         dataset.records[i] = replace(record, image_path=path)
-    out = folder / "hostile.html"
-    facts = {f"fact {hostile}": hostile}
-    maps = maps_of(evaluation)
-    write_report(evaluation, out, title=f"title {hostile}", facts=facts, maps=maps)
-    return out.read_text(), hostile
+    facts, maps = {f"fact {hostile}": hostile}, maps_of(evaluation)
+    return page_of(evaluation, folder, title=f"title {hostile}", facts=facts, maps=maps), hostile
 
 
 def data_of(page: str) -> Any:

@@ -15,73 +15,57 @@ import torch
 from darkpose.cli.main import main
 from darkpose.cli.report import ReportCommand, network_maps
 from darkpose.codec import HeatmapCodec
-from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.pck import THRESHOLDS, error_table
-from darkpose.show.report import write_report
-from darkpose.show.report.measures import (
-    CURVE,
-)
+from darkpose.show.report.figures import CURVE
 from darkpose.show.report.people import MAX_PEOPLE
 from predicting import save, untrained
 from reporting import (
     CODEC,
+    DECODERS,
     cells_of,
     data_of,
     evaluated,
     evaluated_mpii,
     hostile_page,
     maps_of,
+    page_of,
+    say,
 )
-
-DECODERS = decoder_names()
 
 NAN = float("nan")
 SHOWN = 5e-6  # of shares that a page's curves hold with five digits
 
 
-@pytest.fixture(scope="module")
-def evaluation(people: Path) -> Evaluation:
-    return evaluated(people)
-
-
-@pytest.fixture(scope="module")
-def page(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(evaluation, path, title="A title", maps=maps_of(evaluation), count=9)
-    return path.read_text()
-
-
 # ---- the same figures ----------------------------------------------------------------------------
 
 
-def test_the_tables_are_the_evaluations_figures(evaluation: Evaluation, page: str) -> None:
-    found = data_of(page)["figures"]
+def test_the_tables_are_the_evaluations_figures(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    page = page_of(evaluation, tmp_path)
+    found = {name: evaluation.figures(name) for name in DECODERS}
     for caption in ("OKS, as COCO", "Labeled joints within a share"):
         head, *rows = cells_of(page, caption)
         assert [row[0] for row in rows] == list(DECODERS)
-        for name, row in zip(DECODERS, rows, strict=True):
-            figures = evaluation.figures(name)
-            for figure, cell in zip(head[1:], row[1:], strict=True):
-                value = figures[figure]
-                assert cell == ("-" if np.isnan(value) else f"{100 * value:.1f}")
-            expected = {k: None if np.isnan(v) else v for k, v in figures.items()}
-            assert found[name] == expected
-    assert 0.1 < evaluation.figures("dark")["AP"] < 0.95
-    nme = {row[0]: row[1] for row in cells_of(page, "Mean error in roots")[1:]}
-    assert nme["dark"] == f"{evaluation.figures('dark')['NME']:.4f}"
-
-
-def test_the_highest_figure_of_each_column_is_marked(evaluation: Evaluation, page: str) -> None:
+        for row in rows:
+            values = [found[row[0]][name] for name in head[1:]]
+            assert row[1:] == ["-" if np.isnan(v) else f"{100 * v:.1f}" for v in values]
+    assert 0.1 < found["dark"]["AP"] < 0.95
+    _, *rows = cells_of(page, "Mean error in roots")
+    assert rows == [[name, f"{found[name]['NME']:.4f}"] for name in DECODERS]
+    without_nan = {
+        decoder: {name: None if np.isnan(value) else value for name, value in figures.items()}
+        for decoder, figures in found.items()
+    }
+    assert data_of(page)["figures"] == without_nan
     marked = re.findall(r'<td class="best">([\d.]+)</td>', page)
-    best = max(f"{100 * evaluation.figures(name)['PCK@0.05']:.1f}" for name in DECODERS)
-    assert best in marked
+    assert f"{100 * max(one['PCK@0.05'] for one in found.values()):.1f}" in marked
 
 
-def test_errors_by_joint_are_those_of_the_evaluation(evaluation: Evaluation, page: str) -> None:
-    _, *rows = cells_of(page, "By dark: errors")
-    found = evaluation.predictions("dark")
-    names = evaluation.dataset.spec.names
+def test_errors_by_joint_are_those_of_the_evaluation(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    _, *rows = cells_of(page_of(evaluation, tmp_path), "By dark: errors")
+    found, names = evaluation.predictions("dark"), evaluation.dataset.spec.names
     expected = [
         [
             one.name.replace("_", " "),
@@ -97,45 +81,42 @@ def test_errors_by_joint_are_those_of_the_evaluation(evaluation: Evaluation, pag
     assert rows == expected and len(rows) > 17
 
 
-def test_curves_go_through_the_evaluations_pck(evaluation: Evaluation, page: str) -> None:
-    data = data_of(page)
-    assert data["curve"]["at"] == list(CURVE) and set(THRESHOLDS) <= set(CURVE)
+def test_curves_go_through_the_evaluations_pck(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    curve = data_of(page_of(evaluation, tmp_path))["curve"]
+    assert curve["at"] == list(CURVE) and set(THRESHOLDS) <= set(CURVE)
     for name in DECODERS:
-        together, *joints = data["curve"]["values"][name]
+        together, *joints = curve["values"][name]
         assert len(joints) == 17 and together == sorted(together)
-        figures = evaluation.figures(name)
         for threshold in THRESHOLDS:
-            share = together[CURVE.index(threshold)]
-            assert share == pytest.approx(figures[f"PCK@{threshold:g}"], abs=SHOWN)
+            share = evaluation.figures(name)[f"PCK@{threshold:g}"]
+            assert together[CURVE.index(threshold)] == pytest.approx(share, abs=SHOWN)
 
 
-def test_the_size_of_a_page_is_bounded(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_the_size_of_a_page_is_bounded(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
     for count in (0, 3):
-        write_report(evaluation, tmp_path / "a.html", count=count)
-        page = (tmp_path / "a.html").read_text()
-        assert len(data_of(page)["people"]) == page.count("data:image/jpeg") == count
-    for one in data_of(page)["people"]:
-        assert max(one["size"]) <= 384
+        page = page_of(evaluation, tmp_path, count=count)
+        shown = data_of(page)["people"]
+        assert len(shown) == page.count("data:image/jpeg") == count
+    assert all(max(one["size"]) <= 384 for one in shown)
     for count in (-1, MAX_PEOPLE + 1):
         with pytest.raises(ValueError, match=f"people must be from 0 to {MAX_PEOPLE}, got {count}"):
-            write_report(evaluation, tmp_path / "a.html", count=count)
+            page_of(evaluation, tmp_path, count=count)
 
 
 # ---- other kinds of people -----------------------------------------------------------------------
 
 
 def test_regression_has_nothing_to_encode(people: Path, tmp_path: Path) -> None:
-    codec = HeatmapCodec((96, 128), encoding="dsnt")
-    evaluation = evaluated(people, ("expectation",), codec)
-    write_report(evaluation, tmp_path / "a.html", maps=maps_of(evaluated(people)))
-    page = (tmp_path / "a.html").read_text()
+    evaluation = evaluated(people, ("expectation",), HeatmapCodec((96, 128), encoding="dsnt"))
+    page = page_of(evaluation, tmp_path, maps=maps_of(evaluated(people)))
     assert "regresses coordinates" in page and "Close up" not in page
     assert data_of(page)["decoders"] == ["expectation"]
 
 
 def test_mpii_has_pckh(tmp_path: Path) -> None:
-    write_report(evaluated_mpii(tmp_path), tmp_path / "a.html")
-    page = (tmp_path / "a.html").read_text()
+    page = page_of(evaluated_mpii(tmp_path), tmp_path)
     head, row = cells_of(page, "PCKh@0.5, in percent")
     assert head[:3] == ["decoder", "PCKh@0.5", "Head"] and row[:2] == ["dark", "100.0"]
     assert cells_of(page, "PCKh@0.1, in percent")[1][1] == "0.0"
@@ -145,19 +126,15 @@ def test_a_diverged_network_and_unlabeled_people_have_a_report_too(
     people: Path, tmp_path: Path
 ) -> None:
     evaluation = evaluated(people)
-    joints = np.zeros_like(evaluation.dataset.records[0].joints)
-    evaluation.dataset.records[0] = replace(evaluation.dataset.records[0], joints=joints)
-    rows = np.arange(len(evaluation.dataset))
-    shape = (len(rows), 17)
+    records = evaluation.dataset.records
+    records[0] = replace(records[0], joints=np.zeros_like(records[0].joints))
+    shape = (len(records), 17)
     nothing = {name: np.full((*shape, 2), NAN) for name in DECODERS}
-    evaluation.put(
-        rows, np.ones(len(rows), bool), nothing, {n: np.full(shape, NAN) for n in DECODERS}
-    )
-    write_report(evaluation, tmp_path / "a.html", maps=maps_of(evaluation))
-    data = data_of((tmp_path / "a.html").read_text())
-    assert len(data["people"]) == min(40, len(rows) - 1)  # the unlabeled one is neither
+    say(evaluation, nothing, {name: np.full(shape, NAN) for name in DECODERS})
+    data = data_of(page_of(evaluation, tmp_path, maps=maps_of(evaluation)))
+    assert len(data["people"]) == min(40, len(records) - 1)  # the unlabeled one is neither
     assert data["people"][0]["points"]["dark"][0] == [None, None]
-    assert data["calibration"]["people"][0]["count"] == len(rows) - 1
+    assert data["calibration"]["people"][0]["count"] == len(records) - 1
     assert data["people"][0]["oks"]["dark"] == 0
 
 
@@ -165,27 +142,27 @@ def test_nobody_to_compare_with_is_said(people: Path, tmp_path: Path) -> None:
     evaluation = evaluated(people)
     empty = Evaluation(CODEC, evaluation.dataset, None, ["dark"])
     with pytest.raises(ValueError, match="no person's image has been read"):
-        write_report(empty, tmp_path / "a.html")
+        page_of(empty, tmp_path)
     records = evaluation.dataset.records
     records[:] = [replace(one, joints=np.zeros_like(one.joints)) for one in records]
     evaluation.annotations = None
     with pytest.raises(ValueError, match="needs annotated people to compare with, got none"):
-        write_report(evaluation, tmp_path / "a.html")
-    assert not (tmp_path / "a.html").exists()
+        page_of(evaluation, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 # ---- the page itself -----------------------------------------------------------------------------
 
 
-def test_a_page_asks_nothing_of_any_network(page: str) -> None:
+def test_a_page_asks_nothing_of_any_network(people: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(people)
+    page = page_of(evaluation, tmp_path, maps=maps_of(evaluation))
     addresses = re.findall(r"[a-z]+://[^\s\"'<>)]*", re.sub(r"data:image/[^\"]*", "", page))
     assert set(addresses) == {"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
     sources = re.findall(r"\b(?:src|href|action)=\"([^\"]*)\"", page)
     assert sources and all(one.startswith(("#", "data:image/")) for one in sources)
     assert "@import" not in page and "url(" not in page
-
-
-def test_the_policy_allows_this_script_and_style_alone(page: str) -> None:
+    # And the policy allows this script and style alone.
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     assert "default-src 'none'" in policy and "unsafe" not in policy
     for tag, rule in (("style", "style-src"), ("script", "script-src")):
@@ -210,15 +187,12 @@ def test_a_name_that_is_no_text_does_no_harm(people: Path, tmp_path: Path) -> No
     path = tmp_path / "caf\udce9.jpg"  # as Python reads a byte that is no UTF-8
     path.write_bytes(record.image_path.read_bytes())
     evaluation.dataset.records[0] = replace(record, image_path=path)
-    write_report(evaluation, tmp_path / "a.html", title=str(path), maps=maps_of(evaluation))
-    names = {one["name"] for one in data_of((tmp_path / "a.html").read_text())["people"]}
-    assert path.name in names
+    page = page_of(evaluation, tmp_path, title=str(path), maps=maps_of(evaluation))
+    assert path.name in {one["name"] for one in data_of(page)["people"]}
 
 
 def test_equal_evaluations_have_equal_pages(people: Path, tmp_path: Path) -> None:
-    for name in "ab":
-        write_report(evaluated(people), tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert page_of(evaluated(people), tmp_path) == page_of(evaluated(people), tmp_path)
 
 
 # ---- the command ---------------------------------------------------------------------------------

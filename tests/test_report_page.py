@@ -279,7 +279,7 @@ def test_names_that_are_attacks_are_shown_and_not_run(
     browser: Any, people: Path, tmp_path: Path
 ) -> None:
     _, hostile = hostile_page(people, tmp_path)
-    one = Opened(browser, tmp_path / "hostile.html")
+    one = Opened(browser, tmp_path / "report.html")
     one.page.wait_for_timeout(200)
     assert one.complaints == []
     assert all(hostile in name for name in one.names()) and one.names()

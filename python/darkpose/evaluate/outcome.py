@@ -36,7 +36,7 @@ def write_outcome(evaluation: Evaluation, decoder: str, folder: Path) -> dict[st
     if figures:
         known = {name: None if math.isnan(value) else value for name, value in figures.items()}
         write_text(folder / "figures.json", json.dumps(known, indent=2))
-    if found.annotated:
+    if found.labeled.any():
         names = evaluation.dataset.spec.names
         errors = error_table(found.points, found.joints, found.boxes, names)
         write_text(folder / "errors.md", error_table_markdown(errors))

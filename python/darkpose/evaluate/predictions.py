@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from darkpose.data.annotations import PersonRecord
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics.coco import Nms, coco_results
-from darkpose.evaluate.metrics.pck import pck_per_person
-from darkpose.evaluate.scores import SCORE_THRESHOLD
+from darkpose.evaluate.metrics.oks import joint_similarity
+from darkpose.evaluate.metrics.pck import normalized_errors, pck_per_person
+from darkpose.evaluate.scores import SCORE_THRESHOLD, person_scores
 from darkpose.geometry import Crop
 
 
@@ -58,25 +60,53 @@ class Predictions:
         """What is known of each person."""
         return self.subjects.records
 
-    @property
+    @cached_property
     def joints(self) -> NDArray[np.float64]:
-        """The annotated joints [N, K, 3]."""
+        """The annotated joints [N, K, 3]: x, y, v."""
         return np.stack([record.joints for record in self.records])
 
-    @property
+    @cached_property
     def boxes(self) -> NDArray[np.float64]:
-        """The annotated boxes [N, 4]."""
+        """The annotated boxes [N, 4], or a detector's."""
         return np.array([record.box for record in self.records], np.float64)
 
-    @property
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """People's areas [N] in square pixels, as OKS takes them."""
+        return np.array([record.area for record in self.records], np.float64)
+
+    @cached_property
     def head_sizes(self) -> NDArray[np.float64]:
         """MPII's head sizes [N], in pixels; NaN where none is annotated."""
         return np.array([record.head_size for record in self.records], np.float64)
 
     @property
-    def annotated(self) -> bool:
-        """Whether anybody's joints are known; those of detected people are not."""
-        return bool(self.joints[..., 2].any())
+    def labeled(self) -> NDArray[np.bool_]:
+        """Which joints are annotated [N, K]; those of detected people are not."""
+        return self.joints[..., 2] > 0
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """Distances over the box's longer side [N, K]; NaN of joints that are not labeled."""
+        return normalized_errors(self.points, self.joints, self.boxes)
+
+    @cached_property
+    def similarity(self) -> NDArray[np.float64]:
+        """Each joint's share in OKS [N, K], labeled or not; 0 of a point that is NaN."""
+        sigmas = self.subjects.spec.oks_sigmas
+        return np.nan_to_num(joint_similarity(self.points, self.joints, self.areas, sigmas))
+
+    @cached_property
+    def oks(self) -> NDArray[np.float64]:
+        """The mean similarity of each person's labeled joints [N]; 0 without any."""
+        total = np.where(self.labeled, self.similarity, 0).sum(-1)
+        return total / np.maximum(self.labeled.sum(-1), 1)
+
+    @property
+    def ranks(self) -> NDArray[np.float64]:
+        """What AP ranks people by [N], see `person_scores`."""
+        box_scores = [record.score for record in self.records]
+        return person_scores(np.nan_to_num(self.scores), box_scores, self.score_threshold)
 
     def results(self) -> list[dict[str, Any]]:
         """Return people in COCO's result format, rescored and without duplicates, as HRNet does."""

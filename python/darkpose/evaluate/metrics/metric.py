@@ -55,7 +55,7 @@ def has_head_sizes(found: Predictions) -> bool:
 
 def has_joints(found: Predictions) -> bool:
     """Whether anybody's joints are annotated; those of detected people are not."""
-    return found.annotated
+    return bool(found.labeled.any())
 
 
 def _oks(found: Predictions) -> dict[str, float]:

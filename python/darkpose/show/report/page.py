@@ -2,7 +2,6 @@
 """The report's page: its parts put together into one file that asks nothing of any network."""
 
 import base64
-import dataclasses
 import hashlib
 import json
 import math
@@ -11,21 +10,29 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from darkpose.codec import HeatmapCodec
 from darkpose.data.drawing import skeleton_colors
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.files import replacing
-from darkpose.show.report import tables
-from darkpose.show.report.measures import (
+from darkpose.show.report.figures import (
     CURVE,
-    SAME_PERSON,
-    Bin,
-    Measured,
-    calibration,
+    calibration_table,
+    calibrations,
     curves,
-    measure,
+    figure_tables,
+    gain_table,
+    joint_table,
 )
+from darkpose.show.report.markup import facts as fact_list
+from darkpose.show.report.markup import text
+from darkpose.show.report.matching import Matched, match
 from darkpose.show.report.people import check_count, people
-from darkpose.show.report.representation import Maps, close_ups, gains, round_trips
+from darkpose.show.report.representation import (
+    Maps,
+    close_up_figures,
+    close_ups,
+    round_trip_table,
+)
 
 _PARTS = Path(__file__).parent
 _SCRIPTS = ("charts.js", "people.js")
@@ -56,29 +63,38 @@ def write_report(
             image can no longer be read.
     """
     check_count(count)
-    measured = measure(evaluation)
-    last = measured.decoders[-1]
+    matched = match(evaluation)
+    codec, spec = evaluation.codec, matched.shown.subjects.spec
+    figures = {decoder: evaluation.figures(decoder) for decoder in matched.by_decoder}
+    bins, colors = calibrations(matched), skeleton_colors(spec)
+    data = {
+        "names": spec.names,
+        "limbs": spec.skeleton,
+        "jointColors": colors.joints,
+        "limbColors": colors.limbs,
+        "decoders": list(matched.by_decoder),
+        "figures": figures,
+        "curve": {"at": CURVE, "values": curves(matched)},
+        "calibration": bins,
+        "people": people(matched, count),
+    }
     style = (_PARTS / "page.css").read_text(encoding="utf-8")
     script = "\n".join((_PARTS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    counted = measured.known | measured.detected  # a detection of nobody is wrong, not unknown
-    bins = {
-        "people": calibration(measured.scores[last][counted], measured.oks[last][counted]),
-        "joints": calibration(
-            measured.joint_scores[last][measured.labeled],
-            measured.similarity[last][measured.labeled],
-        ),
-    }
-    figures = {decoder: evaluation.figures(decoder) for decoder in measured.decoders}
     content = {
         "policy": _policy(style, script),
-        "title": tables.text(title),
-        "facts": tables.facts({**(facts or {}), **_facts(evaluation, measured)}),
-        "figures": tables.figure_tables(figures) + tables.gain_table(gains(measured), last),
-        "joints": _note(measured) + tables.joint_table(evaluation, measured),
-        "calibration": tables.calibration_section(bins["people"], bins["joints"], last),
-        "representation": _representation(evaluation, measured, maps),
+        "title": text(title),
+        "facts": fact_list({**(facts or {}), **_facts(codec, matched)}),
+        "figures": figure_tables(figures) + gain_table(matched),
+        "joints": joint_table(matched),
+        "people_bins": calibration_table(
+            bins["people"], f"People by score, {matched.decoder}", "mean OKS"
+        ),
+        "joint_bins": calibration_table(
+            bins["joints"], f"Labeled joints by score, {matched.decoder}", "mean similarity"
+        ),
+        "representation": _representation(codec, matched, maps),
         "footer": "Written by darkpose.",
-        "data": _json(_data(evaluation, measured, figures, bins, count)),
+        "data": _json(data),
         "style": style,
         "script": script,
     }
@@ -89,101 +105,40 @@ def write_report(
 
 def _policy(style: str, script: str) -> str:
     """Return what a browser may do with the page: run this script, and load nothing at all."""
+    digests = (hashlib.sha256(one.encode()).digest() for one in (style, script))
+    styles, scripts = (f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
     return (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {styles}; "
+        f"script-src {scripts}; base-uri 'none'; form-action 'none'"
     )
 
 
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _facts(evaluation: Evaluation, measured: Measured) -> dict[str, object]:
-    codec = evaluation.codec
+def _facts(codec: HeatmapCodec, matched: Matched) -> dict[str, object]:
     width, height = codec.input_size
     map_width, map_height = codec.heatmap_size or (0, 0)
-    images = len({record.image_path for record in measured.records})
+    records = matched.shown.records
     return {
-        "people": f"{len(measured.records)} in {images} images",
-        "boxes": "detected" if measured.detected else "annotated",
+        "people": f"{len(records)} in {len({one.image_path for one in records})} images",
+        "boxes": "detected" if matched.detected else "annotated",
         "input": f"{width} x {height}, heatmaps {map_width} x {map_height}",
         "encoding": f"{codec.encoding}, sigma {codec.sigma:g}",
         "convention": codec.convention.value,
     }
 
 
-def _note(measured: Measured) -> str:
-    if not measured.detected:
-        return ""
-    nobody = int((~measured.known).sum())
-    return (
-        '<p class="note">The boxes are a detector\'s. Each is compared with the annotated person '
-        f"whose box it overlaps most, by {SAME_PERSON:g} at least, the surest first. "
-        f"Boxes of nobody annotated, whose OKS is 0: {nobody}; annotated people without a box: "
-        f"{measured.missed}. Boxes left out, of crowds and of people without labeled joints: "
-        f"{measured.ignored}.</p>"
-    )
-
-
-def _representation(evaluation: Evaluation, measured: Measured, maps: Maps | None) -> str:
-    codec = evaluation.codec
+def _representation(codec: HeatmapCodec, matched: Matched, maps: Maps | None) -> str:
     if codec.regresses:
         return "<p>This network regresses coordinates: it has no heatmaps to encode or decode.</p>"
-    rows, count = round_trips(evaluation, measured)
-    reached = {d: float(measured.oks[d][measured.known].mean()) for d in measured.decoders}
-    found = close_ups(evaluation, measured, maps) if maps is not None else []
-    who = [
-        f"{record.image_path.name}, {record.name}"
-        for record in (measured.records[one.row] for one in found)
-    ]
-    names = evaluation.dataset.spec.names
-    return tables.round_trip_table(rows, count, codec.encoding, reached) + tables.close_up_figures(
-        found, names, who
-    )
-
-
-# ---- what the scripts read -----------------------------------------------------------------------
-
-
-def _data(
-    evaluation: Evaluation,
-    measured: Measured,
-    figures: Mapping[str, Mapping[str, float]],
-    bins: Mapping[str, list[Bin]],
-    count: int,
-) -> dict[str, Any]:
-    spec = evaluation.dataset.spec
-    colors = skeleton_colors(spec)
-    return {
-        "names": spec.names,
-        "limbs": spec.skeleton,
-        "jointColors": colors.joints,
-        "limbColors": colors.limbs,
-        "decoders": measured.decoders,
-        "figures": figures,
-        "curve": {"at": CURVE, "values": _rounded_curves(measured)},
-        "calibration": {
-            name: [dataclasses.asdict(one) for one in found] for name, found in bins.items()
-        },
-        "people": people(evaluation, measured, count),
-    }
-
-
-def _rounded_curves(measured: Measured) -> dict[str, list[list[float]]]:
-    """Return `curves` with the digits that can be seen: they are most of a page without people."""
-    return {
-        decoder: [[round(share, 5) for share in curve] for curve in found]
-        for decoder, found in curves(measured).items()
-    }
+    found = close_ups(codec, matched, maps) if maps is not None else []
+    return round_trip_table(codec, matched) + close_up_figures(found, matched)
 
 
 def _json(value: Any) -> str:
     """Return JSON that ends no script element, whatever its strings hold."""
-    text = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+    content = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
     for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+        content = content.replace(character, f"\\u{ord(character):04x}")
+    return content
 
 
 def _finite(value: Any) -> Any:
