@@ -22,7 +22,6 @@ from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import apply, compose, invert
-from darkpose.show import plots
 
 BLACK = np.zeros((60, 80, 3), np.uint8)
 SUBPIXEL = 0.1  # pixels: a resampled spot, in whole levels of gray, has its center of mass so near
@@ -111,7 +110,6 @@ def test_a_limb_is_drawn_between_its_joints() -> None:
     assert green(drawn[30, 40])
     assert not drawn[:20].any() and not BLACK.any()
     assert not draw_skeleton(BLACK, points, COCO, np.zeros(17, bool)).any()
-    assert plots.draw_skeleton is draw_skeleton
 
 
 def test_joints_that_are_nowhere_are_not_drawn_and_far_ones_do_no_harm() -> None:

@@ -9,8 +9,8 @@ from jsonargparse import Namespace
 from torch import Tensor
 
 from darkpose.data.dataset import KeypointDataset
+from darkpose.decoders import flip_average
 from darkpose.models.pose import PoseModel
-from darkpose.show.maps import flip_average
 from darkpose.show.report.page import write_report
 from darkpose.show.report.people import check_count
 from darkpose.train.trainer import build, training_parser

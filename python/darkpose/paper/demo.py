@@ -116,7 +116,7 @@ def _draw(out: Path, folders: dict[str, Path], data: PoseData) -> None:
     person, joint = _example(heatmaps, alone, joints, labeled)
     truth = (float(joints[person, joint, 0]), float(joints[person, joint, 1]))
     title = model.spec.names[joint].replace("_", " ")
-    figure = plots.modulation(heatmaps[person, joint], codec.sigma or 1.0, title, truth)
+    figure = plots.modulation(heatmaps[person, joint], codec, title, truth)
     plots.save(figure, out / "modulation.png")
     plots.save(plots.quantization(joints[labeled.numpy()], truth, codec), out / "quantization.png")
 

@@ -8,8 +8,10 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -25,9 +27,11 @@ from darkpose.predict.people import checked_boxes, matrices
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
 from darkpose.predict.predictor import Predictor
 from darkpose.predict.sources import Source, plan
-from darkpose.show import plots
-from darkpose.show.maps import person_maps
-from darkpose.show.pictures import Method, Truth, compare, heatmaps, skeletons
+from darkpose.show.maps import PersonMaps, person_maps
+from darkpose.show.pictures import Truth, Way, compare, with_heatmaps, with_skeletons
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 What = Literal["skeletons", "heatmaps", "modulation"]
 
@@ -36,25 +40,9 @@ _LONGEST = 1600  # pixels of a picture of a whole image, 640 at least
 _SHORTEST = 640
 
 
-def look(
-    checkpoint: Path,
-    images: list[str],
-    boxes: str | None = None,
-    what: tuple[What, ...] = ("skeletons", "heatmaps"),
-    joint: str | None = None,
-    versus: Path | None = None,
-    decoders: tuple[str, ...] = (),
-    out: Path = Path("looks"),
-    image_names: Path | None = None,
-    flip_test: bool = True,
-    device: str | None = None,
-    orientation: Orientation | None = None,
-    threshold: float = 0.2,
-    people: int = 12,
-) -> None:
+@dataclass
+class LookOptions:
     """Draw what a checkpoint sees in images: skeletons, heatmaps, comparisons, as PNG files.
-
-    A bad image among others is left out, with a warning.
 
     Args:
         checkpoint: as training or `darkpose convert` writes it.
@@ -76,28 +64,55 @@ def look(
             By default stored if the boxes are COCO's, else exif.
         threshold: joints of a lower score are not drawn.
         people: of an image at most, in all pictures but skeletons.
+    """
+
+    checkpoint: Path
+    images: list[str]
+    boxes: str | None = None
+    what: tuple[What, ...] = ("skeletons", "heatmaps")
+    joint: str | None = None
+    versus: Path | None = None
+    decoders: tuple[str, ...] = ()
+    out: Path = Path("looks")
+    image_names: Path | None = None
+    flip_test: bool = True
+    device: str | None = None
+    orientation: Orientation | None = None
+    threshold: float = 0.2
+    people: int = 12
+
+
+def look(options: LookOptions) -> None:
+    """Draw what a checkpoint sees in images: skeletons, heatmaps, comparisons, as PNG files.
+
+    A bad image among others is left out, with a warning.
 
     Raises:
         FileNotFoundError: a file is not there.
         ValueError: a file is not what it should be, a joint or decoder is unknown, or an image is a
             video.
     """
-    given = None if boxes is None else parse_boxes(boxes)
-    table: BoxTable | NDArray[np.float64] | None = given
-    if boxes is not None and given is None:
-        table = read_boxes(boxes, image_names=image_names)
-    work = plan(images, table, orientation, leave_out=[out])
-    truths = _truths(Path(boxes)) if boxes is not None and isinstance(table, BoxTable) else {}
-    paths = [checkpoint] if versus is None else [checkpoint, versus]
+    from darkpose.show import plots  # loads matplotlib, which the help does not need
+
+    boxes, out = options.boxes, options.out
+    table: BoxTable | NDArray[np.float64] | None = None if boxes is None else parse_boxes(boxes)
+    truths: Mapping[Any, Truth] = {}
+    if boxes is not None and table is None:
+        table, truths = read_boxes(boxes, image_names=options.image_names), _truths(Path(boxes))
+    work = plan(options.images, table, options.orientation, leave_out=[out])
+    paths = [path for path in (options.checkpoint, options.versus) if path is not None]
     predictors = [
         Predictor.from_checkpoint(
-            path, device=device, flip_test=flip_test, orientation=work.orientation
+            path,
+            device=options.device,
+            flip_test=options.flip_test,
+            orientation=work.orientation,
         )
         for path in paths
     ]
-    first = predictors[0]
-    shown = None if joint is None else _joint(joint, first.spec.names)
-    methods = _methods(predictors, paths, decoders) if versus is not None or decoders else []
+    joint = None if options.joint is None else _joint(options.joint, predictors[0].spec.names)
+    compared = options.versus is not None or options.decoders
+    ways = _ways(predictors, paths, options.decoders) if compared else []
     for source, stem in zip(work.sources, _stems(work.sources), strict=True):
         if source.is_video:
             raise ValueError(f"look draws images, got the video {source.path}")
@@ -112,9 +127,12 @@ def look(
         # Boxes without size, which some files have, have no crop and no keypoints.
         found = found[[all(matrices(each.codec, box) for each in predictors) for box in found]]
         known = [truths.get((source.image_id, tuple(box))) for box in found.tolist()]
-        for name, picture in _pictures(
-            first, image, found, known, what, shown, threshold, methods, people
-        ):
+        drawn = _pictures(predictors[0], image, found, known, options, joint)
+        if ways and len(found):
+            pixels, first = as_rgb(image), zip(found[: options.people], known, strict=False)
+            rows = [compare(ways, pixels, *one, options.threshold) for one in first]
+            drawn = chain(drawn, [("versus", plots.side_by_side(rows))])
+        for name, picture in drawn:
             path = out / f"{stem}-{name}.png"
             if isinstance(picture, np.ndarray):
                 _write(path, picture)
@@ -128,34 +146,31 @@ def _pictures(
     image: DecodedImage,
     boxes: NDArray[np.float64],  # [N, 4]
     truths: Sequence[Truth | None],  # N
-    what: Sequence[What],
+    options: LookOptions,
     joint: int | None,
-    threshold: float,
-    methods: Sequence[Method],
-    people: int,
-) -> Iterator[tuple[str, Image | plots.Figure]]:
-    """Yield each picture of one image and what it is called."""
-    pixels = as_rgb(image)
+) -> Iterator[tuple[str, "Image | Figure"]]:
+    """Yield each picture of one image by the first checkpoint, and what it is called."""
+    from darkpose.show import plots
+
+    pixels, names = as_rgb(image), predictor.spec.names
     whole = view(pixels, longest=min(_LONGEST, max(_SHORTEST, *image.size)))
-    if "skeletons" in what:
-        yield "skeletons", skeletons(predictor, whole, pixels, boxes, threshold)
-    if "heatmaps" in what:
-        name = "heatmaps" if joint is None else f"heatmaps-{_safe(predictor.spec.names[joint])}"
-        yield name, heatmaps(predictor, whole, image, boxes[:people], joint)
-    if "modulation" in what:
-        for i, (box, truth) in enumerate(zip(boxes[:people], truths, strict=False)):
-            k = _most_certain(predictor, image, box) if joint is None else joint
+    if "skeletons" in options.what:
+        people = predictor(pixels, boxes).keypoints
+        yield "skeletons", with_skeletons(whole, people, predictor.spec, options.threshold)
+    if not {"heatmaps", "modulation"} & set(options.what):
+        return
+    seen = [person_maps(predictor, image, box) for box in boxes[: options.people]]
+    if "heatmaps" in options.what:
+        name = "heatmaps" if joint is None else f"heatmaps-{_safe(names[joint])}"
+        yield name, with_heatmaps(whole, seen, joint)
+    if "modulation" in options.what:
+        for i, (one, truth) in enumerate(zip(seen, truths, strict=False)):
+            k = _most_certain(one) if joint is None else joint
             there = None
-            if truth is not None and truth.names == predictor.spec.names and truth.joints[k, 2] > 0:
+            if truth is not None and truth.names == names and truth.joints[k, 2] > 0:
                 there = (float(truth.joints[k, 0]), float(truth.joints[k, 1]))
-            figure = plots.modulation_in(predictor, pixels, box, k, there)
-            yield f"modulation-{i}-{_safe(predictor.spec.names[k])}", figure
-    if methods and len(boxes):
-        rows = [
-            compare(methods, pixels, box, truth, threshold)
-            for box, truth in zip(boxes[:people], truths, strict=False)
-        ]
-        yield "versus", plots.side_by_side(rows)
+            figure = plots.person_modulation(one, predictor.codec, k, names[k], there)
+            yield f"modulation-{i}-{_safe(names[k])}", figure
 
 
 # ---- what is asked for ---------------------------------------------------------------------------
@@ -176,11 +191,11 @@ def _truths(path: Path) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
     }
 
 
-def _methods(
+def _ways(
     predictors: Sequence[Predictor], paths: Sequence[Path], decoders: Sequence[str]
-) -> list[Method]:
+) -> list[Way]:
     """Return every checkpoint with every decoder, each called by what tells it from the others."""
-    methods = []
+    ways = []
     for predictor, label in zip(predictors, _labels(paths), strict=True):
         for decoder in decoders or (predictor.decoder,):
             name = decoder.replace("_", " ")
@@ -192,8 +207,8 @@ def _methods(
                 decoder=decoder,
                 orientation=predictor.orientation,
             )
-            methods.append(Method(name, one))
-    return methods
+            ways.append(Way(name, one))
+    return ways
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -211,8 +226,8 @@ def _joint(name: str, names: Sequence[str]) -> int:
     return names.index(name)
 
 
-def _most_certain(predictor: Predictor, image: DecodedImage, box: NDArray[np.float64]) -> int:
-    peaks = person_maps(predictor, image, box).heatmaps.amax((-2, -1))
+def _most_certain(seen: PersonMaps) -> int:
+    peaks = seen.heatmaps.amax((-2, -1))
     return int(torch.nan_to_num(peaks, nan=-torch.inf).argmax())
 
 

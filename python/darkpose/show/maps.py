@@ -1,48 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The maps that are decoded, for those who want to see them.
+"""The maps that are decoded, for those who want to see them."""
 
-The op averages over the mirrored input while it reads; here the average is made, to be drawn.
-"""
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from darkpose.codec import HeatmapCodec
 from darkpose.data.images import DecodedImage
-from darkpose.geometry import Matrix, flip_shift
+from darkpose.decoders import flip_average
+from darkpose.geometry import Matrix
 from darkpose.predict.pixels import crop_any
-from darkpose.regression import expectation
-from darkpose_ext.reference import mirror_back
-
-if TYPE_CHECKING:
-    from darkpose.predict.predictor import Predictor
-
-
-def flip_average(
-    codec: HeatmapCodec,
-    heatmaps: Tensor,  # [B, K, H, W]
-    flipped: Tensor | None,  # [B, K, H, W]
-) -> Tensor:  # [B, K, H, W]
-    """Return what `codec.decode` reads: the mean with the mirrored input's output, if there is one.
-
-    Of coordinate regression it is the probability of each place, the maps' softmax.
-
-    Raises:
-        ValueError: the codec has no `flip_index`, the joint that each joint becomes in the mirror.
-    """
-    if codec.regresses:
-        heatmaps = expectation(heatmaps)[1]
-        flipped = None if flipped is None else expectation(flipped)[1]
-    if flipped is None:
-        return heatmaps.float()
-    if codec.flip_index is None:
-        raise ValueError("flipped needs a codec with flip_index, got none")
-    shift = flip_shift(codec.convention)
-    return 0.5 * (heatmaps.float() + mirror_back(flipped.float(), codec.flip_index, shift))
+from darkpose.predict.predictor import Predictor
 
 
 class PersonMaps(NamedTuple):
@@ -59,7 +29,7 @@ class PersonMaps(NamedTuple):
 
 
 def person_maps(
-    predictor: "Predictor",
+    predictor: Predictor,
     image: DecodedImage,
     box: ArrayLike,  # x, y, width, height in pixels of the image
 ) -> PersonMaps:

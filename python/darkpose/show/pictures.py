@@ -2,19 +2,17 @@
 """What predictors see in an image, as pictures: skeletons, heatmaps, one way beside another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.drawing import Image, View, draw_errors, draw_skeleton, overlay, view
-from darkpose.data.images import DecodedImage
+from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import oks
 from darkpose.geometry import Box, Crop, apply, compose
 from darkpose.predict.predictor import Predictor
-from darkpose.show.maps import person_maps
-from darkpose.show.plots import Panel
+from darkpose.show.maps import PersonMaps
 
 _LONGEST = 640  # pixels of a picture of one person
 
@@ -27,65 +25,63 @@ class Truth(NamedTuple):
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Method:
+class Panel(NamedTuple):
+    """A picture and what it shows."""
+
+    title: str
+    picture: Image
+
+
+class Way(NamedTuple):
     """A way to find keypoints, and what a column of a comparison is called."""
 
     label: str
     predictor: Predictor
 
 
-def skeletons(
-    predictor: Predictor,
+def with_skeletons(
     whole: View,
-    pixels: Image,
-    boxes: NDArray[np.float64],  # [N, 4]
+    people: NDArray[np.float32],  # [N, K, 3] x, y in pixels of the image, score
+    spec: KeypointSpec,
     threshold: float = 0.2,
 ) -> Image:
     """Return the view of an image with skeletons; joints below the threshold are left out."""
     picture = whole.pixels
-    for person in predictor(pixels, boxes).keypoints:
+    for person in people:
         points = apply(whole.matrix, person[:, :2])
-        picture = draw_skeleton(picture, points, predictor.spec, person[:, 2] > threshold)
+        picture = draw_skeleton(picture, points, spec, person[:, 2] > threshold)
     return picture
 
 
-def heatmaps(
-    predictor: Predictor,
-    whole: View,
-    image: DecodedImage,
-    boxes: NDArray[np.float64],  # [N, 4]
-    joint: int | None = None,
-) -> Image:
+def with_heatmaps(whole: View, people: Sequence[PersonMaps], joint: int | None = None) -> Image:
     """Return the view of an image with everybody's heatmaps over it: of one joint, or of all."""
     picture = whole.pixels
-    for box in boxes:
-        seen = person_maps(predictor, image, box)
+    for seen in people:
         maps = seen.heatmaps if joint is None else seen.heatmaps[joint]
         picture = overlay(picture, maps.numpy(), compose(whole.matrix, seen.to_image))
     return picture
 
 
 def compare(
-    methods: Sequence[Method],
+    ways: Sequence[Way],
     pixels: Image,
     box: NDArray[np.float64],  # x, y, width, height
     truth: Truth | None = None,
     threshold: float = 0.2,
 ) -> list[Panel]:
-    """Return one person as each method sees them, with OKS and errors where the truth is known."""
-    crops = [method.predictor.codec.crop(box) for method in methods]
+    """Return one person as each way finds them, with OKS and errors where the truth is known."""
+    crops = [way.predictor.codec.crop(box) for way in ways]
     close = view(pixels, _hull(crops), _LONGEST)
     panels = []
     if truth is not None:
-        fitting = [m.predictor.spec for m in methods if m.predictor.spec.names == truth.names]
+        fitting = [w.predictor.spec for w in ways if w.predictor.spec.names == truth.names]
         if fitting:
             points = apply(close.matrix, truth.joints[:, :2])
             drawn = draw_skeleton(close.pixels, points, fitting[0], truth.joints[:, 2] > 0)
             panels.append(Panel("annotated", drawn))
-    for method in methods:
-        spec, label = method.predictor.spec, method.label
-        person = method.predictor(pixels, box[None]).keypoints[0].astype(np.float64)
+    for way in ways:
+        spec, label = way.predictor.spec, way.label
+        person = way.predictor(pixels, box[None]).keypoints[0].astype(np.float64)
         points = apply(close.matrix, person[:, :2])
         drawn = draw_skeleton(close.pixels, points, spec, person[:, 2] > threshold)
         if truth is not None and spec.names == truth.names:

@@ -7,14 +7,13 @@ Every function returns a matplotlib figure; `save` writes it.
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
@@ -22,12 +21,9 @@ from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
 from darkpose.geometry import Matrix, apply, compose, invert
-from darkpose.predict.pixels import as_decoded
-from darkpose.show.maps import person_maps
-from darkpose_ext import decode, encode, gaussian_taps, modulate
-
-if TYPE_CHECKING:
-    from darkpose.predict.predictor import Predictor
+from darkpose.show.maps import PersonMaps
+from darkpose.show.pictures import Panel
+from darkpose_ext import encode, modulate
 
 _MARKS = {"argmax": ("s", "#e15759"), "standard": ("^", "#f1a340"), "dark": ("o", "#2ca02c")}
 _CLOSE = 7.5  # heatmap pixels on each side of a peak
@@ -64,11 +60,10 @@ def skeletons(
 
 def modulation(
     heatmap: Tensor,  # [H, W]
-    sigma: float,
+    codec: HeatmapCodec,
     title: str,
     truth: tuple[float, float] | None = None,  # (x, y) heatmap pixels
     *,
-    taps: Sequence[float] | None = None,
     crop: NDArray[np.uint8] | None = None,  # [h, w, 3] RGB
     to_crop: Matrix | None = None,  # [2, 3]
 ) -> Figure:
@@ -76,32 +71,34 @@ def modulation(
 
     Args:
         heatmap: what a network says of one joint.
-        sigma: of the Gaussian to modulate with.
+        codec: reads it, and modulates with its taps.
         title: what is seen.
         truth: where the joint is annotated.
-        taps: to modulate with, in place of `sigma`'s, see `HeatmapCodec.taps`.
         crop: what the network has seen, drawn beside the map with the part of it that is shown.
         to_crop: from heatmap to crop pixels; needed with `crop`.
 
     Raises:
-        ValueError: a crop without its map.
+        ValueError: the network regresses coordinates, its maps are no Gaussians; a crop without its
+            map.
     """
+    if codec.regresses:
+        raise ValueError(f"encoding {codec.encoding} regresses coordinates: nothing is modulated")
     if crop is not None and to_crop is None:
         raise ValueError("a crop needs to_crop, the map from heatmap to crop pixels, got none")
-    maps = heatmap[None].cpu()
-    taps = gaussian_taps(sigma) if taps is None else list(taps)
-    after = modulate(maps, taps)[0]
-    peak = decode(maps, [], method="argmax")[0][0].tolist()
+    maps = heatmap[None, None].cpu()
+    found = {name: codec.decode(maps, decoder=name)[0][0, 0].tolist() for name in _MARKS}
+    peak = found["argmax"]
     figure = Figure(
         figsize=(9 if crop is None else 12, 5), layout=ConstrainedLayoutEngine(h_pad=0.06)
     )
     columns = 2 if crop is None else 3
-    for i, (name, shown) in enumerate({"predicted": maps[0], "modulated": after}.items()):
+    after = modulate(maps, codec.taps)
+    for i, (name, shown) in enumerate({"predicted": maps, "modulated": after}.items()):
         axes = figure.add_subplot(1, columns, columns - 1 + i)
-        axes.imshow(shown.numpy(), cmap="viridis", interpolation="nearest")
-        for method, (mark, color) in _MARKS.items():
-            x, y = decode(maps, taps if method == "dark" else [], method=method)[0][0].tolist()
-            label = f"{method} ({x:.2f}, {y:.2f})"
+        axes.imshow(shown[0, 0].numpy(), cmap="viridis", interpolation="nearest")
+        for decoder, (mark, color) in _MARKS.items():
+            x, y = found[decoder]
+            label = f"{decoder} ({x:.2f}, {y:.2f})"
             axes.plot(x, y, mark, mfc="none", mec=color, ms=11, mew=2, label=label)
         if truth is not None:
             label = f"annotated ({truth[0]:.2f}, {truth[1]:.2f})"
@@ -125,46 +122,25 @@ def modulation(
     return figure
 
 
-def modulation_in(
-    predictor: "Predictor",
-    image: Any,
-    box: ArrayLike,  # x, y, width, height in pixels of the image
+def person_modulation(
+    seen: PersonMaps,
+    codec: HeatmapCodec,
     joint: int,
+    name: str,
     truth: tuple[float, float] | None = None,  # (x, y) pixels of the image
 ) -> Figure:
-    """Draw `modulation` of what a network says of one joint of a person in any image.
-
-    The image is a path, pixels or a Pillow image, as `Predictor.__call__` takes it.
-
-    Raises:
-        ValueError: it is no image; the network regresses coordinates, its maps are no Gaussians; a
-            box without size; a joint that the network does not have.
-    """
-    codec, names = predictor.codec, predictor.spec.names
-    if codec.regresses:
-        raise ValueError(f"encoding {codec.encoding} regresses coordinates: nothing is modulated")
-    if not 0 <= joint < len(names):
-        raise ValueError(f"joint must be from 0 to {len(names) - 1}, got {joint}")
-    seen = person_maps(predictor, as_decoded(image, predictor.orientation), box)
+    """Draw `modulation` of what a network says of one joint, called `name`, of a person."""
     if truth is not None:
         x, y = apply(invert(seen.to_image), truth).tolist()
         truth = (x, y)
     return modulation(
         seen.heatmaps[joint],
-        codec.sigma or 1.0,
-        names[joint].replace("_", " "),
+        codec,
+        name.replace("_", " "),
         truth,
-        taps=codec.taps,
         crop=seen.crop,
         to_crop=compose(seen.to_crop, seen.to_image),
     )
-
-
-class Panel(NamedTuple):
-    """A picture and what it shows."""
-
-    title: str
-    picture: NDArray[np.uint8]  # [H, W, 3] RGB
 
 
 def side_by_side(rows: Sequence[Sequence[Panel]], height: float = 4.0) -> Figure:
