@@ -41,30 +41,28 @@ def test_coco_example_gives_its_ten_published_figures(data: Path) -> None:
     np.testing.assert_allclose(list(figures.values()), list(published.values()), atol=PUBLISHED)
 
 
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("coco_mini/annotations/person_keypoints_val2017.json", "coco_mini"),
+        ("lspet/lspet_val.json", "lspet/images"),
+    ],
+    ids=["coco", "lspet"],
+)
 def test_annotated_joints_as_predictions_score_one(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    file: str, images: str, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = data / "coco_mini"
-    json_path = root / "annotations/person_keypoints_val2017.json"
-    annotations = load_annotations(json_path, root)
+    annotations = load_annotations(data / file, data / images)
     joints = np.stack([person.joints for person in annotations.records])
-    results = coco_results(annotations.records, joints[..., :2], joints[..., 2] > 0)
-    figures = evaluate_oks(json_path, results, annotations.spec.oks_sigmas)
+    found = []
+    for error in (0, 5):
+        points, scores = joints[..., :2] + error, joints[..., 2] > 0
+        results = coco_results(annotations.records, points, scores)
+        found.append(evaluate_oks(data / file, results, annotations.spec.oks_sigmas))
     # No image here has more people than the twenty that COCO looks at.
-    assert all(figure == pytest.approx(1) for figure in figures.values())
+    assert all(value == pytest.approx(1) for value in found[0].values() if not np.isnan(value))
+    assert 0 < found[1]["AP"] < 0.9
     assert capsys.readouterr().out == ""
-
-
-def test_other_keypoint_sets_are_evaluated(data: Path) -> None:
-    root = data / "lspet"
-    annotations = load_annotations(root / "lspet_val.json", root / "images")
-    joints = np.stack([person.joints for person in annotations.records])
-    scores = np.ones(joints.shape[:2])
-    sigmas = annotations.spec.oks_sigmas
-    exact = coco_results(annotations.records, joints[..., :2], scores)
-    moved = coco_results(annotations.records, joints[..., :2] + 5, scores)
-    assert evaluate_oks(root / "lspet_val.json", exact, sigmas)["AP"] == pytest.approx(1)
-    assert 0 < evaluate_oks(root / "lspet_val.json", moved, sigmas)["AP"] < 0.9
 
 
 def test_oks_is_pycocotools_similarity(data: Path) -> None:
@@ -202,38 +200,28 @@ def test_failed_writing_leaves_the_older_results(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == [{"score": 1.0}]
 
 
+def one_person(size: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of a file with one person of one joint, and that person alone."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [50, 60, 2]}
+    person["bbox"] = [0, 0, size, size]
+    content = {"images": [{"id": 1}], "annotations": [person], "categories": [{"id": 1}]}
+    return content, person
+
+
 def test_missing_sizes_give_nan() -> None:
     """No annotated person is of medium size: pycocotools' -1 is not a figure."""
-    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 200, 200],
-                  "keypoints": [50, 60, 2]}  # fmt: skip
-    content: dict[str, Any] = {
-        "images": [{"id": 1}],
-        "annotations": [annotation],
-        "categories": [{"id": 1}],
-    }
+    content, person = one_person(200)
     result = {"image_id": 1, "category_id": 1, "keypoints": [50, 60, 1], "score": 1.0}
     figures = evaluate_oks(content, [result], [0.1])
     assert figures["AP"] == figures["AP_L"] == pytest.approx(1)
     assert np.isnan(figures["AP_M"])
     assert result.keys() == {"image_id", "category_id", "keypoints", "score"}
-    annotation["id"] = 0  # which pycocotools would take for no match
+    person["id"] = 0  # which pycocotools would take for no match
     assert evaluate_oks(content, [result], [0.1]) == pytest.approx(figures, nan_ok=True)
 
 
 def test_nan_is_no_match_and_no_number() -> None:
-    content: dict[str, Any] = {
-        "images": [{"id": 1}],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 1,
-                "category_id": 1,
-                "bbox": [0, 0, 50, 50],
-                "keypoints": [1, 2, 2],
-            }
-        ],
-        "categories": [{"id": 1}],
-    }
+    content, _ = one_person(50)
     record = PersonRecord(Path("x"), 1, 1, (60, 60), (0, 0, 50, 50), 9.0, np.array([[1, 2, 2]]))
     results = coco_results([record], np.full((1, 1, 2), np.nan), np.full((1, 1), np.nan))
     assert results[0]["score"] == 0 and np.isfinite(results[0]["keypoints"]).all()
