@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from darkpose.predict import distributed
-from darkpose.predict.distributed import Found, ShardWorker, predict_ray
+from darkpose.predict.distributed import ShardWorker, predict_ray
+from darkpose.predict.options import PredictOptions
 from darkpose.predict.predictor import Outcome, Request
 from darkpose.predict.shards import Shard
 
@@ -49,15 +50,15 @@ def die_within(worker: ShardWorker, note: Path) -> None:
 class DyingWorker(ShardWorker):
     """Is killed in the middle of the second shard, once. Takes its GPU, which is none, for one."""
 
-    def __init__(self, weights: Any, options: Any, out: str, device: str, *counter: Any) -> None:
+    def __init__(self, weights: Any, settings: Mapping[str, Any], out: str, begun: Any) -> None:
         import ray
 
-        assert device == "cuda"
+        assert settings["device"] == "cuda"
         (gpu,) = ray.get_gpu_ids()
         Path(out, f"{GPU}{gpu}").touch()
-        super().__init__(weights, options, out, "cpu", *counter)
+        super().__init__(weights, {**settings, "device": "cpu"}, out, begun)
 
-    def predict(self, shard: Shard) -> Found:
+    def predict(self, shard: Shard) -> dict[str, Any]:
         marker = Path(self.folder.place, MARKER)
         if shard.number == 1 and not marker.exists():
             die_within(self, marker)
@@ -67,7 +68,7 @@ class DyingWorker(ShardWorker):
 class DeadlyWorker(ShardWorker):
     """Is killed in the middle of the second shard, always, and counts how often."""
 
-    def predict(self, shard: Shard) -> Found:
+    def predict(self, shard: Shard) -> dict[str, Any]:
         if shard.number == 1:
             die_within(self, Path(self.folder.place, f"{MARKER}-{time.time_ns()}"))
         return super().predict(shard)
@@ -78,7 +79,7 @@ class StoppingWorker(ShardWorker):
 
     stopped = False
 
-    def predict(self, shard: Shard) -> Found:
+    def predict(self, shard: Shard) -> dict[str, Any]:
         if self.stopped:
             time.sleep(TOO_LONG)
         self.stopped = True
@@ -94,4 +95,8 @@ if __name__ == "__main__":
     ray.init(**CLUSTER, _temp_dir=sys.argv[1])
     pytest.MonkeyPatch().setattr(distributed, "ShardWorker", ray_workers.StoppingWorker)
     checkpoint, images, out, *_ = sys.argv[2:]
-    predict_ray(checkpoint, [images], out, shard_size=2, batch_size=3, device="cpu")
+    predict_ray(
+        PredictOptions(
+            Path(checkpoint), [images], out=out, shard_size=2, batch_size=3, device="cpu"
+        )
+    )

@@ -15,14 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
+from darkpose.data.published import COCO
 from darkpose.predict import distributed, shards
 from darkpose.predict.distributed import predict_ray
-from darkpose.predict.predictor import Predictor, Request
-from darkpose.predict.rows import requests, result_rows
-from darkpose.predict.shards import INDEX, cut
-from predicting import BOXES, rgb_photo, save, share_within, untrained
+from darkpose.predict.options import PredictOptions
+from darkpose.predict.rows import requests
+from darkpose.predict.shards import INDEX
+from predicting import BOXES, rgb_photo, run, save, share_within, untrained
 from ray_workers import CLUSTER, GPU, MARKER, QUIET, DeadlyWorker, DyingWorker
 
 pq = pytest.importorskip("pyarrow.parquet", reason="results are Parquet")
@@ -36,13 +36,8 @@ PATIENCE = 240  # seconds, for processes that import torch on a busy machine
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(untrained(), tmp_path_factory.mktemp("ray") / "small.ckpt")
-
-
-@pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images, one of them none, with zero to three boxes each, as a Parquet table."""
+    """Images, one of them none, with zero to three boxes each, as a Parquet table; and as CSV."""
     import pyarrow as pa
 
     folder = tmp_path_factory.mktemp("images")
@@ -54,70 +49,56 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scores = [[0.5 + i / 100] * (i % 4) for i in range(IMAGES)]
     columns = {"path": names, "boxes": boxes, "box_scores": scores}
     pq.write_table(pa.table(columns), folder / "people.parquet", row_group_size=4)
+    lines = [
+        ",".join(map(str, (name, *box, score)))
+        for name, its, given in zip(names, boxes, scores, strict=True)
+        for box, score in zip(its, given, strict=True)
+    ]
+    (folder / "people.csv").write_text("\n".join(["file,x,y,w,h,score", *lines]))
     return folder / "people.parquet"
 
 
 @pytest.fixture(scope="module")
-def temporary() -> Iterator[str]:
-    with TemporaryDirectory(prefix="r", dir="/tmp") as folder:  # sockets have short paths
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def cluster(temporary: str) -> Iterator[None]:
+def cluster() -> Iterator[None]:
     """A cluster with room for two workers, which believes that it has two GPUs."""
     ray = pytest.importorskip("ray", reason="these tests run a Ray cluster")
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="r", dir="/tmp") as short:
         for name, value in QUIET.items():
             patch.setenv(name, value)
-        ray.init(**CLUSTER, _temp_dir=temporary)
+        ray.init(**CLUSTER, _temp_dir=short)  # sockets have short paths
         yield
         ray.shutdown()
 
 
-def results(out: Path) -> list[dict[str, Any]]:
-    """Return the rows of all shards, by the shards' names."""
-    return [
-        row for path in sorted(out.glob("*.parquet")) for row in pq.read_table(path).to_pylist()
-    ]
+def predict(checkpoint: Path, images: Path | str, out: Path, **options: Any) -> None:
+    options = {"shard_size": SHARD_SIZE, "batch_size": BATCH, **options}
+    predict_ray(PredictOptions(checkpoint, [str(images)], out=out, **options))
 
 
 def check(out: Path, checkpoint: Path, table: Path) -> None:
     """Check that results are complete, and those of one process."""
-    found = results(out)
+    found = pq.read_table(out)
     count = {f"{i:02}.jpg": max(1, i % 4) for i in range(IMAGES)} | {BAD: 1}
-    assert [row["key"] for row in found] == [key for key, n in count.items() for _ in range(n)]
-    assert [row["key"] for row in found if row["error"] is not None] == [BAD]
+    assert found["file"].to_pylist() == [name for name, n in count.items() for _ in range(n)]
+    rows = found.to_pylist()
+    assert [row["file"] for row in rows if row["error"] is not None] == [BAD]
     assert not [path for path in out.iterdir() if path.name.startswith(".part")]
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a worker with one processor
-    try:
-        predictor = Predictor.from_checkpoint(checkpoint, device="cpu", batch_size=BATCH)
-        alike = [
-            row
-            for shard in cut({str(table): IMAGES}, SHARD_SIZE)
-            for outcome in predictor.stream(requests(*shard[1:], "exif"))
-            for row in result_rows(outcome)
-        ]
-        rows = pq.read_table(table).to_pylist()
-        asked = [
-            Request(row["path"], table.parent / row["path"], row["boxes"], row["box_scores"])
-            for row in rows
-        ]
-        local = [outcome.poses for outcome in predictor.stream(asked)]
-    finally:
-        torch.set_num_threads(threads)
-    for row, same in zip(found, alike, strict=True):
-        assert row == {name: same.get(name) for name in row} | {
-            name: None if same.get(name) is None else float(np.float32(same[name]))
-            for name in ("box_score", "score")
-        }
-    people = [row for row in found if row["keypoints"] is not None]
-    keypoints = np.array([row["keypoints"] for row in people])
-    expected = np.concatenate([poses.keypoints for poses in local if poses is not None])
-    assert share_within(keypoints[..., :2], expected[..., :2], CLOSE) >= MOST
+    local = out.with_name("local.parquet")
+    boxes = str(table.with_suffix(".csv"))
+    run(checkpoint, [str(table.parent)], boxes, local, batch_size=BATCH, device="cpu")
+    expected = pq.read_table(local)
+    assert found.schema.equals(expected.schema, check_metadata=True)
+    people = found.filter([person is not None for person in found["person"].to_pylist()])
+    for name in ("file", "frame", "person", *"xywh"):
+        assert people[name] == expected[name]
+    points, same = (
+        np.array([[its[f"{name}_{axis}"] for axis in "xy"] for name in COCO.names])
+        for its in (people, expected)
+    )
+    assert share_within(points.swapaxes(1, 2), same.swapaxes(1, 2), CLOSE) >= MOST
+    np.testing.assert_allclose(people["score"], expected["score"], rtol=1e-3)
 
 
 @pytest.mark.slow
@@ -127,7 +108,7 @@ def test_a_worker_that_is_killed_loses_no_image_and_doubles_none(
 ) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(distributed, "ShardWorker", DyingWorker)
-    predict_ray(checkpoint, [str(table)], out, shard_size=SHARD_SIZE, batch_size=BATCH)
+    predict(checkpoint, table, out)
     assert {path.name for path in out.glob(f"{GPU}*")} == {f"{GPU}0", f"{GPU}1"}
     killed = int((out / MARKER).read_text())
     with pytest.raises(ProcessLookupError):
@@ -154,8 +135,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(
     assert driver.returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     assert 0 < len(done) < SHARDS
-    options: dict[str, Any] = {"shard_size": SHARD_SIZE, "batch_size": BATCH, "device": "cpu"}
-    predict_ray(checkpoint, [str(table)], out, **options)
+    predict(checkpoint, table, out, device="cpu")
     assert all(path.stat().st_mtime_ns == then for path, then in done.items())
     check(out, checkpoint, table)
 
@@ -168,8 +148,8 @@ def test_an_image_that_kills_every_worker_is_given_up_and_the_others_are_not(
     monkeypatch.setattr(distributed, "ShardWorker", DeadlyWorker)
     monkeypatch.setattr(distributed, "TRIES", 2)
     out = tmp_path / "out"
-    with pytest.raises(OSError, match="lacks 1 of 6 shards, .*: rows 2 to 3 of .*: 2 workers died"):
-        predict_ray(checkpoint, [str(table)], out, shard_size=SHARD_SIZE, workers=1, device="cpu")
+    with pytest.raises(OSError, match="lacks 1 of 6 shards: .* same command does what is missing"):
+        predict(checkpoint, table, out, workers=1, device="cpu")
     assert len(list(out.glob(f"{MARKER}-*"))) == 2
     assert len(list(out.glob("*.parquet"))) == SHARDS - 1
 
@@ -183,11 +163,10 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     pytest.importorskip("ray.data", reason="its absence is another test's")
     asked: list[Any] = []
 
-    def noted(todo: Any, folder: Any, *_: Any) -> list[str]:
+    def noted(todo: Any, folder: Any, *_: Any) -> None:
         asked.append(todo)
         for shard in todo:
             folder.write(shard.name, b"results")
-        return []
 
     monkeypatch.setattr(distributed, "_run", noted)
     return asked
@@ -199,7 +178,7 @@ def test_without_ray_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray.data", None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"needs ray: pip install 'darkpose\[ray\]'"):
-        predict_ray(checkpoint, ["x"], tmp_path / "out")
+        predict(checkpoint, "x", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -208,9 +187,9 @@ def test_a_second_run_asks_only_for_what_is_missing(
 ) -> None:
     out = tmp_path / "out"
     for _ in range(2):
-        predict_ray(checkpoint, [str(table)], out, shard_size=SHARD_SIZE)
+        predict(checkpoint, table, out)
     (out / "part-000002.parquet").unlink()
-    predict_ray(checkpoint, [str(table)], str(out), shard_size=SHARD_SIZE)
+    predict(checkpoint, table, out)
     assert [[shard.number for shard in todo] for todo in no_cluster] == [[*range(SHARDS)], [2]]
 
 
@@ -218,51 +197,46 @@ def test_shards_that_are_missing_at_the_end_are_an_error(
     checkpoint: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray.data", reason="its absence is another test's")
-    why = "rows 0 to 1 of x: no space left"
-    for found, message in {(why,): why, (): "is it one that all machines .* share"}.items():
-        monkeypatch.setattr(distributed, "_run", lambda *_, found=found: found)
-        with pytest.raises(OSError, match=f"lacks 6 of 6 shards, the same command .*: {message}"):
-            predict_ray(checkpoint, [str(table)], tmp_path / "out", shard_size=SHARD_SIZE)
+    monkeypatch.setattr(distributed, "_run", lambda *_: None)
+    with pytest.raises(OSError, match="lacks 6 of 6 shards: .* is it one that all machines of"):
+        predict(checkpoint, table, tmp_path / "out")
 
 
 @pytest.mark.usefixtures("no_cluster")
 def test_another_checkpoint_or_other_options_are_refused(
     checkpoint: Path, table: Path, tmp_path: Path
 ) -> None:
-    out, images = tmp_path / "out", [str(table)]
-    predict_ray(checkpoint, images, out)
+    out = tmp_path / "out"
+    predict(checkpoint, table, out)
     other = save(untrained(seed=1), tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match="was begun with checkpoint .* name another out"):
-        predict_ray(other, images, out)
-    changes: list[dict[str, Any]] = [
-        {"decoder": "argmax"},
-        {"flip_test": False},
-        {"batch_size": 16},
-        {"orientation": "stored"},
-        {"min_box_score": 0.1},
-        {"shard_size": 3},
-    ]
-    for change in changes:
-        with pytest.raises(ValueError, match=f"was begun with {next(iter(change))} "):
-            predict_ray(checkpoint, images, out, **change)
-    predict_ray(checkpoint, images, out, decoder="dark")  # it was the default
+    with pytest.raises(ValueError, match="was begun with another checkpoint, .* name another out"):
+        predict(other, table, out)
+    changes: dict[str, Any] = {
+        "decoder": "argmax",
+        "flip_test": False,
+        "batch_size": 16,
+        "orientation": "stored",
+        "min_box_score": 0.1,
+        "shard_size": 3,
+    }
+    for name, value in changes.items():
+        with pytest.raises(ValueError, match=f"was begun with another {name}, "):
+            predict(checkpoint, table, out, **{name: value})
+    predict(checkpoint, table, out, decoder="dark")  # it was the default
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"out": "predictions.json"},
-            "out must be a folder for Parquet files with engine ray, got",
-        ),
+        ({"out": "x.json"}, "out must be a folder for Parquet files with engine ray, got"),
         ({"out": "s3://people/a.jpg?region=x"}, "out must be a folder for Parquet files with engi"),
         ({"shard_size": 0}, "shard_size must be at least 1, got 0"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"device": "mps"}, "device must be cpu or cuda with engine ray, got mps"),
         ({"boxes": "1,2,3,4"}, "boxes of Parquet tables must be in their columns"),
-        ({"images": ["none.parquet"]}, "images must be there, there is no .*none.parquet"),
-        ({"images": ["file:///none"]}, "there is no /none"),
-        ({"images": ["clip.mp4"]}, "takes images alone, got the video clip.mp4"),
+        ({"images": "none.parquet"}, "images must be there, there is no .*none.parquet"),
+        ({"images": "file:///none"}, "there is no /none"),
+        ({"images": "clip.mp4"}, "takes images alone, got the video clip.mp4"),
         ({"decoder": "guess"}, "decoder must be one of"),
         ({"checkpoint": "people.parquet"}, "must be a complete checkpoint"),
     ],
@@ -277,9 +251,9 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 ) -> None:
     monkeypatch.chdir(table.parent)
     Path("clip.mp4").touch()
-    arguments = {"checkpoint": checkpoint, "images": ["people.parquet"], "out": "out", **options}
+    arguments = {"checkpoint": checkpoint, "images": "people.parquet", "out": "out", **options}
     with pytest.raises((ValueError, OSError), match=message):
-        predict_ray(**arguments)
+        predict(**arguments)
     assert not Path("out").exists()
 
 
@@ -287,18 +261,20 @@ def test_boxes_of_folders_go_on_with_them_and_changes_are_refused(
     checkpoint: Path, two_photos: list[Path], tmp_path: Path, no_cluster: list[Any]
 ) -> None:
     boxes, out = tmp_path / "boxes.csv", tmp_path / "out"
-    boxes.write_text("file,x,y,w,h,score\na.jpg,1,2,3,4,0.5\nb.jpg,5,6,7,8,0.1\n")
+    boxes.write_text("file,x,y,w,h,score\nb.jpg,5,6,7,8,0.1\na.jpg,1,2,3,4,0.5\n")
     options: dict[str, Any] = {"boxes": str(boxes), "min_box_score": 0.2}
     for place in (str(tmp_path), tmp_path.as_uri()):
-        predict_ray(checkpoint, [place], out, **options)
+        predict(checkpoint, place, out, **options)
     ((shard,),) = no_cluster
     assert shard.table == str(out / INDEX)
     a, b = requests(*shard[1:], "exif")
-    assert [a.image.place, b.image.place] == list(map(str, two_photos))
+    assert [a.image, b.image] == two_photos
     assert (a.key, a.boxes, b.boxes) == ("a.jpg", [[1, 2, 3, 4]], [])
-    boxes.write_text(boxes.read_text().replace("5,6", "5,7").replace("0.1", "0.3"))
-    with pytest.raises(ValueError, match="begun with other images or boxes"):
-        predict_ray(checkpoint, [str(tmp_path)], out, **options)
+    content = boxes.read_text()
+    for old, new in {"1,2": "1,7", "0.1": "0.3"}.items():
+        boxes.write_text(content.replace(old, new))
+        with pytest.raises(ValueError, match="begun with another list of images and boxes, "):
+            predict(checkpoint, tmp_path, out, **options)
 
 
 def test_boxes_of_annotations_count_stored_pixels(
@@ -311,7 +287,7 @@ def test_boxes_of_annotations_count_stored_pixels(
     }
     (tmp_path / "people.json").write_text(json.dumps(content))
     out = tmp_path / "out"
-    predict_ray(checkpoint, [str(tmp_path)], out, boxes=str(tmp_path / "people.json"))
+    predict(checkpoint, tmp_path, out, boxes=str(tmp_path / "people.json"))
     assert json.loads((out / shards.MANIFEST).read_text())["orientation"] == "stored"
     (request,) = requests(*no_cluster[0][0][1:], "stored")
-    assert (request.key, request.image.place) == ("7", str(two_photos[0]))
+    assert (request.key, request.image) == (two_photos[0].name, two_photos[0])

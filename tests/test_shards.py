@@ -2,9 +2,7 @@
 """Runs in pieces: every row in one shard, other runs refused, no image lost and none called bad."""
 
 import doctest
-import io
 import json
-import random
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,24 +11,20 @@ import cv2
 import numpy as np
 import pytest
 
-from darkpose.data.joint_sets import COCO
 from darkpose.predict import shards, stored
 from darkpose.predict.boxes import BoxTable, ImageBoxes
-from darkpose.predict.listing import Listed, as_table, list_images
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
-from darkpose.predict.predictor import Outcome, Poses, Request
-from darkpose.predict.rows import Layout, parquet, requests, result_rows, result_schema
-from darkpose.predict.shards import INDEX, MANIFEST, begin, cut, keep_table
+from darkpose.predict.rows import find_tables, list_images, requests
+from darkpose.predict.shards import MANIFEST, begin, cut, keep_index
 from darkpose.predict.stored import Folder, StoredImage, UnreachableError, files, inside, located
-from predicting import BOXES, SIZE, rgb_photo
+from predicting import BOXES, rgb_photo
 
 pa = pytest.importorskip("pyarrow", reason="distributed runs read and write Parquet")
 pq = pytest.importorskip("pyarrow.parquet", reason="distributed runs read and write Parquet")
 fs = pytest.importorskip("pyarrow.fs", reason="distributed runs read and write anywhere")
 
-SENTENCE = 300  # characters at most
 BUCKET = "s3://people/day1?region=eu-west-1"
-RUN = {"format": 1, "checkpoint": "ab", "batch_size": 32, "images": {"a": [5, 0]}, "shards": 2}
+RUN = {"format of results": "one", "checkpoint": "ab", "batch_size": 32, "images": {"a": [5, 0]}}
 
 
 @pytest.mark.parametrize("module", [stored, shards])
@@ -72,7 +66,6 @@ def test_shards_hold_every_row_exactly_once(size: int) -> None:
     assert covered == [(table, row) for table, count in counts.items() for row in range(count)]
     assert len({shard.name for shard in found}) == len(found)
     assert max(shard.stop - shard.start for shard in found) <= size
-    assert found == cut(counts, size)
 
 
 @pytest.mark.parametrize("group", [1, 3, 4, 10, 1000])
@@ -89,29 +82,25 @@ def test_shards_are_read_as_the_table_is_whatever_its_groups_of_rows(
     assert read == [keys[i : i + size] for i in range(0, len(keys), size)]
 
 
-def test_a_list_of_images_is_in_the_order_of_keys_whatever_order_it_comes_in() -> None:
-    images = [Listed(f"{i:02}", f"/{i}.jpg", BOXES[: i % 4], None) for i in range(12)]
-    shuffled = random.Random(0).sample(images, len(images))
-    assert as_table(shuffled).equals(as_table(images))
-    assert as_table(shuffled)["key"].to_pylist() == [image.key for image in images]
-
-
-def test_a_table_of_images_gives_back_boxes_exactly_and_none_for_a_whole_image(
+def test_a_list_of_images_gives_back_boxes_exactly_and_none_for_a_whole_image(
     tmp_path: Path,
 ) -> None:
-    folder = Folder(str(tmp_path / "out"))
-    boxes = BOXES + 1 / 3
-    images = [
-        Listed("a", "/a.jpg", boxes, np.array([0.1, 0.2, 0.3])),
-        Listed("b", "/b.jpg", None, None),
-        Listed("c", "/c.jpg", np.empty((0, 4)), None),
+    boxes = (BOXES + 1 / 3).tolist()
+    rows = [
+        {"key": "a", "path": "/a.jpg", "boxes": boxes, "box_scores": [0.1, 0.2, 0.3]},
+        {"key": "b", "path": "/b.jpg", "boxes": None, "box_scores": None},
+        {"key": "c", "path": "/c.jpg", "boxes": [], "box_scores": None},
     ]
-    table = keep_table(folder, as_table(images), shard_size=2)
+    folder = Folder(str(tmp_path / "out"))
+    keep_index(folder, rows, shard_size=2)
+    table = inside(folder.place, shards.INDEX)
     a, b, c = requests(table, 0, 3, "stored")
-    np.testing.assert_array_equal(a.boxes, boxes)
+    assert a.boxes == boxes
     np.testing.assert_array_equal(a.box_scores, [0.1, 0.2, 0.3])
     assert (b.boxes, b.box_scores, c.boxes) == (None, None, [])
     assert pq.ParquetFile(table).num_row_groups == 2  # one for each shard
+    write(tmp_path / "out" / "part-000000.parquet", {"file": ["a"]})
+    assert pq.read_table(folder.place).to_pylist() == [{"file": "a"}]  # the list is no result
 
 
 # ---- what was begun ------------------------------------------------------------------------------
@@ -122,17 +111,18 @@ def test_the_same_run_goes_on_and_another_is_refused_in_a_sentence(tmp_path: Pat
     begin(folder, RUN)
     Path(folder.place, "part-000000.parquet").write_bytes(b"results")
     begin(folder, RUN)
-    with pytest.raises(ValueError, match=r'begun with checkpoint "ab", not "cd": keep') as refused:
+    with pytest.raises(ValueError, match=r'with another checkpoint, "ab" and not "cd": k') as error:
         begin(folder, {**RUN, "checkpoint": "cd", "batch_size": 1})
-    assert len(str(refused.value)) < SENTENCE and "\n" not in str(refused.value)
-    with pytest.raises(ValueError, match="begun with batch_size 32, not 16"):
-        begin(folder, {**RUN, "batch_size": 16})
-    with pytest.raises(ValueError, match="begun with other images or boxes"):
-        begin(folder, {**RUN, "images": {"a": [6, 0]}, "shards": 3})
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="begun with another images, "):
+        begin(folder, {**RUN, "images": {str(i): [5, 0] for i in range(1000)}})
     assert json.loads(folder.read(MANIFEST)) == RUN
+    folder.write(MANIFEST, b'{"format": 1, "checkpoint": "ab"}')  # lists of keypoints
+    with pytest.raises(ValueError, match="another format of results, null and .* name another out"):
+        begin(folder, RUN)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'"text"', b'{"format": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b'"text"', b"\xff\xfe"])
 def test_a_manifest_that_is_damaged_is_refused(content: bytes, tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     folder.write(MANIFEST, content)
@@ -147,15 +137,6 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
     with pytest.raises(ValueError, match="out must be a folder, got the file"):
         begin(Folder(str(tmp_path / "holiday.jpg")), RUN)
-
-
-def test_other_images_or_boxes_are_refused_even_as_many(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path))
-    table = as_table([Listed("a", "/a.jpg", BOXES, None)])
-    assert keep_table(folder, table, 10) == keep_table(folder, table, 10)
-    for other in (Listed("b", "/a.jpg", BOXES, None), Listed("a", "/a.jpg", BOXES + 1, None)):
-        with pytest.raises(ValueError, match="begun with other images or boxes"):
-            keep_table(folder, as_table([other]), 10)
 
 
 def test_shards_without_a_file_or_with_an_empty_one_are_missing(tmp_path: Path) -> None:
@@ -203,13 +184,25 @@ def test_rows_of_people_that_follow_one_another_are_one_image(tmp_path: Path) ->
     table = write(tmp_path / "boxes.parquet", columns)
     a, b, again = requests(table, 0, 4, "exif")
     assert [a.key, b.key, again.key] == ["a.jpg", "b.jpg", "a.jpg"]
-    assert a.image.place == str(tmp_path / "a.jpg")
+    assert a.image == tmp_path / "a.jpg"
     assert (a.boxes, again.boxes) == ([[1.0] * 4, [2.0] * 4], [[4.0] * 4])
     np.testing.assert_array_equal(a.box_scores, [0.9, 0.4])
     a, b, again = requests(table, 0, 4, "exif", min_box_score=0.5)
     assert (a.boxes, len(b.boxes), len(again.boxes)) == ([[1.0] * 4], 1, 1)
     (part,) = requests(table, 1, 2, "exif")
     assert (part.key, part.boxes) == ("a.jpg", [[2.0] * 4])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores"),
+    [([[1, 2, 3, 4]], "x"), ([[1, 2, 3, 4]], [0.5, 0.1]), ([[1, 2, 3, 4]], 0.5), (7, [0.5])],
+)
+def test_values_that_are_no_boxes_are_left_to_whoever_predicts(
+    boxes: Any, scores: Any, tmp_path: Path
+) -> None:
+    columns = {"path": ["a.jpg"], "boxes": [boxes], "box_scores": [scores]}
+    (found,) = requests(write(tmp_path / "a.parquet", columns), 0, 1, "exif", min_box_score=0.2)
+    assert (found.boxes, found.box_scores) == (boxes, scores)
 
 
 def test_a_table_may_have_images_in_it(tmp_path: Path) -> None:
@@ -221,7 +214,7 @@ def test_a_table_may_have_images_in_it(tmp_path: Path) -> None:
     (found,), (other,) = requests(plain, 0, 1, "exif"), requests(struct, 0, 1, "exif")
     np.testing.assert_array_equal(np.asarray(found.image), rgb_photo())
     np.testing.assert_array_equal(np.asarray(other.image), rgb_photo())
-    assert (found.key, found.image.place, other.key) == (f"{plain}#0", "", "7")
+    assert (found.key, other.key) == (f"{plain}#0", "7")
     np.testing.assert_array_equal(found.boxes, BOXES)
 
 
@@ -230,24 +223,20 @@ def test_a_table_may_have_images_in_it(tmp_path: Path) -> None:
     [
         ({"name": ["a"]}, "must have a column path, uri or image, got name"),
         ({"path": ["a"], "x": [1], "w": [1]}, "must have all of x, y, w, h, got x, w"),
-        ({"path": ["a"], "boxes": [[1.0, 2, 3, 4]]}, "lists of lists of numbers in its column box"),
-        ({"path": ["a"], "boxes": [[[1.0]]], "box_scores": ["x"]}, "lists of numbers in its col"),
-        ({"path": ["a"], **{side: ["1"] for side in "xywh"}}, "numbers in its column x, got str"),
     ],
 )
 def test_a_table_without_what_is_needed_is_refused_in_a_sentence(
     columns: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     table = write(tmp_path / "a.parquet", columns)
-    with pytest.raises(ValueError, match=message) as refused:
-        shards.measure([table])
-    assert str(refused.value).startswith(table) and "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match=f"^{table} {message}$"):
+        find_tables([table])
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"what")
     with pytest.raises(ValueError, match="must be a Parquet file, got"):
-        shards.measure([str(tmp_path / "a.parquet")])
+        find_tables([str(tmp_path / "a.parquet")])
 
 
 def test_tables_are_told_from_images_and_not_mixed_with_them(tmp_path: Path) -> None:
@@ -257,53 +246,13 @@ def test_tables_are_told_from_images_and_not_mixed_with_them(tmp_path: Path) -> 
     (tmp_path / "spark.parquet" / "_temporary" / "x.parquet").touch()
     images = tmp_path / "images"
     images.mkdir()
-    found = shards.find_tables([str(tmp_path / "set"), str(tmp_path / "spark.parquet")])
-    assert found == [table, nested]
-    assert shards.find_tables([str(images), "*.jpg"]) == []
+    found = find_tables([str(tmp_path / "set"), str(tmp_path / "spark.parquet")])
+    assert found == {each: (1, Path(each).stat().st_size) for each in (table, nested)}
+    assert find_tables([str(images), "*.jpg"]) == {}
     with pytest.raises(ValueError, match="must all be Parquet tables, or none, got .*images"):
-        shards.find_tables([table, str(images)])
+        find_tables([table, str(images)])
     with pytest.raises(FileNotFoundError, match="no .*none.parquet"):
-        shards.find_tables([str(tmp_path / "none.parquet")])
-    assert shards.measure([table]) == {table: [1, Path(table).stat().st_size]}
-
-
-# ---- results -------------------------------------------------------------------------------------
-
-
-def test_every_image_and_every_box_has_a_row(tmp_path: Path) -> None:
-    boxes = np.float32([[0, 0, 5, 9], [1, 1, 0, 7]])
-    points = np.random.default_rng(0).random((2, 17, 3), np.float32)
-    points[1] = np.nan
-    poses = Poses(points, np.float32([0.5, 0]), boxes, COCO.names, COCO.skeleton, SIZE)
-    nobody = Poses(points[:0], points[:0, 0, 0], boxes[:0], COCO.names, COCO.skeleton, SIZE)
-    image = StoredImage("/a.jpg", "exif")
-    outcomes = [
-        Outcome(Request("a", image, boxes, np.array([0.25, 0.75])), poses, None),
-        Outcome(Request("b", image, boxes[:0]), nobody, None),
-        Outcome(Request("c", StoredImage("", "exif", b"")), None, "an image must be one"),
-    ]
-    data = parquet([row for each in outcomes for row in result_rows(each)], result_schema(COCO))
-    found = pq.read_table(io.BytesIO(data))
-    person, sizeless, empty, bad = found.to_pylist()
-    assert found["key"].to_pylist() == ["a", "a", "b", "c"]
-    np.testing.assert_array_equal(np.float32(person["keypoints"]), points[0])
-    assert (person["box"], person["box_score"], person["score"]) == ([0, 0, 5, 9], 0.25, 0.5)
-    assert person["path"] == "/a.jpg" and person["error"] is None
-    assert sizeless["box"] == [1, 1, 0, 7] and sizeless["keypoints"] is None
-    assert sizeless["error"] == "a box of 0 x 7 pixels has no pose"
-    assert {empty["box"], empty["keypoints"], empty["error"]} == {None}
-    assert (bad["error"], bad["path"], bad["keypoints"]) == ("an image must be one", None, None)
-    described = json.loads(found.schema.metadata[b"darkpose"])
-    assert tuple(described["names"]) == COCO.names
-
-
-def test_tables_and_notes_in_a_folder_of_results_are_not_read_as_results(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path))
-    begin(folder, RUN)
-    keep_table(folder, as_table([Listed("a", "/a.jpg", None, None)]), 10)
-    folder.write("part-000000.parquet", parquet([{"key": "a"}], result_schema(COCO)))
-    assert pq.read_table(tmp_path)["key"].to_pylist() == ["a"]
-    assert [path.name for path in tmp_path.glob("*.parquet")] == ["part-000000.parquet"]
+        find_tables([str(tmp_path / "none.parquet")])
 
 
 # ---- places --------------------------------------------------------------------------------------
@@ -314,24 +263,20 @@ def test_an_object_store_is_listed_read_and_written(bucket: Path) -> None:
     for name in ("day1/b #1.png", "day1/sub/a.png", "day1/.hidden.png", "day1/note.txt"):
         (bucket / name).parent.mkdir(parents=True, exist_ok=True)
         (bucket / name).write_bytes(image)
-    names = files(BUCKET, lambda name: name.endswith(".png"))
-    assert names == ["b #1.png", "sub/a.png"]
-    place = inside(BUCKET, names[0])
-    assert place == "s3://people/day1/b #1.png?region=eu-west-1"
-    np.testing.assert_array_equal(np.asarray(StoredImage(place, "exif")), rgb_photo())
-    bad = Outcome(Request("a", StoredImage(place, "exif")), None, "bad")
-    assert (
-        next(result_rows(bad))["path"] == "s3://people/day1/b #1.png"
-    )  # region is nobody's business
-    assert files(place, str.isprintable) is None
+    place = "s3://people/day1/b #1.png?region=eu-west-1"
+    found = files(BUCKET, lambda name: name.endswith(".png"))
+    assert found == {"b #1.png": place, "sub/a.png": inside(BUCKET, "sub/a.png")}
+    assert files(place, str.isspace) == {"s3://people/day1/b #1.png": place}
     folder = Folder(inside(BUCKET, "out"))
-    begin(folder, RUN)
-    begin(folder, RUN)
+    for _ in range(2):
+        begin(folder, RUN)
     assert json.loads((bucket / "day1/out" / MANIFEST).read_text()) == RUN
-    table = keep_table(folder, as_table([Listed("a", place, None, None)]), 10)
-    assert table == f"s3://people/day1/out/{INDEX}?region=eu-west-1"
-    (request,) = requests(table, 0, 1, "exif")
+    rows, _ = list_images([place], None, None)
+    keep_index(folder, rows, 10)
+    (request,) = requests(inside(folder.place, shards.INDEX), 0, 1, "exif")
     assert request.image.place == place
+    np.testing.assert_array_equal(np.asarray(request.image), rgb_photo())
+    assert request.key == "s3://people/day1/b #1.png"  # the region is nobody's business
 
 
 @pytest.mark.parametrize("given", [None, "array", "table"])
@@ -345,19 +290,22 @@ def test_the_images_of_an_object_store_are_all_or_those_with_boxes(
     table = BoxTable((ImageBoxes("sub/b.JPG", None, 7, BOXES, scores),), stored=True)
     boxes = {None: None, "array": BOXES, "table": table}[given]
     found, orientation = list_images([BUCKET], boxes, None)
-    if given == "table":
-        assert orientation == "stored"
-        assert found == [Listed("7", inside(BUCKET, "sub/b.JPG"), BOXES, scores)]
-    else:
-        assert orientation == "exif"
-        assert [(each.key, each.place) for each in found] == [
-            ("a.jpg", inside(BUCKET, "a.jpg")),
-            ("sub/b.JPG", inside(BUCKET, "sub/b.JPG")),
-        ]
-        assert all(each.boxes is boxes and each.scores is None for each in found)
+    assert orientation == ("stored" if given == "table" else "exif")
+    names = ["sub/b.JPG"] if given == "table" else ["a.jpg", "sub/b.JPG"]
+    assert found == [
+        {
+            "key": name,
+            "path": inside(BUCKET, name),
+            "boxes": given and BOXES.tolist(),
+            "box_scores": scores.tolist() if given == "table" else None,
+        }
+        for name in names
+    ]
     place = inside(BUCKET, "a.jpg")
     found, _ = list_images([place, BUCKET], None, None)
-    assert [each.key for each in found] == [place, inside(BUCKET, "sub/b.JPG")]
+    assert [row["key"] for row in found] == [
+        f"s3://people/day1/{x}" for x in ("a.jpg", *names[-1:])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -379,19 +327,10 @@ def test_images_of_an_object_store_that_are_not_clear_are_refused(
 
 def test_paths_in_a_table_of_an_object_store_are_relative_to_it(bucket: Path) -> None:
     write(bucket / "day1" / "t.parquet", {"uri": ["a.jpg", "/b.jpg", "gs://c/d.jpg"]})
-    (table,) = shards.find_tables([BUCKET])
-    assert [request.image.place for request in requests(table, 0, 3, "exif")] == [
-        "s3://people/day1/a.jpg?region=eu-west-1",
-        "/b.jpg",
-        "gs://c/d.jpg",
-    ]
-
-
-def test_a_file_uri_is_the_file_of_that_name(tmp_path: Path) -> None:
-    (tmp_path / "a b.txt").write_bytes(b"content")
-    assert stored.read_bytes((tmp_path / "a b.txt").as_uri()) == b"content"
-    with pytest.raises(ValueError, match="got: .*No such file"):
-        stored.read_bytes((tmp_path / "none.txt").as_uri())
+    (table,) = find_tables([BUCKET])
+    a, b, d = (request.image for request in requests(table, 0, 3, "exif"))
+    assert (a.place, b) == ("s3://people/day1/a.jpg?region=eu-west-1", Path("/b.jpg"))
+    assert d.place == "gs://c/d.jpg"
 
 
 def test_an_unknown_uri_is_refused_in_a_sentence() -> None:
@@ -402,11 +341,16 @@ def test_an_unknown_uri_is_refused_in_a_sentence() -> None:
 def test_a_store_that_does_not_answer_makes_no_image_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     class Absent:
         def open_input_stream(self, _: str) -> None:
-            raise OSError("no route to host")
+            raise error
 
     monkeypatch.setattr(stored, "located", lambda place: (Absent(), place))
+    image = StoredImage("s3://people/a.jpg?x", "exif", None, "s3://people/a.jpg")
+    error: OSError = OSError("no route to host")
     with pytest.raises(UnreachableError, match="image s3://people/a.jpg cannot be fetched: no rou"):
-        np.asarray(StoredImage("s3://people/a.jpg", "exif"))
+        np.asarray(image)
+    error = FileNotFoundError("not there")
+    with pytest.raises(ValueError, match="image s3://people/a.jpg must be a readable file"):
+        np.asarray(image)
 
 
 # ---- images --------------------------------------------------------------------------------------
@@ -431,33 +375,21 @@ def test_pixels_are_those_that_the_predictor_reads_from_a_file(
     else:
         cv2.imwrite(str(path), made[kind])
     expected = as_rgb(as_decoded(path, orientation))
-    for found in (
-        StoredImage(str(path), orientation),
-        StoredImage("", orientation, path.read_bytes()),
-    ):
+    for data in (None, path.read_bytes()):
+        found = StoredImage(path.as_uri(), orientation, data, kind)
         np.testing.assert_array_equal(np.asarray(found), expected)
         np.testing.assert_array_equal(as_rgb(as_decoded(found, orientation)), expected)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"text", "cut"])
+@pytest.mark.parametrize("content", [b"", b"text", "cut"])
 def test_a_bad_image_is_called_bad_as_the_predictor_does(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     if content == "cut":
         whole = cv2.imencode(".jpg", rgb_photo())[1].tobytes()
         content = whole[: len(whole) // 2]
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(ValueError) as expected:
         as_decoded(path, "exif")
     with pytest.raises(ValueError) as found:
-        np.asarray(StoredImage(str(path), "exif"))
+        np.asarray(StoredImage("", "exif", content, str(path)))
     assert str(found.value) == str(expected.value)
-
-
-def test_the_layout_reads_no_columns_that_it_does_not_need() -> None:
-    schema = pa.schema({"path": pa.string(), "thumbnail": pa.binary(), "boxes": rows_of_numbers()})
-    assert Layout.of(schema, "t").columns == ["path", "boxes"]
-
-
-def rows_of_numbers() -> Any:
-    return pa.list_(pa.list_(pa.int32(), 4))

@@ -10,12 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darkpose.files import write_text
-from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.detectors import load_detector
-from darkpose.predict.options import PredictOptions
+from darkpose.predict.options import PredictOptions, boxes_of
 from darkpose.predict.outputs import Kind, NotDrawnError, Setting, kind_of, picture_name
 from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
@@ -37,14 +35,18 @@ def predict(options: PredictOptions) -> None:
     if options.boxes is not None and options.detector is not None:
         raise ValueError("boxes and detector exclude one another: got both")
     if options.engine == "ray":
-        _predict_ray(options)
+        if options.draw is not None or options.detector is not None:
+            raise ValueError("engine ray neither draws nor detects: leave out draw and detector")
+        from darkpose.predict.distributed import predict_ray
+
+        predict_ray(options)
         return
     paths = [Path(path) for path in (options.out, options.draw) if path is not None]
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError(f"out and draw must be different files, got {paths[0]} twice")
     kinds = {path: kind_of(path) for path in paths}
     folders = [path for path, kind in kinds.items() if kind.drawn_from == "images"]
-    work = plan(options.images, _boxes(options), options.orientation, leave_out=folders)
+    work = plan(options.images, boxes_of(options), options.orientation, leave_out=folders)
     _check_outputs(kinds, work, options)
     detector = None
     if options.detector is not None:
@@ -62,41 +64,6 @@ def predict(options: PredictOptions) -> None:
     for note in work.notes:
         _logger.info("%s", note)
     _run(predictor, work, kinds, options)
-
-
-def _predict_ray(options: PredictOptions) -> None:
-    if options.draw is not None or options.detector is not None:
-        raise ValueError("engine ray neither draws nor detects: leave out draw and detector")
-    from darkpose.predict.distributed import predict_ray
-
-    predict_ray(
-        options.checkpoint,
-        options.images,
-        options.out,
-        boxes=options.boxes,
-        image_names=options.image_names,
-        category=options.category,
-        min_box_score=options.min_box_score or 0.0,
-        decoder=options.decoder,
-        flip_test=options.flip_test,
-        batch_size=options.batch_size,
-        orientation=options.orientation,
-        device=options.device,
-        workers=options.workers,
-        shard_size=options.shard_size,
-    )
-
-
-def _boxes(options: PredictOptions) -> BoxTable | NDArray[np.float64] | None:
-    given = None if options.boxes is None else parse_boxes(options.boxes)
-    if options.boxes is None or given is not None:
-        return given
-    return read_boxes(
-        options.boxes,
-        image_names=options.image_names,
-        category=options.category,
-        min_score=options.min_box_score,
-    )
 
 
 def _check_outputs(kinds: Mapping[Path, Kind], work: Plan, options: PredictOptions) -> None:

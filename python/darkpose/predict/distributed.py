@@ -6,32 +6,24 @@ A worker reads the images of its shard itself, ahead of the network, and writes 
 what passes between machines is the number of a shard and what came of it.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple
+from typing import Any
 
-from darkpose.predict.boxes import parse_boxes, read_boxes
-from darkpose.predict.listing import as_table, list_images
-from darkpose.predict.pixels import Orientation
+from darkpose.predict.options import PredictOptions, boxes_of
+from darkpose.predict.outputs import KINDS
 from darkpose.predict.predictor import Predictor
 from darkpose.predict.progress import pace
-from darkpose.predict.rows import Row, parquet, requests, result_rows, result_schema
-from darkpose.predict.shards import (
-    INDEX,
-    Shard,
-    begin,
-    cut,
-    find_tables,
-    keep_table,
-    measure,
-    missing,
-)
-from darkpose.predict.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from darkpose.predict.rows import find_tables, list_images, requests
+from darkpose.predict.shards import INDEX, Shard, begin, cut, keep_index, missing
 from darkpose.predict.stored import Folder, inside, is_uri, plain
+from darkpose.predict.table import Entry, rows_of, with_pose
 
 _logger = logging.getLogger(__name__)
 
@@ -42,53 +34,17 @@ FAILURES = 10
 """Shards that may fail before a run is given up: then it is not the images."""
 
 
-class Found(NamedTuple):
-    """What came of a shard."""
-
-    images: int
-    people: int
-    failed: int
-    """Images without a result."""
-    error: str
-    """Of the first of them."""
-    broken: str = ""
-    """Why there are no results at all."""
-
-
-def predict_ray(
-    checkpoint: str | Path,
-    images: Sequence[str],
-    out: str | Path,
-    *,
-    boxes: str | None = None,
-    image_names: Path | None = None,
-    category: int | None = None,
-    min_box_score: float = 0.0,
-    decoder: str | None = None,
-    flip_test: bool = True,
-    batch_size: int = 32,
-    orientation: Orientation | None = None,
-    device: str | None = None,
-    workers: int | None = None,
-    shard_size: int = 1000,
-) -> None:
+def predict_ray(options: PredictOptions) -> None:
     """Find the keypoints of people in images, on a Ray cluster; run again, do what is missing.
 
     The cluster is the one that is connected to, or that `RAY_ADDRESS` names; else one is started on
     this machine. All its machines must see images and out at the same place.
 
     Args:
-        checkpoint: as training or `darkpose convert` writes it, on this machine.
-        images: files, folders and patterns; or the URI of a folder or file that pyarrow reads
-            (s3://, gs://, file://, ...); or Parquet tables with images and boxes, see
-            `darkpose.predict.rows.Layout`.
-        out: folder or URI for Parquet files, see `darkpose.predict.rows.result_schema`.
-        boxes, image_names, category, min_box_score, decoder, flip_test, batch_size, orientation: as
-            `darkpose.predict.command.predict` has them.
-        device: "cuda" or "cpu"; by default GPUs if the cluster has any.
-        workers: how many; one on each GPU of the cluster by default, or on each processor if there
-            is none.
-        shard_size: images, or rows of a table, that are done at once, or again.
+        options: images may also be the URI of a folder or file that pyarrow reads (s3://, gs://,
+            file://, ...), or Parquet tables with images and boxes, see
+            `darkpose.predict.rows.Layout`. out is a folder or URI for Parquet files, the table of
+            `darkpose.predict.table` with rows also for images and boxes without a pose.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -101,65 +57,61 @@ def predict_ray(
         import ray.data  # noqa: F401
     except ImportError as error:
         raise ImportError("engine ray needs ray: pip install 'darkpose[ray]'") from error
-    for name, value in {"shard_size": shard_size, "workers": workers}.items():
+    for name in ("shard_size", "workers"):
+        value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    if device not in (None, "cpu", "cuda"):
-        raise ValueError(f"device must be cpu or cuda with engine ray, got {device}")
-    folder, table = Folder(_out(out)), None
-    places = list(map(plain, images))
-    if tables := find_tables(places):
-        if boxes is not None:
-            raise ValueError("boxes of Parquet tables must be in their columns, got boxes too")
-        sizes = measure(tables)
-    else:
-        given: Any = None if boxes is None else parse_boxes(boxes)
-        if boxes is not None and given is None:
-            given = read_boxes(
-                boxes, image_names=image_names, category=category, min_score=min_box_score
-            )
-        listed, orientation = list_images(places, given, orientation)
-        table = as_table(listed)
-        sizes = {INDEX: [len(listed), 0]}
-    options: dict[str, Any] = {
-        "decoder": decoder,
-        "flip_test": flip_test,
-        "batch_size": batch_size,
+    if options.device not in (None, "cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda with engine ray, got {options.device}")
+    folder = Folder(_out(options.out))
+    places, orientation = list(map(plain, options.images)), options.orientation
+    given: Mapping[str, tuple[int, int | str]] = find_tables(places)
+    listed = None
+    if not given:
+        listed, orientation = list_images(places, boxes_of(options), orientation)
+        listed.sort(key=lambda row: row["key"])
+        given = {INDEX: (len(listed), sha256(json.dumps(listed).encode()).hexdigest())}
+    elif options.boxes is not None:
+        raise ValueError("boxes of Parquet tables must be in their columns, got boxes too")
+    settings: dict[str, Any] = {
+        "decoder": options.decoder,
+        "flip_test": options.flip_test,
+        "batch_size": options.batch_size,
+        "network": options.network,
         "orientation": orientation or "exif",
     }
-    predictor = Predictor.from_checkpoint(checkpoint, device="cpu", **options)
-    rows = {inside(folder.place, name): count for name, (count, _) in sizes.items()}
-    shards = cut(rows, shard_size)
-    weights = Path(checkpoint).read_bytes()
-    options = {**options, "decoder": predictor.decoder, "min_box_score": min_box_score}
+    predictor = Predictor.from_checkpoint(options.checkpoint, device="cpu", **settings)
+    settings |= {"decoder": predictor.decoder, "min_box_score": options.min_box_score or 0.0}
+    weights = Path(options.checkpoint).read_bytes()
     run = {
-        "format": 1,
+        "format of results": "darkpose.predict.table",
         "checkpoint": sha256(weights).hexdigest(),
-        **options,
-        "shard_size": shard_size,
-        "images": sizes,
-        "shards": len(shards),
+        **settings,
+        "shard_size": options.shard_size,
+        "list of images and boxes": {name: list(what) for name, what in given.items()},
     }
     begin(folder, run)
-    if table is not None:
-        keep_table(folder, table, shard_size)
+    if listed is not None:
+        keep_index(folder, listed, options.shard_size)
+    rows = {inside(folder.place, name): count for name, (count, _) in given.items()}
+    shards = cut(rows, options.shard_size)
     todo = missing(folder, shards)
     if len(todo) < len(shards):
         _logger.info("shards done already: %d of %d", len(shards) - len(todo), len(shards))
-    broken = _run(todo, folder, weights, options, workers, device) if todo else []
+    if todo:
+        _run(todo, folder, weights, settings, options)
     if lost := missing(folder, shards):
-        why = broken[0] if broken else "is it one that all machines of the cluster share?"
         raise OSError(
-            f"{folder.name} lacks {len(lost)} of {len(shards)} shards, "
-            f"the same command does what is missing: {why}"
+            f"{folder.name} lacks {len(lost)} of {len(shards)} shards: if Ray's log does not say "
+            "why, is it one that all machines of the cluster share? The same command does what is "
+            "missing"
         )
     folder.sweep()
 
 
 def _out(out: str | Path) -> str:
     place = plain(str(out))
-    suffix = Path(place.partition("?")[0]).suffix.lower()
-    if suffix in {".json", ".csv", *IMAGE_SUFFIXES, *VIDEO_SUFFIXES}:
+    if Path(place.partition("?")[0]).suffix.lower() in KINDS.keys() - {".parquet", ""}:
         raise ValueError(f"out must be a folder for Parquet files with engine ray, got {out}")
     return place if is_uri(place) else str(Path(place).resolve())
 
@@ -170,13 +122,15 @@ def _out(out: str | Path) -> str:
 class Begun:
     """Counts how often shards are begun, in a process of its own that none of them can kill."""
 
-    def __init__(self) -> None:
-        self.times = Counter[int]()
+    def __init__(self, tries: int) -> None:
+        self.tries, self.times = tries, Counter[int]()
 
-    def count(self, shard: int) -> int:
-        """Return how often a shard was begun, this time included."""
-        self.times[shard] += 1
-        return self.times[shard]
+    def begin(self, shard: Shard) -> None:
+        """Count a shard, or raise RuntimeError if it was begun often enough."""
+        self.times[shard.number] += 1
+        if self.times[shard.number] > self.tries:
+            rows = f"rows {shard.start} to {shard.stop - 1} of {shard.table}"
+            raise RuntimeError(f"{self.tries} workers died over {rows}")
 
 
 class ShardWorker:
@@ -184,73 +138,57 @@ class ShardWorker:
 
     Args:
         weights: Ray's reference to the checkpoint's bytes.
-        options: of `Predictor.from_checkpoint`, and `min_box_score`.
+        settings: of `Predictor.from_checkpoint`, device too, and `min_box_score`.
         out: where results are written to.
-        device: to run on.
         begun: Ray's handle of `Begun`.
-        tries: how often a shard is begun at most.
     """
 
-    def __init__(
-        self,
-        weights: Any,
-        options: Mapping[str, Any],
-        out: str,
-        device: str,
-        begun: Any,
-        tries: int,
-    ) -> None:
+    def __init__(self, weights: Any, settings: Mapping[str, Any], out: str, begun: Any) -> None:
         import ray
 
-        options = dict(options)
-        self.min_box_score = options.pop("min_box_score")
-        self.begun, self.tries = begun, tries
+        settings = dict(settings)
+        self.min_box_score = settings.pop("min_box_score")
+        self.folder, self.begun = Folder(out), begun
         with NamedTemporaryFile(suffix=".ckpt") as file:
             file.write(ray.get(weights))
             file.flush()
-            self.predictor = Predictor.from_checkpoint(file.name, device=device, **options)
-        self.folder = Folder(out)
+            self.predictor = Predictor.from_checkpoint(file.name, **settings)
 
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
         """Return what came of a shard, both as rows of Ray Data."""
         import ray
 
         its = Shard(**shard)
-        try:
-            if ray.get(self.begun.count.remote(its.number)) > self.tries:
-                raise RuntimeError(f"{self.tries} workers died over it")
-            return self.predict(its)._asdict()
-        except Exception as error:  # other shards may do better
-            rows = f"rows {its.start} to {its.stop - 1} of {its.table}"
-            return Found(0, 0, 0, "", f"{rows}: {error or type(error).__name__}")._asdict()
+        ray.get(self.begun.begin.remote(its))
+        return self.predict(its)
 
-    def predict(self, shard: Shard) -> Found:
-        """Write a shard's results."""
-        images = requests(
-            shard.table, shard.start, shard.stop, self.predictor.orientation, self.min_box_score
-        )
-        rows: list[Row] = []
-        errors: list[str] = []
-        count = 0
-        for outcome in self.predictor.stream(images):
-            count += 1
-            rows += result_rows(outcome)
-            if outcome.error is not None:
-                errors.append(outcome.error)
-        self.folder.write(shard.name, parquet(rows, result_schema(self.predictor.spec)))
-        people = sum("keypoints" in row for row in rows)
-        return Found(count, people, len(errors), errors[0] if errors else "")
+    def predict(self, shard: Shard) -> dict[str, Any]:
+        """Write a shard's results, and count them."""
+        from pyarrow.parquet import write_table
+
+        orientation = self.predictor.orientation
+        images = requests(shard.table, shard.start, shard.stop, orientation, self.min_box_score)
+        entries = [
+            Entry(str(request.key), None, poses, error)
+            for request, poses, error in self.predictor.stream(images)
+        ]
+        file = BytesIO()
+        write_table(rows_of(entries, self.predictor.spec, everything=True), file)
+        self.folder.write(shard.name, file.getvalue())
+        people = sum(int(with_pose(each.poses).sum()) for each in entries if each.poses is not None)
+        errors = [each.error for each in entries if each.error is not None]
+        counts = {"images": len(entries), "people": people, "failed": len(errors)}
+        return {**counts, "error": errors[0] if errors else ""}
 
 
 def _run(
     shards: Sequence[Shard],
     folder: Folder,
     weights: bytes,
-    options: Mapping[str, Any],
-    workers: int | None,
-    device: str | None,
-) -> list[str]:
-    """Have the cluster do shards, say what came of them, and return why some were not done."""
+    settings: Mapping[str, Any],
+    options: PredictOptions,
+) -> None:
+    """Have the cluster do shards, and say what came of them."""
     import ray
     import ray.data
     from ray.exceptions import RayError
@@ -260,53 +198,45 @@ def _run(
         ray.init(include_dashboard=False)
     try:
         there = ray.cluster_resources()
-        gpus = 0 if device == "cpu" else int(there.get("GPU", 0))
-        if device == "cuda" and not gpus:
+        gpus = 0 if options.device == "cpu" else int(there.get("GPU", 0))
+        if options.device == "cuda" and not gpus:
             raise ValueError("device cuda needs a GPU in the Ray cluster, got none")
-        count = min(len(shards), workers or gpus or max(1, int(there.get("CPU", 1))))
+        count = min(len(shards), options.workers or gpus or max(1, int(there.get("CPU", 1))))
         data = ray.data.from_items(
             [each._asdict() for each in shards], override_num_blocks=len(shards)
         )
+        data.context.enable_progress_bars, data.context.max_errored_blocks = False, FAILURES
         worker: Any = ShardWorker  # Ray Data's types know functions alone
-        data.context.enable_progress_bars = False
-        begun = ray.remote(num_cpus=0)(Begun).remote()
-        place = folder.place, "cuda" if gpus else "cpu"
+        settings = {**settings, "device": "cuda" if gpus else "cpu"}
+        begun = ray.remote(num_cpus=0)(Begun).remote(TRIES)
         results = data.map(
             worker,
-            fn_constructor_args=(ray.put(weights), options, *place, begun, TRIES),
+            fn_constructor_args=(ray.put(weights), settings, folder.place, begun),
             compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             num_gpus=1 if gpus else 0,
         )
         total = sum(each.stop - each.start for each in shards)
-        return _report(results.iter_rows(), total, folder.name)
+        _report(results.iter_rows(), total, folder.name)
     except RayError as error:
-        line = str(getattr(error, "cause", None) or error).partition("\n")[0]
         raise OSError(
-            f"the Ray cluster failed, the same command does what is missing: {line}"
+            f"the Ray cluster failed, as its log says; {folder.name} keeps what is done, "
+            "the same command does what is missing"
         ) from error
     finally:
         if started:
             ray.shutdown()
 
 
-def _report(results: Iterable[Mapping[str, Any]], total: int, out: str) -> list[str]:
-    done: list[Found] = []
-    broken: list[str] = []
+def _report(results: Iterable[Mapping[str, Any]], total: int, out: str) -> None:
+    done = []
     with pace(total) as progress:
-        for row in results:
-            found = Found(**row)
+        for found in results:
             done.append(found)
-            if found.broken:
-                broken.append(found.broken)
-                _logger.warning("a shard failed: %s", found.broken)
-            if len(broken) == FAILURES:
-                break
-            progress.advance(found.images)
-    good = sum(each.images - each.failed for each in done)
-    people = sum(each.people for each in done)
-    print(f"people: {people}, images: {good}, {progress.rate:.1f} images/s: {out}")
-    if failed := sum(each.failed for each in done):
-        first = next(each.error for each in done if each.failed)
+            progress.advance(found["images"])
+    images, people, failed = (sum(each[n] for each in done) for n in ("images", "people", "failed"))
+    rate = f"{progress.rate:.1f} images/s"
+    print(f"people: {people}, images: {images - failed}, {rate}: {out}")
+    if failed:
+        first = next(each["error"] for each in done if each["failed"])
         _logger.warning("images that failed: %d, as their rows say; the first: %s", failed, first)
-    return broken

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.outputs import described
 from darkpose.predict.pixels import Orientation
 
@@ -68,3 +72,21 @@ class PredictOptions:
 for _said, _drawn in {"a table of `KINDS`": False, "pictures or a video of `KINDS`": True}.items():
     assert PredictOptions.__doc__ and _said in PredictOptions.__doc__
     PredictOptions.__doc__ = PredictOptions.__doc__.replace(_said, described(drawn=_drawn))
+
+
+def boxes_of(options: PredictOptions) -> BoxTable | NDArray[np.float64] | None:
+    """Return the boxes that are given: of a file, or [N, 4], the same in each image.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is not what it should be.
+    """
+    given = None if options.boxes is None else parse_boxes(options.boxes)
+    if options.boxes is None or given is not None:
+        return given
+    return read_boxes(
+        options.boxes,
+        image_names=options.image_names,
+        category=options.category,
+        min_score=options.min_box_score,
+    )

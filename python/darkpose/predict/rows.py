@@ -1,152 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parquet tables of images in, of people out: the rows of a distributed run."""
+"""What a distributed run looks at: rows of Parquet tables, given or made of a list of images."""
 
-import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, groupby
-from os.path import dirname
+from itertools import accumulate, compress, groupby
+from multiprocessing.pool import ThreadPool
+from os.path import abspath, dirname
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.spec import KeypointSpec
-from darkpose.predict.outputs import with_pose
+from darkpose.predict.boxes import BoxTable
 from darkpose.predict.pixels import Orientation
-from darkpose.predict.predictor import Outcome, Request
-from darkpose.predict.stored import StoredImage, inside, located, shown
+from darkpose.predict.predictor import Request
+from darkpose.predict.sources import IMAGE_SUFFIXES, plan
+from darkpose.predict.stored import StoredImage, files, inside, is_uri, located, shown
 
 ROWS_AT_ONCE = 64
 """Rows in memory; whole images may be in them."""
 
-_READ_BYTES = 1 << 22
 _SIDES = ("x", "y", "w", "h")
-_LISTS = "lists of "
+_THREADS = 16  # that wait for an object store
 
 Row = dict[str, Any]
 
 
 class Layout(NamedTuple):
-    """Which columns of a table say what; None: there is no such column."""
+    """Which columns of a table say what; None: there is no such column.
+
+    An image is a file, in the column `path`, `uri` or `file`, relative to the table's own folder;
+    or its content, `image` or `bytes`, or a struct with `bytes`, as Hugging Face's data sets have
+    it. Results call it by its `key`, else by its path. `boxes` is a list of [x, y, w, h] for each
+    image, null for the whole image, and `box_scores` one of numbers; or `x`, `y`, `w`, `h` and
+    `box_score` or `score` make a row for each person, and rows of one image that follow one another
+    are looked at together.
+    """
 
     path: str | None
-    """`path`, `uri` or `file`: where the image is; relative to the table's own folder."""
     data: str | None
-    """`image` or `bytes`: the image file's content; or a struct with `bytes`, as Hugging Face's
-    data sets have it."""
     key: str | None
-    """`key`: what results call the image; else its path."""
-    boxes: str | None
-    """`boxes`: a list of [x, y, w, h] for each image. Null: the whole image."""
-    sides: tuple[str, ...]
-    """`x`, `y`, `w`, `h` instead of `boxes`: one row for each person. Rows of one image that follow
-    one another are looked at together."""
+    boxes: tuple[str, ...]
     scores: str | None
-    """`box_scores`, a list for each image; or `box_score` or `score` of each person's row."""
 
     @classmethod
-    def of(cls, schema: Any, table: str) -> "Layout":
-        """Return the layout of a table with pyarrow's schema.
+    def of(cls, columns: Sequence[str], table: str) -> "Layout":
+        """Return the layout of a table with these columns.
 
         Raises:
-            ValueError: it does not say where images are, or has boxes in no known form.
+            ValueError: they do not say where images are, or only in part where people are.
         """
 
         def first(*names: str) -> str | None:
-            return next((name for name in names if name in schema.names), None)
+            return next((name for name in names if name in columns), None)
 
-        path, data, boxes = first("path", "uri", "file"), first("image", "bytes"), first("boxes")
+        path, data = first("path", "uri", "file"), first("image", "bytes")
         if path is None and data is None:
             raise ValueError(
-                f"{table} must have a column path, uri or image, got {', '.join(schema.names)}"
+                f"{table} must have a column path, uri or image, got {', '.join(columns)}"
             )
-        sides = () if boxes else tuple(side for side in _SIDES if side in schema.names)
-        if sides and sides != _SIDES:
+        if "boxes" in columns:
+            return cls(path, data, first("key"), ("boxes",), first("box_scores"))
+        sides = tuple(filter(first, _SIDES))
+        if sides not in ((), _SIDES):
             raise ValueError(f"{table} must have all of x, y, w, h, got {', '.join(sides)}")
-        scores = first("box_scores") if boxes else first("box_score", "score") if sides else None
-        depths = {boxes: 2, scores: 1} if boxes else dict.fromkeys((*sides, scores), 0)
-        for name, depth in depths.items():
-            if name is not None and not _has_numbers(schema.field(name).type, depth):
-                raise ValueError(
-                    f"{table} must have {_LISTS * depth}numbers in its column {name}, "
-                    f"got {schema.field(name).type}"
-                )
-        return cls(path, data, first("key"), boxes, sides, scores)
+        return cls(path, data, first("key"), sides, first("box_score", "score") if sides else None)
 
-    @property
-    def columns(self) -> list[str]:
-        """All that are read."""
-        return [
-            *filter(None, (self.path, self.data, self.key, self.boxes, self.scores)),
-            *self.sides,
-        ]
+    def requests(
+        self, rows: Iterator[tuple[int, Row]], table: str, orientation: Orientation, least: float
+    ) -> Iterator[Request]:
+        """Yield the images of numbered rows, without boxes of a lower score than `least`."""
+        head, mark, options = table.partition("?")
+        folder = f"{dirname(head)}{mark}{options}"
 
+        def image_of(numbered: tuple[int, Row]) -> tuple[str, str]:
+            number, row = numbered
+            path = (row[self.path] if self.path else None) or ""
+            key = row[self.key] if self.key else path
+            return f"{table}#{number}" if key in (None, "") else str(key), path
 
-def _has_numbers(kind: Any, depth: int) -> bool:
-    from pyarrow import types
+        together = image_of if self.boxes == _SIDES else lambda numbered: numbered[0]
+        for _, group in groupby(rows, together):
+            people = list(group)
+            key, path = image_of(people[0])
+            place = inside(folder, path) if path else ""
+            data = people[0][1][self.data] if self.data else None
+            data = data["bytes"] if isinstance(data, dict) else data
+            image: Any = Path(place)
+            if data is not None or is_uri(place):
+                image = StoredImage(place, orientation, data, shown(place) or key)
+            yield Request(key, image, *self._boxes([row for _, row in people], least))
 
-    for _ in range(depth):
-        if not any(
-            is_list(kind)
-            for is_list in (types.is_list, types.is_large_list, types.is_fixed_size_list)
-        ):
-            return False
-        kind = kind.value_type
-    return bool(types.is_floating(kind) or types.is_integer(kind))
-
-
-# ---- in ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def opened(table: str) -> Iterator[Any]:
-    """Open a Parquet file anywhere, and read it piece by piece.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is no Parquet.
-    """
-    from pyarrow.parquet import ParquetFile
-
-    system, path = located(table)
-    with system.open_input_file(path) as file:
+    def _boxes(self, rows: Sequence[Row], least: float) -> tuple[Any, Any]:
+        """Return the boxes of an image and their scores, which whoever predicts checks."""
+        boxes: Any = None
+        scores: Any = None
+        if self.boxes == _SIDES:
+            boxes = [[row[side] for side in _SIDES] for row in rows]
+            scores = [row[self.scores] for row in rows] if self.scores else None
+        elif self.boxes:
+            boxes, scores = rows[0]["boxes"], rows[0][self.scores] if self.scores else None
+        if boxes is None or scores is None:
+            return boxes, None
         try:
-            parquet = ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
-        except ValueError as error:
-            raise ValueError(f"{table} must be a Parquet file, got: {error}") from error
-        yield parquet
+            keep = ~(np.asarray(scores, np.float64) < least)
+            chosen = list(compress(boxes, keep)), list(compress(scores, keep))
+        except (TypeError, ValueError):
+            return boxes, scores
+        return chosen if len(keep) == len(boxes) else (boxes, scores)
 
 
 def requests(
     table: str, start: int, stop: int, orientation: Orientation, min_box_score: float = 0.0
 ) -> Iterator[Request]:
-    """Yield the images of a range of rows, each a `StoredImage`, reading rows as needed.
-
-    Args:
-        table: place of the Parquet file.
-        orientation: of images.
-        min_box_score: least score of a box; others are left out.
-    """
-    head, mark, options = table.partition("?")
-    folder = f"{dirname(head)}{mark}{options}"
-    with opened(table) as file:
-        layout = Layout.of(file.schema_arrow, table)
-        named = (
-            (*_named(row, number, layout, table), row)
-            for number, row in _rows(file, start, stop, layout.columns)
-        )
-        if layout.sides:
-            groups = ([*group] for _, group in groupby(named, lambda each: each[:2]))
-        else:
-            groups = ([each] for each in named)
-        for group in groups:
-            key, path, row = group[0]
-            boxes, scores = _boxes([each[2] for each in group], layout, min_box_score)
-            place = inside(folder, path) if path else ""
-            image = StoredImage(place, orientation, _data(row, layout), shown(place) or key)
-            yield Request(key, image, boxes, scores)
+    """Yield the images of a range of rows, which are read as needed."""
+    with opened(table) as (file, _):
+        layout = Layout.of(file.schema_arrow.names, table)
+        columns = [*filter(None, (layout.path, layout.data, layout.key, layout.scores))]
+        rows = _rows(file, start, stop, [*columns, *layout.boxes])
+        yield from layout.requests(rows, table, orientation, min_box_score)
 
 
 def _rows(file: Any, start: int, stop: int, columns: list[str]) -> Iterator[tuple[int, Row]]:
@@ -162,88 +135,102 @@ def _rows(file: Any, start: int, stop: int, columns: list[str]) -> Iterator[tupl
         number += len(batch)
 
 
-def _named(row: Row, number: int, layout: Layout, table: str) -> tuple[str, str]:
-    """Return the key and the path of an image, which may be ""."""
-    path = (row[layout.path] if layout.path else None) or ""
-    key = row[layout.key] if layout.key else path
-    return (f"{table}#{number}" if key in (None, "") else str(key)), path
+@contextmanager
+def opened(table: str) -> Iterator[tuple[Any, int]]:
+    """Open a Parquet file anywhere, to be read piece by piece; say how many bytes it has.
 
-
-def _data(row: Row, layout: Layout) -> bytes | None:
-    data = row[layout.data] if layout.data else None
-    return data["bytes"] if isinstance(data, dict) else data
-
-
-def _boxes(
-    rows: Sequence[Row], layout: Layout, least: float
-) -> tuple[Any, NDArray[np.float64] | None]:
-    """Return the boxes of an image and their scores, which whoever predicts checks."""
-    scores: Any = None
-    if layout.sides:
-        boxes: Any = [[row[side] for side in layout.sides] for row in rows]
-        scores = [row[layout.scores] for row in rows] if layout.scores else None
-    else:
-        boxes = rows[0][layout.boxes] if layout.boxes else None
-        scores = rows[0][layout.scores] if layout.scores else None
-    if boxes is None or scores is None:
-        return boxes, None
-    values = np.array(scores, np.float64)
-    low = values < least
-    if len(values) != len(boxes) or not low.any():
-        return boxes, values
-    return [box for box, out in zip(boxes, low, strict=True) if not out], values[~low]
-
-
-# ---- out -----------------------------------------------------------------------------------------
-
-
-def result_schema(spec: KeypointSpec) -> Any:
-    """Return pyarrow's schema of results.
-
-    One row for each person: `key` and `path` of the image, `box` (x, y, w, h), `box_score`, `score`
-    of the person, `keypoints` [K][3]: x and y in image pixels and the joint's score. An image that
-    cannot be read, and one without people, has one row with nulls; `error` says what is wrong with
-    an image, or with a box. Names and skeleton of the joints are in the schema's metadata.
+    Raises:
+        ValueError: it is no Parquet.
     """
-    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
-    numbers = pa.list_(pa.float32())
-    columns = {
-        "key": pa.string(),
-        "path": pa.string(),
-        "box": numbers,
-        "box_score": pa.float32(),
-        "score": pa.float32(),
-        "keypoints": pa.list_(numbers),
-        "error": pa.string(),
-    }
-    described = {"names": spec.names, "skeleton": spec.skeleton}
-    return pa.schema(list(columns.items()), {"darkpose": json.dumps(described)})
+    system, path = located(table)
+    with system.open_input_file(path) as file:
+        try:
+            parquet = ParquetFile(file, buffer_size=1 << 22, pre_buffer=False)
+        except ValueError as error:
+            raise ValueError(f"{table} must be a Parquet file, got: {error}") from error
+        yield parquet, file.size()
 
 
-def result_rows(outcome: Outcome) -> Iterator[Row]:
-    """Yield the rows of an image of `requests`."""
-    request, poses = outcome.request, outcome.poses
-    image = {"key": request.key, "path": shown(request.image.place) or None}
-    if poses is None or not len(poses):
-        yield {**image, "error": outcome.error}
-        return
-    scores = np.ones(len(poses)) if request.box_scores is None else request.box_scores
-    posed = with_pose(poses)
-    for i, box in enumerate(poses.boxes.tolist()):
-        person = {**image, "box": box, "box_score": float(np.asarray(scores)[i])}
-        if posed[i]:
-            keypoints = poses.keypoints[i].tolist()
-            yield {**person, "score": float(poses.scores[i]), "keypoints": keypoints}
-        else:
-            yield {**person, "error": f"a box of {box[2]:g} x {box[3]:g} pixels has no pose"}
+def find_tables(places: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return rows and bytes of the Parquet files among places, or in folders of them.
+
+    Raises:
+        FileNotFoundError: one is not there.
+        ValueError: only some of the places are tables; one is no Parquet, or has no `Layout`.
+    """
+
+    def measured(table: str) -> tuple[int, int]:
+        with opened(table) as (file, size):
+            Layout.of(file.schema_arrow.names, table)
+            return file.metadata.num_rows, size
+
+    found = {place: _tables_in(place) for place in places}
+    if any(found.values()) and (others := [place for place, its in found.items() if not its]):
+        raise ValueError(f"images must all be Parquet tables, or none, got {others[0]} among them")
+    tables = list(dict.fromkeys(table for its in found.values() for table in its))
+    with ThreadPool(_THREADS) as pool:
+        return dict(zip(tables, pool.map(measured, tables), strict=True))
 
 
-def parquet(rows: Iterable[Row], schema: Any) -> bytes:
-    """Return a Parquet file with these rows."""
-    from pyarrow import Table
-    from pyarrow.parquet import write_table
+def _tables_in(place: str) -> list[str]:
+    try:
+        found = files(place, _is_table, below=_is_table(place))
+    except FileNotFoundError:
+        if _is_table(place):
+            raise
+        return []  # maybe a pattern
+    return [table for name, table in found.items() if _is_table(name)]
 
-    file = io.BytesIO()
-    write_table(Table.from_pylist(list(rows), schema), file)
-    return file.getvalue()
+
+def _is_table(name: str) -> bool:
+    return shown(name).rstrip("/").lower().endswith((".parquet", ".pq"))
+
+
+def list_images(
+    images: Sequence[str],
+    boxes: BoxTable | NDArray[np.float64] | None,
+    orientation: Orientation | None,
+) -> tuple[list[Row], Orientation]:
+    """Return rows with a `Layout`, one for each image, and how to turn images.
+
+    Files and folders of this machine are planned as for one process. What is in an object store is
+    listed there; a table of boxes then names files in the one folder that is given.
+
+    Raises:
+        FileNotFoundError: an image or folder is not there.
+        ValueError: there are no images, or videos among them; names of files are ambiguous.
+    """
+    if not any(map(is_uri, images)):
+        work = plan(images, boxes, orientation)
+        if videos := [source.name for source in work.sources if source.is_video]:
+            raise ValueError(f"engine ray takes images alone, got the video {videos[0]}")
+        return [
+            _row(each.name, abspath(each.path), *(each.boxes or (None, None)))
+            for each in work.sources
+        ], work.orientation
+    if not isinstance(boxes, BoxTable):
+        found: dict[str, str] = {}
+        for place in images:
+            its = files(place, lambda name: PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES)
+            found |= its if len(images) == 1 else {shown(each): each for each in its.values()}
+        if not found:
+            raise ValueError(f"{images[0]} must hold images, got none")
+        return [_row(*each, boxes, None) for each in found.items()], orientation or "exif"
+    if len(images) > 1:
+        raise ValueError(
+            f"images must be the one folder that the boxes' files are in, got {', '.join(images)}"
+        )
+    if framed := [each.name for each in boxes.images if each.frame is not None]:
+        raise ValueError(f"engine ray takes images alone, got boxes in a frame of {framed[0]}")
+    return [
+        _row(each.name, inside(images[0], each.name), each.boxes, each.scores)
+        for each in boxes.images
+    ], orientation or ("stored" if boxes.stored else "exif")
+
+
+def _row(key: str, path: str, boxes: Any, scores: Any) -> Row:
+    numbers = {"boxes": boxes, "box_scores": scores}
+    lists = {name: its if its is None else its.tolist() for name, its in numbers.items()}
+    return {"key": key, "path": path, **lists}

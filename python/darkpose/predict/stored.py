@@ -8,7 +8,6 @@ takes behind a question mark: `s3://bucket/day1?endpoint_override=http://minio:9
 from collections.abc import Callable
 from functools import lru_cache
 from os.path import abspath
-from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -25,11 +24,7 @@ class UnreachableError(RuntimeError):
 
 
 def is_uri(place: str) -> bool:
-    """Return whether a place is a URI.
-
-    >>> is_uri("s3://bucket/day1"), is_uri("day1/a.jpg")
-    (True, False)
-    """
+    """Return whether a place is a URI."""
     return "://" in place
 
 
@@ -59,9 +54,7 @@ def inside(folder: str, name: str) -> str:
     """
     if is_uri(name) or name.startswith("/"):
         return name
-    if not is_uri(folder):
-        return str(Path(folder) / name)
-    head, mark, options = folder.partition("?")
+    head, mark, options = folder.partition("?") if is_uri(folder) else (folder, "", "")
     return f"{head.rstrip('/')}/{name}{mark}{options}"
 
 
@@ -91,15 +84,10 @@ def _file_system(uri: str) -> tuple[Any, str]:
     return system, root
 
 
-def files(place: str, wanted: Callable[[str], bool], *, below: bool = True) -> list[str] | None:
-    """Return the names of files in a folder, sorted; None if the place is a file.
+def files(place: str, wanted: Callable[[str], bool], *, below: bool = True) -> dict[str, str]:
+    """Return the places of a folder's wanted files by their names, in order; or that of a file.
 
-    Those whose name, or whose folder's, begins with . or _ are left out, as in every table made of
-    several files.
-
-    Args:
-        wanted: says of a file's name whether it counts.
-        below: whether to look in the folder's own folders too.
+    What begins with . or _, or is in such a folder, is left out, as in tables of several files.
 
     Raises:
         FileNotFoundError: there is nothing.
@@ -110,75 +98,45 @@ def files(place: str, wanted: Callable[[str], bool], *, below: bool = True) -> l
     kind = system.get_file_info(path).type
     if kind == FileType.NotFound:
         raise FileNotFoundError(f"images must be there, there is no {place}")
+    place = place if is_uri(place) else abspath(place)
     if kind != FileType.Directory:
-        return None
+        return {shown(place): place}
     found = system.get_file_info(FileSelector(path, recursive=below))
-    root = path.rstrip("/")
-    names = [each.path[len(root) + 1 :] for each in found if each.type == FileType.File]
-    return sorted(
-        name
-        for name in names
-        if wanted(name) and not any(part[0] in "._" for part in PurePosixPath(name).parts)
-    )
-
-
-def file_size(place: str) -> int:
-    """Return how many bytes a file has."""
-    system, path = located(place)
-    return int(system.get_file_info(path).size)
-
-
-def read_bytes(place: str) -> bytes:
-    """Return a file's content.
-
-    Raises:
-        ValueError: there is no such file.
-        UnreachableError: an object store does not answer, or refuses to.
-    """
-    try:
-        if not is_uri(place):
-            return Path(place).read_bytes()
-        system, path = located(place)
-        with system.open_input_stream(path) as file:
-            return bytes(file.read())
-    except OSError as error:
-        if is_uri(place) and not isinstance(error, FileNotFoundError | IsADirectoryError):
-            raise UnreachableError(f"image {shown(place)} cannot be fetched: {error}") from error
-        why = error.strerror or "there is none"
-        raise ValueError(f"image {shown(place)} must be a readable file, got: {why}") from error
+    names = [each.path[len(path) :].lstrip("/") for each in found if each.type == FileType.File]
+    return {
+        name: inside(place, name)
+        for name in sorted(filter(wanted, names))
+        if not any(part[0] in "._" for part in name.split("/"))
+    }
 
 
 class StoredImage:
-    """An image that is fetched and decoded by whoever asks for its pixels, and then let go.
-
-    `Predictor.stream` asks in the threads that read ahead.
+    """An image that whoever asks for its pixels [H, W, 3], RGB, decodes: `Predictor.stream` asks in
+    the threads that read ahead.
 
     Args:
-        place: of the file; "" if there is only data.
+        place: of the file.
         orientation: see `darkpose.predict.pixels`.
         data: the file's content, if it is known already.
-        name: it is called in messages; the place if None.
+        name: it is called in messages.
     """
 
-    def __init__(
-        self,
-        place: str,
-        orientation: Orientation,
-        data: bytes | None = None,
-        name: str | None = None,
-    ) -> None:
-        self.place, self.orientation, self.data = place, orientation, data
-        self.name = name or shown(place)
+    def __init__(self, place: str, orientation: Orientation, data: bytes | None, name: str) -> None:
+        self.place, self.orientation, self.data, self.name = place, orientation, data, name
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[np.uint8]:
-        """Return the pixels [H, W, 3], RGB.
-
-        Raises:
-            ValueError: it is missing, cut short or no image.
-            UnreachableError: it cannot be fetched now.
-        """
-        data = read_bytes(self.place) if self.data is None else self.data
+        data = self._fetch() if self.data is None else self.data
         return as_rgb(decode_bytes(data, self.name, turned=self.orientation == "exif"))
+
+    def _fetch(self) -> bytes:
+        system, path = located(self.place)
+        try:
+            with system.open_input_stream(path) as file:
+                return bytes(file.read())
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ValueError(f"image {self.name} must be a readable file, got none") from error
+        except OSError as error:
+            raise UnreachableError(f"image {self.name} cannot be fetched: {error}") from error
 
 
 class Folder:
