@@ -265,7 +265,7 @@ def _limb_frames(parent: np.ndarray, angles: np.ndarray, fold: int) -> tuple[np.
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """A perspective camera aimed at the pelvis, `distance` standing heights away."""
 
     center: np.ndarray  # [2] (x, y) of the pelvis, image pixels

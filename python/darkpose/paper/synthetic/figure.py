@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from darkpose.paper.synthetic.body import SIDE_NAMES, SIDES, Build, Skeleton, View
+from darkpose.paper.synthetic.body import SIDE_NAMES, SIDES, Build, Skeleton, Viewpoint
 from darkpose.paper.synthetic.fabric import HAIR, SKIN, blend, cloth_color, grain, shade, weave
 from darkpose.paper.synthetic.head import FACE_POINTS, head_axes, head_map, head_parts
 from darkpose.paper.synthetic.render import SWATCH, WIDE, Part, capsules, hull, label_at, strip
@@ -106,7 +106,7 @@ class Figure:
     facing: np.ndarray  # [17] depth component of the direction each joint faces, -1 to 1
 
 
-def make_figure(build: Build, body: Skeleton, outfit: Outfit, view: View) -> Figure:
+def make_figure(build: Build, body: Skeleton, outfit: Outfit, view: Viewpoint) -> Figure:
     """Dress the skeleton and project it."""
     parts = _limbs(build, body, outfit, view) + _trunk(build, body, outfit, view)
     parts += head_parts(build, body, outfit.hair, view)
@@ -141,7 +141,7 @@ def visible_joints(figure: Figure, stencil: np.ndarray) -> np.ndarray:
 # ---- arms and legs -------------------------------------------------------------------------------
 
 
-def _limbs(build: Build, body: Skeleton, outfit: Outfit, view: View) -> list[Part]:
+def _limbs(build: Build, body: Skeleton, outfit: Outfit, view: Viewpoint) -> list[Part]:
     """Return skin, clothes and shoes of both arms and both legs."""
     pieces = []  # two capsules end to end each, by start, bulge and end
     for segment, start_name, end_name, radii in _SEGMENTS:
@@ -188,7 +188,7 @@ def _covers(segment: str, outfit: Outfit) -> list[tuple[str, float, float]]:
 # ---- trunk ---------------------------------------------------------------------------------------
 
 
-def _trunk(build: Build, body: Skeleton, outfit: Outfit, view: View) -> list[Part]:
+def _trunk(build: Build, body: Skeleton, outfit: Outfit, view: Viewpoint) -> list[Part]:
     """Return neck, shirt, seat and, where the outfit has one, skirt."""
     girth, torso, shoulder, hip = build.girth, build.torso, build.shoulder, build.hip
     ring = partial(_ring, body, view)
@@ -219,7 +219,7 @@ def _trunk(build: Build, body: Skeleton, outfit: Outfit, view: View) -> list[Par
     return [*parts, _skirt(build, body, outfit, view)] if outfit.skirt else parts
 
 
-def _skirt(build: Build, body: Skeleton, outfit: Outfit, view: View) -> Part:
+def _skirt(build: Build, body: Skeleton, outfit: Outfit, view: Viewpoint) -> Part:
     """Return a skirt: the hull of the hips and of both legs down to its hem."""
     on_thigh, on_shin = min(outfit.skirt, 1.0), max(outfit.skirt - 1.0, 0.0)
     hems = body.hip + on_thigh * (body.knee - body.hip) + on_shin * (body.ankle - body.knee)
@@ -237,7 +237,7 @@ def _skirt(build: Build, body: Skeleton, outfit: Outfit, view: View) -> Part:
 
 
 def _ring(
-    body: Skeleton, view: View, joint: str, down: float, width: float, depth: float
+    body: Skeleton, view: Viewpoint, joint: str, down: float, width: float, depth: float
 ) -> np.ndarray:
     """Return the ellipse [20, 2] of these half-axes around the trunk, below a joint."""
     around = (_RING * (width, 1, depth) + (0, down, 0)) @ getattr(body, f"{joint}_frame").T

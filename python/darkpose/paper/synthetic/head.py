@@ -12,7 +12,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from darkpose.paper.synthetic.body import SIDE_NAMES, SIDES, Build, Skeleton, View
+from darkpose.paper.synthetic.body import SIDE_NAMES, SIDES, Build, Skeleton, Viewpoint
 from darkpose.paper.synthetic.fabric import cloth_color
 from darkpose.paper.synthetic.render import (
     SAMPLES,
@@ -41,7 +41,7 @@ def head_axes(build: Build) -> np.ndarray:
     return build.head * np.array([0.37, 0.5, 0.44])
 
 
-def head_parts(build: Build, body: Skeleton, hair: float, view: View) -> list[Part]:
+def head_parts(build: Build, body: Skeleton, hair: float, view: Viewpoint) -> list[Part]:
     """Return skull, nose, ears and, where `hair` (head heights) is long, hair."""
     axes = body.head_frame * head_axes(build)
     zoom = view.scale * float(view.magnification(body.head))
@@ -71,7 +71,7 @@ def head_parts(build: Build, body: Skeleton, hair: float, view: View) -> list[Pa
     return [*parts, _long_hair(build, body, hair, view)] if hair else parts
 
 
-def _long_hair(build: Build, body: Skeleton, length: float, view: View) -> Part:
+def _long_hair(build: Build, body: Skeleton, length: float, view: Viewpoint) -> Part:
     """Return hair that hangs down the back of the head, between gravity and the spine."""
     axes = body.head_frame * head_axes(build)
     down = 0.6 * body.chest_frame[:, 1] + np.array([0, 0.4, 0])

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from darkpose.paper.synthetic.body import Skeleton, View, sample_build, sample_pose
+from darkpose.paper.synthetic.body import Skeleton, Viewpoint, sample_build, sample_pose
 from darkpose.paper.synthetic.figure import (
     Figure,
     make_figure,
@@ -131,7 +131,7 @@ def _sample_person(
     """Draw a person and a place; append the box (x, y, w, h) of its joints to `boxes`."""
     build, outfit = sample_build(rng), sample_outfit(rng)
     body = Skeleton(build, sample_pose(rng))
-    view = View(np.zeros(2), height, rng.uniform(2.2, 7))
+    view = Viewpoint(np.zeros(2), height, rng.uniform(2.2, 7))
     points = view.project(np.vstack([getattr(body, name) for name in _SPAN]))
     low, high = points.min(axis=0) - 0.06 * height, points.max(axis=0) + 0.06 * height
     extent = high - low
@@ -146,7 +146,7 @@ def _sample_person(
         if all(_overlap(box, other) < 0.2 for other in boxes):
             break
     boxes.append(box)
-    return make_figure(build, body, outfit, View(box[:2] - low, height, view.distance))
+    return make_figure(build, body, outfit, Viewpoint(box[:2] - low, height, view.distance))
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:
