@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from darkpose.decoders import decoder_names, find_decoder
+from darkpose.decoders import DECODERS, decoder_names, find_decoder
 from darkpose.geometry import (
     Convention,
     Crop,
@@ -28,6 +28,8 @@ from darkpose.geometry import (
 )
 from darkpose.regression import RegressionLoss, dsnt_loss, ipr_loss
 from darkpose_ext import encode, gaussian_taps, heatmap_mse, opencv_taps
+
+__all__ = ["DECODERS", "ENCODINGS", "HEATMAP_ENCODINGS", "HeatmapCodec", "released_sigma"]
 
 
 @dataclass(frozen=True)
