@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is packed: the sdist is the repository, and the wheel's packages lack no file of theirs."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -68,3 +69,17 @@ def test_packages_hold_every_file_of_theirs(
     }
     assert any(name.endswith(".yaml") for name in of_packages)
     assert built == of_packages
+
+
+def test_version_is_said_without_loading_torch() -> None:
+    program = """
+import atexit, sys
+from darkpose.__main__ import main
+atexit.register(lambda: print("torch" in sys.modules))
+sys.argv = ["darkpose", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, loaded = done.stdout.splitlines()
+    assert said == f"darkpose {importlib.metadata.version('darkpose')}" and loaded == "False"

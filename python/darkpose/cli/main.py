@@ -9,6 +9,7 @@ import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
+from importlib.metadata import version
 
 try:
     from jsonargparse import ArgumentParser
@@ -34,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         called = next((argument for argument in given if argument in COMMANDS), None)
         command = None if called is None else COMMANDS[called].load()
-        parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)
+        parser = ArgumentParser(
+            prog="darkpose",
+            description=_DESCRIPTION,
+            exit_on_error=False,
+            version=version("darkpose"),
+        )
         subcommands = parser.add_subcommands(required=True)
         for known, entry in COMMANDS.items():  # of the others the help says what they are for
             own = command.parser if command and known == called else ArgumentParser()
