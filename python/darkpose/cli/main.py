@@ -9,7 +9,7 @@ import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 try:
     from jsonargparse import ArgumentParser
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prog="darkpose",
             description=_DESCRIPTION,
             exit_on_error=False,
-            version=version("darkpose"),
+            version=_version(),
         )
         subcommands = parser.add_subcommands(required=True)
         for known, entry in COMMANDS.items():  # of the others the help says what they are for
@@ -51,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.run(config[called])
     except (ValueError, OSError, ImportError, ArgumentError) as error:
         sys.exit(f"{name}: {_sentence(error)}")
+
+
+def _version() -> str:
+    try:
+        return version("darkpose")
+    except PackageNotFoundError:  # a copy of the sources that nobody installed
+        return "not installed"
 
 
 def _sentence(error: Exception) -> str:
