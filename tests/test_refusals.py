@@ -99,6 +99,7 @@ def test_a_damaged_checkpoint_is_named(config: Path, tmp_path: Path, content: by
         ),
         ("--config=nowhere.yaml", "must be a file or one of coco/hourglass_4_128_baseline.yaml, "),
         ("--trainer.precision=7", "precision"),
+        ("--trainer.limit_train_batches=1.5", "invalid value 1.5 for limit_train_batches"),
         ("--trainer.precision=bf16-true", "use bf16-mixed or 16-mixed"),
         ("--trainer.default_root_dir=x", "unrecognized arguments"),
     ],

@@ -6,11 +6,10 @@ A command is a function, whose arguments become options, or an object like `Comm
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
-
-from darkpose.importing import imported
 
 
 class Command(Protocol):
@@ -36,8 +35,9 @@ class LazyCommand(NamedTuple):
         Raises:
             ImportError: a package that it needs is not installed.
         """
+        module, _, attribute = self.place.partition(":")
         try:
-            found = imported(self.place, "command")
+            found = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing in ("", "darkpose", "darkpose_ext"):

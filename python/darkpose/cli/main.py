@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = "darkpose"
     try:
-        called = next((argument for argument in given if argument in COMMANDS), None)
-        command = None if called is None else COMMANDS[called].load()
+        called = next((argument for argument in given if not argument.startswith("-")), "")
+        command = COMMANDS[called].load() if called in COMMANDS else None
         parser = ArgumentParser(
             prog="darkpose",
             description=_DESCRIPTION,
@@ -46,11 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             own = command.parser if command and known == called else ArgumentParser()
             subcommands.add_subcommand(known, own, help=entry.summary)
         config = parser.parse_args(find_configs(given))
-        assert command is not None and called is not None
+        assert command is not None
         name = f"darkpose {called}"
         command.run(config[called])
-    except (ValueError, OSError, ImportError, ArgumentError) as error:
+    except _refusals() as error:
         sys.exit(f"{name}: {_sentence(error)}")
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return what commands raise for what a user can mend."""
+    own = (ValueError, OSError, ImportError, ArgumentError)
+    if "lightning" not in sys.modules:
+        return own
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    return *own, MisconfigurationException
 
 
 def _version() -> str:
