@@ -195,12 +195,16 @@ RESCALES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 
 def modulate(heatmap: np.ndarray, taps: np.ndarray, rescale: str) -> np.ndarray:  # [H, W]
-    """Eq 10 and 11: convolve with taps x taps, zeros outside, then restore the range."""
+    """Eq 10 and 11: convolve with taps x taps, zeros outside, then restore the range.
+
+    Without a positive maximum before and, where that is divided by, after, there is none.
+    """
     radius = len(taps) // 2
     padded = np.pad(heatmap.astype(float), radius)
     rows = np.array([np.convolve(row, taps, "valid") for row in padded])
     smooth = np.array([np.convolve(column, taps, "valid") for column in rows.T]).T
-    return RESCALES[rescale](smooth, heatmap.max())
+    divisor = {"max": smooth.max(), "minmax": np.ptp(smooth)}.get(rescale, 1.0)
+    return RESCALES[rescale](smooth, heatmap.max()) if min(heatmap.max(), divisor) > 0 else smooth
 
 
 # Of (x, y), weight, width, height and sigma: a target and the weight that it counts with.

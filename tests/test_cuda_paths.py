@@ -151,18 +151,6 @@ def test_decode_averages_contiguous_maps_with_their_mirrored_partners(
         assert_decodes(gpu, maps, LAYOUTS[layout](flipped), shift)
 
 
-@pytest.mark.parametrize("count", [1, 16, 5000])
-def test_decode_gives_a_map_the_same_bits_in_every_batch(gpu: Implementation, count: int) -> None:
-    """However many threads work on a map, which depends on how many maps there are."""
-    count = min(count, 40) if gpu.name == "emulated" else count
-    maps = noisy(gpu, SINGLE, 1, 4, 32, 24)
-    alone = gpu.decode(maps, TAPS)
-    for layout in ("contiguous", "channels_last"):
-        many = gpu.decode(LAYOUTS[layout](maps.repeat(count, 1, 1, 1)), TAPS)
-        for a, m in zip(alone, many, strict=True):
-            assert torch.equal(m, a.expand_as(m))
-
-
 @pytest.mark.parametrize("count", [1000, 1001])
 def test_every_map_of_many_is_decoded(gpu: Implementation, count: int) -> None:
     """More maps than blocks hold at a time, and not a whole number of blocks of them."""
@@ -282,18 +270,3 @@ def test_heatmap_mse_reads_rows_longer_than_a_block(
     # even one's, and each map is read by itself.
     for shape in ((133, 3, 48), (133, 2, 31), (133, 440, 3), (3, 19500, 2)):
         assert_loss_and_gradient(gpu, channels_last(noisy(gpu, dtype, 1, *shape)))
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_heatmap_mse_ignores_channels_last_maps_that_do_not_count(
-    gpu: Implementation, value: float
-) -> None:
-    maps = noisy(gpu, SINGLE, 2, 17, 9, 8)
-    joints, weights = targets(2, 17, 9, 8)
-    joints = joints.clamp(1, 6)
-    maps[weights == 0] = value
-    laid = (channels_last(maps), joints, weights)
-    loss = gpu.heatmap_mse(*laid, SIGMA)
-    gradient = gpu.heatmap_mse_backward(weights, *laid, SIGMA)
-    assert torch.equal(loss.cpu() == 0, weights == 0) and loss.isfinite().all()
-    assert (gradient.cpu()[weights == 0] == 0).all() and gradient.isfinite().all()

@@ -12,7 +12,7 @@ import oracles
 from conftest import Implementation
 from darkpose_ext import reference
 from darkpose_ext._values import ROUNDINGS
-from samples import DTYPES
+from samples import DTYPES, LAYOUTS
 from tolerances import GRADIENT, LOSS, assert_within
 
 B, K, HEIGHT, WIDTH = 3, 5, 13, 11
@@ -109,16 +109,17 @@ def test_heatmap_mse_transform_equals_moving_the_joints_first(ops: Implementatio
     assert_within(actual, loss_and_gradient(ops, maps, moved, weights), LOSS[FLOAT64])
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_heatmap_mse_ignores_the_map_of_a_joint_that_does_not_count(
-    ops: Implementation, value: float
+    ops: Implementation, value: float, layout: str
 ) -> None:
     maps, joints, weights = sample(torch.float32)
     joints = joints.float().nan_to_num(5.0).clamp(2, 9)
     weights[1, 2] = 0
     joints[1, 3] = math.nan
     maps[1, 2:4] = value
-    loss, gradient = loss_and_gradient(ops, maps, joints, weights)
+    loss, gradient = loss_and_gradient(ops, LAYOUTS[layout](maps), joints, weights)
     assert (loss[1, 2:4] == 0).all() and (gradient[1, 2:4] == 0).all()
     assert loss.isfinite().all() and gradient.isfinite().all()
 

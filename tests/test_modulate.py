@@ -29,10 +29,12 @@ def modulate(ops: Implementation, maps: Tensor, k: int, rescale: str) -> np.ndar
 def test_modulate_equals_numpy(
     ops: Implementation, k: int, rescale: str, dtype: torch.dtype
 ) -> None:
-    maps = made_maps("noisy", ops.count(48), 20, 13)
-    expected = [oracles.modulate(m.numpy(), oracles.opencv_taps(k), rescale) for m in maps]
-    actual = modulate(ops, maps.to(dtype), k, rescale)
-    np.testing.assert_allclose(actual, np.array(expected), rtol=0, atol=BLURRED[dtype])
+    maps = torch.cat([made_maps(kind, ops.count(16), 20, 13) for kind in MADE])
+    taps = oracles.opencv_taps(k)
+    expected = np.array([oracles.modulate(m.numpy(), taps, rescale) for m in maps])
+    largest = np.abs(expected).max((1, 2), keepdims=True).clip(1)
+    difference = np.abs(modulate(ops, maps.to(dtype), k, rescale) - expected) / largest
+    assert difference.max() <= BLURRED[dtype]
 
 
 # The last two reach beyond the map.
@@ -44,28 +46,6 @@ def test_modulate_with_opencv_taps_equals_opencv_on_a_zero_padded_map(
     expected = np.array([oracles.blur(m.numpy(), k) for m in maps])
     actual = modulate(ops, maps, k, "none")
     np.testing.assert_allclose(actual, expected, rtol=0, atol=BLURRED[torch.float64])
-
-
-@pytest.mark.parametrize("kind", MADE)
-@pytest.mark.parametrize("rescale", ["minmax", "max"])
-def test_modulate_restores_the_range_of_the_map(
-    ops: Implementation, kind: str, rescale: str
-) -> None:
-    maps = made_maps(kind, ops.count(32), 20, 13)
-    plain = modulate(ops, maps, 11, "none")
-    actual = modulate(ops, maps, 11, rescale)
-    axes = (1, 2)
-    raw_peak, blurred_peak = maps.numpy().max(axes), plain.max(axes)
-    # Elsewhere Eq 11 divides by nothing and "max" would turn the map over.
-    restored = (raw_peak > 0) & (plain.min(axes) < blurred_peak if rescale == "minmax" else True)
-    restored &= (blurred_peak > 0) | (rescale == "minmax")
-    np.testing.assert_allclose(
-        actual.max(axes)[restored], raw_peak[restored], rtol=0, atol=BLURRED[torch.float64]
-    )
-    if rescale == "minmax":
-        lowest = actual.min(axes)[restored]
-        np.testing.assert_allclose(lowest, 0, rtol=0, atol=BLURRED[torch.float64])
-    np.testing.assert_array_equal(actual[~restored], plain[~restored])
 
 
 @each_rescale
