@@ -38,24 +38,8 @@ def _anywhere(n: int, height: int, width: int) -> Tensor:
     return gaussians(random_centers(n, height, width, -3.0), height, width, 2.0)
 
 
-def _clean(n: int, height: int, width: int) -> Tensor:
-    return _anywhere(n, height, width)
-
-
 def _noisy(n: int, height: int, width: int) -> Tensor:
     return 0.8 * _anywhere(n, height, width) + 0.05 * torch.rand(n, height, width).double()
-
-
-def _noise(n: int, height: int, width: int) -> Tensor:
-    return torch.rand(n, height, width).double()
-
-
-def _signed_noise(n: int, height: int, width: int) -> Tensor:
-    return torch.randn(n, height, width).double()
-
-
-def _negative_background(n: int, height: int, width: int) -> Tensor:
-    return _noisy(n, height, width) - 0.1
 
 
 def _isolated_spikes(n: int, height: int, width: int) -> Tensor:
@@ -63,15 +47,6 @@ def _isolated_spikes(n: int, height: int, width: int) -> Tensor:
     maps = torch.full((n, height, width), -1.0).double()
     maps.view(n, -1).scatter_(1, torch.randint(height * width, (n, 1)), 0.1)
     return maps
-
-
-def _plateaus(n: int, height: int, width: int) -> Tensor:
-    """Quantized Gaussians: flat tops, ties, steps."""
-    return (_anywhere(n, height, width) * 4).round() / 4
-
-
-def _two_peaks(n: int, height: int, width: int) -> Tensor:
-    return 0.6 * _anywhere(n, height, width) + 0.5 * _anywhere(n, height, width)
 
 
 def _borders(n: int, height: int, width: int) -> Tensor:
@@ -87,14 +62,15 @@ def _borders(n: int, height: int, width: int) -> Tensor:
 
 
 MADE: dict[str, Callable[[int, int, int], Tensor]] = {
-    "clean": _clean,
+    "clean": _anywhere,
     "noisy": _noisy,
-    "noise": _noise,
-    "signed_noise": _signed_noise,
-    "negative_background": _negative_background,
+    "noise": lambda *shape: torch.rand(shape).double(),
+    "signed_noise": lambda *shape: torch.randn(shape).double(),
+    "negative_background": lambda *shape: _noisy(*shape) - 0.1,
     "isolated_spikes": _isolated_spikes,
-    "plateaus": _plateaus,
-    "two_peaks": _two_peaks,
+    # Quantized Gaussians: flat tops, ties, steps.
+    "plateaus": lambda *shape: (_anywhere(*shape) * 4).round() / 4,
+    "two_peaks": lambda *shape: 0.6 * _anywhere(*shape) + 0.5 * _anywhere(*shape),
     "borders": _borders,
 }
 
@@ -104,17 +80,9 @@ def made_maps(kind: str, n: int, height: int, width: int) -> Tensor:
     return MADE[kind](n, height, width).float().double()
 
 
-def _contiguous(t: Tensor) -> Tensor:
-    return t.contiguous()
-
-
 def _channels_last(t: Tensor) -> Tensor:
     """The joints vary fastest in memory, for any number of leading dimensions."""
     return t.movedim(-3, -1).contiguous().movedim(-1, -3)
-
-
-def _transposed(t: Tensor) -> Tensor:
-    return t.mT.contiguous().mT
 
 
 def _sliced(t: Tensor) -> Tensor:
@@ -143,42 +111,29 @@ def _unaligned(t: Tensor) -> Tensor:
 
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "contiguous": _contiguous,
+    "contiguous": lambda t: t.contiguous(),
     "channels_last": _channels_last,
-    "transposed": _transposed,
+    "transposed": lambda t: t.mT.contiguous().mT,
     "sliced": _sliced,
     "apart": _apart,
     "unaligned": _unaligned,
 }
 
 
-def _expanded(t: Tensor) -> Tensor:
-    """The first one's maps for everyone of the first dimension, at one place in memory."""
-    return t[:1].contiguous().expand_as(t) if t.dim() > 3 else t
-
-
-def _expanded_channels_last(t: Tensor) -> Tensor:
-    return _channels_last(t[:1]).expand_as(t) if t.dim() > 3 else t
-
-
-def _permuted(t: Tensor) -> Tensor:
-    """The leading dimensions in the reverse order in memory: no one stride walks several."""
-    order = (*reversed(range(t.dim() - 3)), -3, -2, -1)
-    return t.permute(order).contiguous().permute(order)
-
-
-def _permuted_channels_last(t: Tensor) -> Tensor:
-    order = (*reversed(range(t.dim() - 3)), -3, -2, -1)
-    return _channels_last(t.permute(order)).permute(order)
+def _reversed(t: Tensor) -> Tensor:
+    """The leading dimensions in the reverse order."""
+    return t.permute(*reversed(range(t.dim() - 3)), -3, -2, -1)
 
 
 STRIDED: dict[str, Callable[[Tensor], Tensor]] = {
     **LAYOUTS,
     # For tests that compare with the maps as they are laid out: these may be other maps.
-    "expanded": _expanded,
-    "expanded_channels_last": _expanded_channels_last,
-    "permuted": _permuted,
-    "permuted_channels_last": _permuted_channels_last,
+    # The first one's maps for everyone of the first dimension, at one place in memory.
+    "expanded": lambda t: t[:1].contiguous().expand_as(t) if t.dim() > 3 else t,
+    "expanded_channels_last": lambda t: _channels_last(t[:1]).expand_as(t) if t.dim() > 3 else t,
+    # No one stride walks several leading dimensions.
+    "permuted": lambda t: _reversed(_reversed(t).contiguous()),
+    "permuted_channels_last": lambda t: _reversed(_channels_last(_reversed(t))),
 }
 
 LEADING = ((), (3,), (2, 2), (2, 1, 3))

@@ -171,7 +171,7 @@ def test_onnx_recovers_each_person_in_the_image_as_the_op_does(tmp_path: Path) -
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d != torch.float32], ids=str)
 def test_onnx_computes_in_the_types_of_the_op(tmp_path: Path, dtype: torch.dtype) -> None:
-    ways = {name: WAYS[name] for name in ("dark 11", "second_max", "standard")}
+    ways = {name: WAYS[name] for name in ("dark 11", *METHODS) if name != "dark"}
     typed = ExportedDecode(tmp_path / "dtype.onnx", ways, transform=True, dtype=dtype)
     maps = maps_of("noisy", COUNT, 1, 24, 20).to(dtype)
     matrices = torch.eye(2, 3, dtype=typed.dtype).repeat(COUNT, 1, 1)

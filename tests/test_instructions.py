@@ -7,12 +7,12 @@ The SASS here is small and made up, in the form that nvdisasm prints.
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import instructions, sass
 from benchmarks.frequencies import Frequencies, Lines
-from benchmarks.instructions_cases import CASES
 from benchmarks.instructions_loops import turns
 from benchmarks.sass import Block, UnknownLoop, parse
 
@@ -60,7 +60,16 @@ _Z5otherv:
 """
 OUTER, INNER = "i < count; i += size", "j < 4; ++j"
 
+STORE = "        /*00b0*/                   STG.E [R4.64], R1 ;\n"
+AGAIN = f"""{STORE}.L_x_5:
+\t//## File "{{source}}", line 3
+        /*00b8*/               @P3 BRA `(.L_x_5) ;
+"""
+TWICE = SASS.replace(STORE, AGAIN)
+INTO = SASS.replace("MUFU.RCP R1, R0 ;", "BRA P3, `(.L_x_2) ;")
+
 Make = Callable[..., tuple[list[Block], Lines]]
+Table = dict[str, Any]
 
 
 @pytest.fixture
@@ -77,70 +86,51 @@ def made(tmp_path: Path) -> Make:
     return make
 
 
-def test_each_block_counts_as_often_as_a_warp_executes_it(made: Make) -> None:
-    blocks, lines = made()
-    found = Frequencies(blocks, lines, {OUTER: 3, INNER: 4}, {})
-    before, outer, inner, after = 2, 1 + 2 + 1, 3, 1 + 1 + 1
-    assert found.instructions == before + 3 * outer + 3 * 4 * inner + after
+WHOLE = 2 + 3 * 4 + 3 * 4 * 3 + 3  # before, outer and inner loop, after
+USUAL = {OUTER: 3, INNER: 4}
 
 
-def test_the_mean_of_warps_may_be_a_fraction(made: Make) -> None:
-    blocks, lines = made()
-    half, one = (Frequencies(blocks, lines, {OUTER: n, INNER: 4}, {}) for n in (0.5, 1))
-    assert one.instructions - half.instructions == 0.5 * (4 + 4 * 3)
+@pytest.mark.parametrize(
+    ("trips", "branches", "options", "expected"),
+    [
+        (USUAL, {}, {}, WHOLE),
+        # The mean of warps may be a fraction.
+        ({OUTER: 0.5, INNER: 4}, {}, {}, 2 + 0.5 * (4 + 4 * 3) + 3),
+        # A loop that is not needed may be missing.
+        ({OUTER: [3, 0], INNER: [4, 0, 0], "k < 5": 0}, {}, {}, WHOLE),
+        # A line of which more loops were made has a count for each.
+        ({OUTER: 3, INNER: [4, 1]}, {}, {"text": TWICE}, WHOLE + 1),
+        ({OUTER: 3, INNER: [4, 7]}, {}, {"text": TWICE}, WHOLE + 7),
+        # What only a condition leads to counts as often as it held, or as the table says.
+        (USUAL, {}, {"rare": 0}, WHOLE - 1),
+        (USUAL, {}, {"rare": 0.5}, WHOLE - 0.5),
+        (USUAL, {"if (rare)": 0.75}, {}, WHOLE - 0.25),
+        (USUAL, {"if (rare)": [0.75]}, {}, WHOLE - 0.25),
+    ],
+)
+def test_each_block_counts_as_often_as_a_warp_executes_it(
+    made: Make, trips: Table, branches: Table, options: Table, expected: float
+) -> None:
+    assert Frequencies(*made(**options), trips, branches).instructions == expected
 
 
-def test_a_back_edge_that_the_table_does_not_know_is_an_error(made: Make) -> None:
-    with pytest.raises(UnknownLoop, match=r"does not know the loop at kernel.cu:3 for \(int j = 0"):
-        Frequencies(*made(), {OUTER: 3}, {})
-
-
-def test_an_entry_of_the_table_without_a_loop_is_an_error(made: Make) -> None:
-    with pytest.raises(UnknownLoop, match="'k < 5' has 1 counts for 0 loops"):
-        Frequencies(*made(), {OUTER: 3, INNER: 4, "k < 5": 5}, {})
-
-
-def test_a_loop_that_is_not_needed_may_be_missing(made: Make) -> None:
-    counts = ({OUTER: 3, INNER: 4}, {OUTER: [3, 0], INNER: [4, 0, 0], "k < 5": 0})
-    plain, more = (Frequencies(*made(), trips, {}).instructions for trips in counts)
-    assert plain == more
-    with pytest.raises(UnknownLoop, match="has 2 counts for 1 loops"):
-        Frequencies(*made(), {OUTER: [0, 3], INNER: 4}, {})
-
-
-def test_a_line_of_which_more_loops_were_made_is_an_error(made: Make) -> None:
-    again = """        /*00b0*/                   STG.E [R4.64], R1 ;
-.L_x_5:
-\t//## File "{source}", line 3
-        /*00b8*/               @P3 BRA `(.L_x_5) ;
-"""
-    twice = SASS.replace("        /*00b0*/                   STG.E [R4.64], R1 ;\n", again)
-    with pytest.raises(UnknownLoop, match=r"'j < 4; \+\+j' has 1 counts for 2 loops"):
-        Frequencies(*made(twice), {OUTER: 3, INNER: 4}, {})
-    counts = (Frequencies(*made(twice), {OUTER: 3, INNER: [4, n]}, {}) for n in (0, 1, 7))
-    unneeded, once, often = (found.instructions for found in counts)
-    assert often - once == 6
-    assert once > unneeded
-
-
-def test_what_only_a_condition_that_never_holds_leads_to_does_not_count(made: Make) -> None:
-    trips = {OUTER: 3, INNER: 4}
-    always, never, half = (
-        Frequencies(*made(rare=held), trips, {}).instructions for held in (32, 0, 0.5)
-    )
-    assert always - never == 1
-    assert always - half == 0.5
-
-
-def test_the_table_can_say_how_often_a_condition_lets_pass(made: Make) -> None:
-    trips = {OUTER: 3, INNER: 4}
-    whole = Frequencies(*made(), trips, {}).instructions
-    for share in (0.75, [0.75]):
-        assert whole - Frequencies(*made(), trips, {"if (rare)": share}).instructions == 0.25
-    with pytest.raises(UnknownLoop, match=r"'if \(gone\)' has 0 shares for 0 branches"):
-        Frequencies(*made(), trips, {"if (gone)": 0.5})
-    with pytest.raises(UnknownLoop, match=r"'if \(rare\)' has 2 shares for 1 branches"):
-        Frequencies(*made(), trips, {"if (rare)": [1, 0]})
+@pytest.mark.parametrize(
+    ("trips", "branches", "text", "words"),
+    [
+        ({OUTER: 3}, {}, SASS, r"does not know the loop at kernel.cu:3 for \(int j = 0"),
+        ({**USUAL, "k < 5": 5}, {}, SASS, "'k < 5' has 1 counts for 0 loops"),
+        ({OUTER: [0, 3], INNER: 4}, {}, SASS, "has 2 counts for 1 loops"),
+        (USUAL, {}, TWICE, r"'j < 4; \+\+j' has 1 counts for 2 loops"),
+        (USUAL, {"if (gone)": 0.5}, SASS, r"'if \(gone\)' has 0 shares for 0 branches"),
+        (USUAL, {"if (rare)": [1, 0]}, SASS, r"'if \(rare\)' has 2 shares for 1 branches"),
+        (USUAL, {}, INTO, "jumps into the middle of a loop"),
+    ],
+)
+def test_a_table_that_differs_from_the_code_is_an_error(
+    made: Make, trips: Table, branches: Table, text: str, words: str
+) -> None:
+    with pytest.raises(UnknownLoop, match=words):
+        Frequencies(*made(text), trips, branches)
 
 
 def test_lines_that_were_not_executed_do_not_count(made: Make) -> None:
@@ -166,12 +156,6 @@ def test_a_loop_tested_before_its_body_is_tested_once_more(made: Make) -> None:
     assert Frequencies(*made(first), {OUTER: 5}, {}).instructions == 6 * 2 + 5 * 2 + 1
 
 
-def test_a_jump_into_the_middle_of_a_loop_is_an_error(made: Make) -> None:
-    into = SASS.replace("MUFU.RCP R1, R0 ;", "BRA P3, `(.L_x_2) ;")
-    with pytest.raises(UnknownLoop, match="jumps into the middle of a loop"):
-        Frequencies(*made(into), {OUTER: 3, INNER: 4}, {})
-
-
 def test_branches_without_a_predicate_before_them_may_be_conditional(made: Make) -> None:
     blocks, _ = made(SASS.replace("@P0 BRA `(.L_x_1)", "BRA.U UP0, `(.L_x_1)"))
     inner = next(b for b in blocks if b.instructions[0].opcode == "LDG.E")
@@ -184,25 +168,6 @@ def test_turns_are_the_mean_of_the_warps() -> None:
     assert turns(64, 96) == pytest.approx(2 / 3)
     assert turns(75, 32) == 3
     assert turns(704, 384) == pytest.approx((10 * 2 + 2 * 1) / 12)
-
-
-def test_a_goal_moves_with_the_count_before_where_that_is_far_from_the_one_by_hand() -> None:
-    case = next(case for case in CASES if case.name == "decode float32")
-    assert instructions.aim(case, 1700) == "1,000"
-    assert instructions.aim(case, 2445) == "1,500 (moved by +50%)"
-    rows = {"before": {"commit": "c", "nvcc": "n", "counts": {case.name: 2445.0}}}
-    text = instructions.table(rows)
-    assert "| decode float32 | 1,630 | 1,500 (moved by +50%) | 2,445 | 12,288 |" in text
-    assert "Before, more than 20 % from the count by hand: decode float32." in text
-    rows = {"now": rows["before"]}
-    assert "| decode float32 | 1,630 | 1,000 | 2,445 | 12,288 |" in instructions.table(rows)
-
-
-def test_the_share_of_a_copy_is_what_the_instructions_leave() -> None:
-    case = next(case for case in CASES if case.name == "decode bfloat16")
-    assert case.size == 64 * 48 * 2
-    *_, h100, _, h200 = instructions.allowed(case, 1700).split(" | ")
-    assert (h100, h200) == ("70%", "49%")
 
 
 def test_a_missing_tool_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 """Methods, roundings, rescalings: a list of each in Python and in C++, and nobody forgets one."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import darkpose_ext.numpy
 import oracles
+import tolerances
 from darkpose_ext import reference
 from darkpose_ext._values import METHODS, RESCALES, ROUNDINGS
 
@@ -31,10 +33,21 @@ def test_cpp_knows_the_names_that_python_knows(names: tuple[str, ...]) -> None:
         CALLS[names](reference, name)
 
 
-def test_every_name_has_an_oracle() -> None:
-    assert tuple(oracles.METHODS) == METHODS
-    assert tuple(oracles.ROUNDINGS) == ROUNDINGS
-    assert tuple(oracles.RESCALES) == RESCALES
+@pytest.mark.parametrize(
+    ("place", "table", "names"),
+    [
+        ("oracles.METHODS", oracles.METHODS, METHODS),
+        ("oracles.ROUNDINGS", oracles.ROUNDINGS, ROUNDINGS),
+        ("oracles.RESCALES", oracles.RESCALES, RESCALES),
+        ("tolerances.DECODED", tolerances.DECODED, METHODS),
+    ],
+)
+def test_every_name_has_an_oracle(
+    place: str, table: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    lacking, unknown = set(names) - set(table), set(table) - set(names)
+    assert not lacking, f"tests/{place} lacks {lacking}, which nothing would be compared with"
+    assert not unknown, f"tests/{place} has {unknown}, which no op knows"
 
 
 def test_every_method_can_be_exported_and_is_numpys_too() -> None:

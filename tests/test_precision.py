@@ -9,7 +9,15 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.joint_sets import COCO
 from darkpose.models.pose import PoseModel
 
-_ENCODINGS = ("unbiased", "biased", "dsnt", "ipr")
+in_half = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+# Every loss, and every kind of network.
+each_loss = pytest.mark.parametrize(
+    ("network", "encoding"),
+    [
+        *(("small", encoding) for encoding in ("unbiased", "biased", "dsnt", "ipr")),
+        *((network, "unbiased") for network in ("hrnet_small", "simple_small", "hourglass_small")),
+    ],
+)
 
 
 def task_of(network: str, encoding: str) -> PoseModel:
@@ -35,9 +43,8 @@ def loss_of(task: PoseModel, sample: dict[str, Tensor], dtype: torch.dtype, devi
         return task.loss(task(sample["image"]), sample)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("encoding", _ENCODINGS)
-@pytest.mark.parametrize("network", ["small", "hrnet_small", "simple_small", "hourglass_small"])
+@in_half
+@each_loss
 def test_losses_and_steps_are_finite_under_autocast(
     network: str, encoding: str, dtype: torch.dtype, device: str
 ) -> None:
@@ -58,9 +65,8 @@ def test_losses_and_steps_are_finite_under_autocast(
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("encoding", _ENCODINGS)
-@pytest.mark.parametrize("network", ["small", "hourglass_small"])
+@in_half
+@each_loss
 def test_a_batch_without_a_visible_joint_teaches_nothing(
     network: str, encoding: str, dtype: torch.dtype, device: str
 ) -> None:
