@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
-from darkpose.data.published import COCO
+from darkpose.data.joint_sets import COCO
 from darkpose.predict import distributed, shards
 from darkpose.predict.distributed import predict_ray
 from darkpose.predict.options import PredictOptions
 from darkpose.predict.rows import requests
 from darkpose.predict.shards import INDEX
-from predicting import BOXES, rgb_photo, run, save, share_within, untrained
+from predicting import BOXES, CLOSE, MOST, rgb_photo, run, save, share_within, untrained
 from ray_workers import CLUSTER, GPU, MARKER, QUIET, DeadlyWorker, DyingWorker
 
 pq = pytest.importorskip("pyarrow.parquet", reason="results are Parquet")
@@ -31,7 +31,6 @@ IMAGES, BAD = 11, "05.jpg"
 SHARD_SIZE, BATCH = 2, 3
 PROGRAM = Path(__file__).with_name("ray_workers.py")
 SHARDS = -(-IMAGES // SHARD_SIZE)
-CLOSE, MOST = 1e-2, 0.99  # pixels, share of joints: the same network in other batches
 PATIENCE = 240  # seconds, for processes that import torch on a busy machine
 
 
