@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-from house import FLOORS, dependencies, modules  # noqa: E402
+from house import FIGURE, FLOORS, dependencies, draw, modules  # noqa: E402
 
 _FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 _MODULES = modules()
@@ -37,6 +37,10 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
 def test_imports_go_down() -> None:
     up = {pair for pair in dependencies() if _FLOOR[pair[0]] >= _FLOOR[pair[1]]}
     assert not up
+
+
+def test_the_picture_is_what_the_sources_say() -> None:
+    assert FIGURE.read_text() == draw(), "run python docs/house.py"
 
 
 def test_no_file_is_longer_than_one_can_hold_in_the_head() -> None:
