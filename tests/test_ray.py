@@ -236,7 +236,7 @@ def test_another_checkpoint_or_other_options_are_refused(
         ({"images": "none.parquet"}, "images must be there, there is no .*none.parquet"),
         ({"images": "file:///none"}, "there is no /none"),
         ({"images": "clip.mp4"}, "takes images alone, got the video clip.mp4"),
-        ({"decoder": "guess"}, "decoder must be one of"),
+        ({"decoder": "guess"}, "decoder of encoding unbiased must be one of .*, got guess"),
         ({"checkpoint": "people.parquet"}, "must be a complete checkpoint"),
     ],
 )
