@@ -36,43 +36,36 @@ def test_blocks_fit_a_multiprocessor(launch: Launch, fitting: int) -> None:
     assert launch.fitting == fitting
 
 
-def test_a_wave_has_a_block_at_every_place() -> None:
-    assert SMALL.waves == 264 / (132 * 16)
-    assert replace(SMALL, blocks=132 * 16).waves == 1
-
-
-def test_long_blocks_that_leave_multiprocessors_idle_are_named() -> None:
-    *_, size = SIZES
-    line = Line("decode", "channels-last", size, replace(SMALL, blocks=1, threads=1024))
+def test_what_leaves_multiprocessors_idle_is_told() -> None:
+    line, places = Line("decode", "channels-last", SIZES[-1], SMALL), 132 * 16
+    assert [
+        replace(line, launch=replace(SMALL, blocks=n)).has_tail for n in (places, places + 1)
+    ] == [
+        False,
+        True,
+    ]
+    long = replace(line, launch=replace(SMALL, blocks=1, threads=1024))
     enough = replace(line, launch=replace(SMALL, blocks=308))
-    short = replace(line, size=SIZES[0], launch=replace(SMALL, blocks=17))
-    assert [x.too_few for x in (line, enough, short)] == [True, False, False]
-    text = report([line, enough, short], "float32")
-    named = text.partition("of over 256 pixels a thread:\n\n")[2]
+    short = replace(long, size=SIZES[0])
+    assert [x.too_few for x in (long, enough, short)] == [True, False, False]
+    named = report([long, enough, short], "float32").partition("of over 256 pixels a thread:\n\n")[
+        2
+    ]
     assert named.startswith("- decode channels-last of 1 x 308 x 256x192, 31 taps: 1\n\n")
 
 
-def test_a_second_wave_of_few_blocks_is_named() -> None:
-    places = 132 * 16
-    counts = (places, places + 1, 2 * places)
-    lines = [Line("encode", "contiguous", SIZES[4], replace(SMALL, blocks=n)) for n in counts]
-    assert [line.has_tail for line in lines] == [False, True, False]
-    assert report(lines, "float32").count("31 taps: 1.00 waves\n") == 1
-
-
-def test_maps_read_value_by_value_are_named() -> None:
-    line = Line(
-        "modulate", "channels-last", SIZES[0], replace(SMALL, kernel="modulate_kernel<float, 1>")
-    )
-    by_person = [
-        replace(line, launch=replace(SMALL, kernel=kernel))
-        for kernel in (
-            "decode_channels_last_kernel<float, 4, false>",
-            "heatmap_mse_rows_kernel<float>",
-        )
-    ]
-    assert line.apart
-    assert not any(x.apart for x in (*by_person, replace(line, layout="contiguous")))
+@pytest.mark.parametrize(
+    ("kernel", "apart"),
+    [
+        ("modulate_kernel<float, 1>", True),
+        ("decode_channels_last_kernel<float, 4, false>", False),
+        ("heatmap_mse_rows_kernel<float>", False),
+    ],
+)
+def test_maps_read_value_by_value_are_told(kernel: str, apart: bool) -> None:
+    line = Line("modulate", "channels-last", SIZES[0], replace(SMALL, kernel=kernel))
+    assert line.apart == apart
+    assert not replace(line, layout="contiguous").apart
 
 
 @pytest.mark.skipif("emulated" in ABSENT, reason=ABSENT.get("emulated", ""))

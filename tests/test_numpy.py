@@ -107,10 +107,6 @@ def test_results_do_not_depend_on_the_number_of_threads(threads: int) -> None:
 # ---- arrays of any kind --------------------------------------------------------------------------
 
 
-def big_endian(maps: Array) -> Array:
-    return maps.astype(maps.dtype.newbyteorder(">"))
-
-
 def misaligned(maps: Array) -> Array:
     memory = np.empty(maps.nbytes + 1, np.uint8)
     moved = np.frombuffer(memory.data, maps.dtype, maps.size, offset=1).reshape(maps.shape)
@@ -119,19 +115,14 @@ def misaligned(maps: Array) -> Array:
     return moved
 
 
-def read_only(maps: Array) -> Array:
-    maps.setflags(write=False)
-    return maps
-
-
 LAYOUTS = {
     "channels last": lambda maps: np.moveaxis(np.moveaxis(maps, 1, -1).copy(), -1, 1),
     "column by column": lambda maps: np.asfortranarray(maps),
     "every other": lambda maps: np.repeat(maps, 2, axis=-1)[..., ::2],
     "upside down": lambda maps: maps[:, :, ::-1].copy()[:, :, ::-1],
-    "big-endian": big_endian,
+    "big-endian": lambda maps: maps.astype(maps.dtype.newbyteorder(">")),
     "misaligned": misaligned,
-    "read-only": read_only,
+    "read-only": lambda maps: maps.setflags(write=False) or maps,
 }
 
 
