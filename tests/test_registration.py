@@ -264,7 +264,7 @@ def test_cuda_graphs_replay_the_ops() -> None:
 
 
 @needs_gpu
-def test_ops_do_not_wait_for_the_gpu() -> None:
+def test_ops_on_cuda_do_not_wait_for_it() -> None:
     before = torch.cuda.get_sync_debug_mode()
     for call in CALLS.values():
         t = inputs((4,), "cuda")
