@@ -2,14 +2,12 @@
 """Checkpoints as other projects publish them: their containers, key names and shapes.
 
 Weights are random. Key names are facts of these projects; where a name is also ours, the state dict
-of one of our networks is the source. Princeton's Hourglass is computed here a second time, from its
-state dict alone, because it is another function than ours.
+of one of our networks is the source.
 """
 
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darkpose import models
@@ -173,89 +170,3 @@ def hrnet_classifier(hrnet: State, release: str = "hrnetv2") -> State:
         f"{classifier}.weight": torch.randn(5, 9),
         f"{classifier}.bias": torch.randn(5),
     }
-
-
-# ---- princeton's Hourglass -----------------------------------------------------------------------
-
-
-def princeton_state(stacks: int, num_joints: int, features: int = 256) -> State:
-    """Return a state dict of princeton's network, without the prefix of its trainer."""
-    state: State = {}
-
-    def convolution(key: str, inputs: int, outputs: int, size: int = 1) -> None:
-        scale = (inputs * size * size) ** -0.5
-        state[f"{key}.weight"] = scale * torch.randn(outputs, inputs, size, size)
-        state[f"{key}.bias"] = 0.1 * torch.randn(outputs)
-
-    def norm(key: str, channels: int) -> None:
-        state[f"{key}.weight"], state[f"{key}.bias"] = torch.rand(channels), torch.rand(channels)
-        state[f"{key}.running_mean"] = torch.randn(channels)
-        state[f"{key}.running_var"] = 0.5 + torch.rand(channels)
-        state[f"{key}.num_batches_tracked"] = torch.tensor(9)
-
-    def residual(key: str, inputs: int, outputs: int) -> None:
-        half = outputs // 2
-        for i, (before, after, size) in enumerate(
-            [(inputs, half, 1), (half, half, 3), (half, outputs, 1)], start=1
-        ):
-            norm(f"{key}.bn{i}", before)
-            convolution(f"{key}.conv{i}.conv", before, after, size)
-        convolution(f"{key}.skip_layer.conv", inputs, outputs)
-
-    convolution("pre.0.conv", 3, features // 4, 7)
-    norm("pre.0.bn", features // 4)
-    residual("pre.1", features // 4, features // 2)
-    residual("pre.3", features // 2, features // 2)
-    residual("pre.4", features // 2, features)
-    for stack in range(stacks):
-        for depth in range(4):
-            place = f"hgs.{stack}.0." + depth * "low2."
-            for block in ("up1", "low1", "low3") + (("low2",) if depth == 3 else ()):
-                residual(place + block, features, features)
-        residual(f"features.{stack}.0", features, features)
-        convolution(f"features.{stack}.1.conv", features, features)
-        norm(f"features.{stack}.1.bn", features)
-        convolution(f"outs.{stack}.conv", features, num_joints)
-        if stack + 1 < stacks:
-            convolution(f"merge_features.{stack}.conv.conv", features, features)
-            convolution(f"merge_preds.{stack}.conv.conv", num_joints, features)
-    return state
-
-
-def princeton_heatmaps(state: State, image: Tensor, stacks: int) -> Tensor:
-    """Return what princeton's network makes of images [B, 3, H, W], of its last stack."""
-
-    def convolution(key: str, x: Tensor, stride: int = 1) -> Tensor:
-        weight = state[f"{key}.weight"]
-        return F.conv2d(x, weight, state[f"{key}.bias"], stride, weight.shape[-1] // 2)
-
-    def norm(key: str, x: Tensor) -> Tensor:
-        parts = ("running_mean", "running_var", "weight", "bias")
-        return F.relu(F.batch_norm(x, *(state[f"{key}.{part}"] for part in parts)))
-
-    def residual(key: str, x: Tensor) -> Tensor:
-        y = x
-        for i in (1, 2, 3):
-            y = convolution(f"{key}.conv{i}.conv", norm(f"{key}.bn{i}", y))
-        return y + (x if x.shape == y.shape else convolution(f"{key}.skip_layer.conv", x))
-
-    def hourglass(key: str, x: Tensor, depth: int) -> Tensor:
-        inner: Callable[[Tensor], Tensor] = (
-            (lambda low: hourglass(f"{key}low2.", low, depth - 1))
-            if depth > 1
-            else (lambda low: residual(f"{key}low2", low))
-        )
-        low = residual(f"{key}low3", inner(residual(f"{key}low1", F.max_pool2d(x, 2))))
-        return residual(f"{key}up1", x) + F.interpolate(low, scale_factor=2)
-
-    x = norm("pre.0.bn", convolution("pre.0.conv", image, 2))
-    x = F.max_pool2d(residual("pre.1", x), 2)
-    x = residual("pre.4", residual("pre.3", x))
-    for stack in range(stacks):
-        y = residual(f"features.{stack}.0", hourglass(f"hgs.{stack}.0.", x, 4))
-        y = norm(f"features.{stack}.1.bn", convolution(f"features.{stack}.1.conv", y))
-        heatmaps = convolution(f"outs.{stack}.conv", y)
-        if stack + 1 < stacks:
-            x = x + convolution(f"merge_preds.{stack}.conv.conv", heatmaps)
-            x = x + convolution(f"merge_features.{stack}.conv.conv", y)
-    return heatmaps

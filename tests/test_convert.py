@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import published
 from darkpose import models
@@ -17,11 +17,11 @@ from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
-from darkpose.models.hourglass import Residual, StackedHourglass
+from darkpose.models.hourglass import StackedHourglass
 from darkpose.models.pose import PoseModel
 from darkpose.models.weights.convert import convert
 from darkpose.train.task import MEAN, STD
-from published import State, trained
+from published import trained
 
 # Heatmaps of order one in float32, convolved in another memory layout and order.
 HEATMAPS = 1e-4
@@ -156,30 +156,6 @@ def test_half_precision_weights_become_single_ones(tmp_path: Path, out: Path) ->
         for key, value in PoseModel.load(out).network.state_dict().items():
             assert torch.equal(value, original.float().state_dict()[key]), key
         out.unlink()
-
-
-def test_princetons_network_comes_with_its_own_normalization_and_sigma(
-    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def network(num_joints: int) -> nn.Module:
-        hourglass = StackedHourglass(num_joints, 2, 16)
-        hourglass.layer2 = nn.Sequential(Residual(8, 4))
-        hourglass.layer3 = nn.Sequential(Residual(8, 8))
-        return hourglass
-
-    monkeypatch.setattr(models, "MODELS", {"hourglass_2": network})
-    state: State = published.princeton_state(2, 16, 16)
-    path = save({"state_dict": published.prefixed(state, "model.module.")}, tmp_path / "p.pt")
-    refused("convention must be given .* udp is the nearest", out, checkpoint=path,
-            input_size=(256, 256))  # fmt: skip
-    convert(path, out, input_size=(256, 256), convention=Convention.udp)
-    task = PoseModel.load(out)
-    assert (task.codec.sigma, task.color, task.spec) == (1.0, "rgb", MPII)
-    image = crops(256, 256)
-    given = image.permute(0, 3, 1, 2) / 255
-    with torch.inference_mode():
-        heatmaps, expected = task(image), published.princeton_heatmaps(state, given, 2)
-    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=HEATMAPS * float(expected.std()))
 
 
 def test_a_converted_checkpoint_is_evaluated_like_one_of_ours(

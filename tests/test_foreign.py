@@ -11,13 +11,10 @@ from torch import nn
 
 import published
 from darkpose import models
-from darkpose.models.hourglass import Residual, StackedHourglass
 from darkpose.models.weights import load_backbone
+from darkpose.models.weights.convert import convert
 from darkpose.models.weights.formats import complete, read_weights, recognize
 from published import State, save, trained
-
-# Heatmaps of order one through some twenty layers in float32, added up in another order.
-HEATMAPS = 1e-4
 
 file = published.file
 
@@ -136,12 +133,9 @@ def test_other_networks_are_refused(file: Path) -> None:
 
 def test_a_tensor_under_two_names_is_refused(file: Path) -> None:
     value = torch.zeros(2)
-    for state in (
-        {"backbone.final_layer.bias": value, "head.final_layer.bias": value},
-        {**published.princeton_state(1, 2, 8), "score.0.bias": value},
-    ):
-        with pytest.raises(ValueError, match="must hold every tensor once, got one under two"):
-            read_weights(save(state, file))
+    state = {"backbone.final_layer.bias": value, "head.final_layer.bias": value}
+    with pytest.raises(ValueError, match="must hold every tensor once, got one under two"):
+        read_weights(save(state, file))
 
 
 def test_a_caffe_style_resnet_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -153,53 +147,17 @@ def test_a_caffe_style_resnet_is_refused_by_its_name(tmp_path: Path) -> None:
         load_backbone(models.create("simple_small", 2), path)
 
 
-# ---- princeton's Hourglass -----------------------------------------------------------------------
-
-
-def princeton_network(stacks: int, num_joints: int, features: int) -> StackedHourglass:
-    """Return our network with princeton's channels before the first hourglass."""
-    network = StackedHourglass(num_joints, stacks, features)
-    network.layer2 = nn.Sequential(Residual(features // 2, features // 4))
-    network.layer3 = nn.Sequential(Residual(features // 2, features // 2))
-    return network.eval()
-
-
-def test_princetons_names_become_ours_and_heatmaps_stay_the_same(file: Path) -> None:
-    state = published.princeton_state(2, 5, 16)
-    content = {"state_dict": published.prefixed(state, "model.module."), "epoch": 4}
-    weights = read_weights(save(content, file))
-    assert weights.code_base == "princeton" and weights.num_joints == 5
-    assert not [key for key in weights.tensors if "skip_layer" in key]
-    network = princeton_network(2, 5, 16)
-    network.load_state_dict(dict(weights.tensors))  # strict: no name is missing or left over
-    image = torch.rand(2, 3, 64, 128)
-    with torch.inference_mode():
-        heatmaps, expected = network(image), published.princeton_heatmaps(state, image, 2)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(heatmaps, expected, rtol=0, atol=HEATMAPS * float(expected.std()))
-
-
-def test_princetons_network_is_loaded_into_one_of_the_same_function_only(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights = read_weights(save(published.princeton_state(2, 16, 32), file))
-    monkeypatch.setattr(models, "MODELS", {"hourglass_x": lambda k, _: StackedHourglass(k, 2, 32)})
-    with pytest.raises(ValueError, match="16 joints, got .* layer2.* one block later"):
-        recognize(weights)
-    models.MODELS["hourglass_y"] = lambda k, _: princeton_network(2, k, 32)
-    assert recognize(weights) == "hourglass_y"
-
-
-def test_a_used_convolution_of_princetons_is_not_dropped(file: Path) -> None:
-    state = published.princeton_state(1, 3, 16)
-    del state["pre.1.skip_layer.conv.bias"]
-    state["pre.3.skip_layer.conv.surplus"] = state["pre.1.surplus.weight"] = torch.zeros(1)
-    kept = {
-        "layer1.0.downsample.0.weight",
-        "layer1.0.surplus.weight",
-        "layer2.0.downsample.0.surplus",
-    }
-    assert kept <= set(read_weights(save(state, file)).tensors)
+def test_princetons_hourglass_is_refused_by_its_keys(file: Path) -> None:
+    keys = ("pre.0.conv.weight", "hgs.0.0.low2.up1.conv1.conv.weight", "outs.0.conv.weight")
+    state = {f"model.module.{key}": torch.zeros(1) for key in keys}
+    save({"state_dict": state, "epoch": 4}, file)
+    network = models.create("hourglass_small", 2)
+    for read in (
+        lambda: convert(file, file.with_suffix(".ckpt")),
+        lambda: load_backbone(network, file),
+    ):
+        with pytest.raises(ValueError, match="got princeton's Stacked Hourglass, which is another"):
+            read()
 
 
 # ---- initialization ------------------------------------------------------------------------------

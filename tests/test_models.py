@@ -23,8 +23,6 @@ PARAMETERS = {
     "simple_r152": 68_635_473,
     "hourglass_4": 13_020_612,
     "hourglass_8": 25_598_472,
-    "hourglass_2_princeton": 6_571_170,
-    "hourglass_8_princeton": 25_437_960,
     "simple_r18": 15_376_721,
     "small": 983_649,
     "simple_small": 1_506_997,

@@ -35,9 +35,6 @@ MODELS: dict[str, Make] = {
     "hrnet_w48": _any_size(HRNet, width=48),
     "hourglass_4": _any_size(StackedHourglass, stacks=4),
     "hourglass_8": _any_size(StackedHourglass, stacks=8),
-    # Those that the hourglass's authors released.
-    "hourglass_2_princeton": _any_size(StackedHourglass, stacks=2, late=True),
-    "hourglass_8_princeton": _any_size(StackedHourglass, stacks=8, late=True),
     # Narrow ones of the same families, for a CPU.
     "simple_small": _any_size(SimpleBaseline, depth=18, width=20),
     "hrnet_small": _any_size(HRNet, width=16, stem=16, modules=(1, 1, 1), blocks=2),

@@ -80,25 +80,20 @@ class StackedHourglass(nn.Module):
         num_joints: number of heatmaps.
         stacks: number of hourglasses, each with heatmaps of its own.
         features: channels at a quarter of the input and below, divisible by 4.
-        late: whether only the last block before the hourglasses reaches all features, as in the
-            code of the hourglass's authors, and not the one before it, as in DarkPose's.
     """
 
     stride = 4
     smallest = 64
 
-    def __init__(
-        self, num_joints: int, stacks: int, features: int = 256, late: bool = False
-    ) -> None:
+    def __init__(self, num_joints: int, stacks: int, features: int = 256) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, features // 4, 7, 2, padding=3)
         self.bn1 = nn.BatchNorm2d(features // 4)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = _residual(features // 4, features // 2)
         self.maxpool = nn.MaxPool2d(2)
-        middle = features // 2 if late else features
-        self.layer2 = _residual(features // 2, middle)
-        self.layer3 = _residual(middle, features)
+        self.layer2 = _residual(features // 2, features)
+        self.layer3 = _residual(features, features)
         self.hg = nn.ModuleList(Hourglass(features) for _ in range(stacks))
         self.res = nn.ModuleList(_residual(features, features) for _ in range(stacks))
         self.fc = nn.ModuleList(

@@ -30,8 +30,8 @@ def load_backbone(network: nn.Module, path: str | Path, *, backbone_only: bool =
 
     Args:
         network: one of `darkpose.models`.
-        path: a file of torchvision, timm, HRNet, SimpleBaseline, DarkPose, Hourglass, mmpose or
-            darkpose itself. Nothing in it is ever executed.
+        path: a file of torchvision, timm, HRNet, SimpleBaseline, DarkPose, mmpose or darkpose
+            itself. Nothing in it is ever executed.
         backbone_only: leave the layers whose size is the number of joints as they are. A pose
             network may then be for other joints.
 

@@ -19,11 +19,10 @@ from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
-from darkpose.models.pose import MEAN, STD, Color, PoseModel
+from darkpose.models.pose import Color, PoseModel
 from darkpose.models.weights.formats import CodeBase, Weights, complete, read_weights, recognize
 
-Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose", "hourglass"]
-Triple = tuple[float, float, float]
+Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,8 @@ class _Origin:
     keys: CodeBase
     color: Mapping[str, Color]
     """By family of networks; it has no others."""
-    convention: Convention | None
-    """None: not one of ours."""
+    convention: Convention
     encoding: str
-    mean: Triple = MEAN
-    std: Triple = STD
 
 
 _BGR: Mapping[str, Color] = {"simple": "bgr"}
@@ -51,11 +47,6 @@ _ORIGINS: dict[str, _Origin] = {
         "unbiased",
     ),
     "mmpose": _Origin("mmpose", {"hrnet": "rgb", "simple": "rgb"}, Convention.hrnet, "biased"),
-    # Images are resized by cv2.resize, joints cut down to whole pixels: W / w, and the center of
-    # the crop, give or take an image pixel, at (W - 1) / 2. No flip shift.
-    "hourglass": _Origin(
-        "princeton", {"hourglass": "rgb"}, None, "biased", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
-    ),
 }
 _SPECS = {spec.num_joints: spec for spec in (COCO, MPII)}
 _SIZES = re.compile(r"(?<!\d)(128x96|256x192|256x256|384x288|384x384)(?!\d)")  # height x width
@@ -75,16 +66,15 @@ def convert(
     """Write another project's pose network as a checkpoint of darkpose.
 
     Args:
-        checkpoint: a file of HRNet, SimpleBaseline, DarkPose, mmpose 0.x or 1.x, or princeton's
-            Stacked Hourglass. Nothing in it is ever executed.
+        checkpoint: a file of HRNet, SimpleBaseline, DarkPose, or mmpose 0.x or 1.x. Nothing in it
+            is ever executed.
         out: the checkpoint to write; there must be no such file yet.
         source: whose code trained it. Needed where key names do not tell: HRNet, SimpleBaseline and
             DarkPose have the same ones.
         input_size: (width, height) of the network's input in pixels. Needed unless the file's name
             says 256x192 or another customary size (height x width).
         convention: how image, input and heatmap correspond. Default: the source's; mmpose's UDP
-            networks need "udp". Princeton's is none of ours and must be named: "udp" is the
-            nearest, off by 0.2 heatmap pixels on average and 0.5 at a crop's border.
+            networks need "udp".
         encoding: of the targets it was trained with. Default: the source's.
         sigma: of its targets in heatmap pixels. Default: as the source's configuration for this
             network and size has it.
@@ -117,8 +107,6 @@ def convert(
         _spec(weights, joints),
         network,
         color=color or origin.color[_family(network)],
-        mean=origin.mean,
-        std=origin.std,
     )
     model.network.load_state_dict(complete(weights.tensors, model.network.state_dict()))
     model.save(out, converted_from={"file": checkpoint.name, "source": source})
@@ -170,11 +158,6 @@ def _input_size(checkpoint: Path, given: tuple[int, int] | None) -> tuple[int, i
 
 def _convention(weights: Weights, source: Source, given: Convention | None) -> Convention:
     convention = given or _ORIGINS[source].convention
-    if convention is None:
-        raise ValueError(
-            f"convention must be given for {weights.path}: princeton's is none of ours, udp is the "
-            "nearest, off by 0.2 heatmap pixels on average and 0.5 at a crop's border"
-        )
     if convention is not Convention.udp and _says_udp(weights):
         raise ValueError(
             f"convention must be udp for {weights.path}, whose configuration says so, "
@@ -194,8 +177,6 @@ def _says_udp(weights: Weights) -> bool:
 
 
 def _sigma(source: Source, network: str, size: tuple[int, int]) -> float:
-    if source == "hourglass":
-        return size[1] / 256
     if (source, network, size) == ("darkpose", "hourglass_8", (96, 128)):
         return 2.0  # its configuration doubles it; that of four stacks does not
     return released_sigma(size)

@@ -2,10 +2,10 @@
 """Whose network a state dict is, told by its keys, and its tensors under our names.
 
 HRNet, SimpleBaseline and DarkPose have our key names, wrapped or not. mmpose keeps backbone and
-head apart, princeton's Hourglass has names of its own. Classification networks end in layers that
-no pose network has. After renaming, keys and shapes must be exactly those of one of our networks,
-except for `num_batches_tracked`, which files from before PyTorch 0.4.1 do not have and nothing
-reads: silently loading half a checkpoint is how wrong results are made.
+head apart. Classification networks end in layers that no pose network has. After renaming, keys and
+shapes must be exactly those of one of our networks, except for `num_batches_tracked`, which files
+from before PyTorch 0.4.1 do not have and nothing reads: silently loading half a checkpoint is how
+wrong results are made.
 """
 
 import re
@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from darkpose import models
-from darkpose.models.weights import princeton
 from darkpose.models.weights.reading import read_state_dict
 
-CodeBase = Literal["released", "mmpose", "princeton"]
+CodeBase = Literal["released", "mmpose"]
 """Key names: those of HRNet, SimpleBaseline and DarkPose alike, or others."""
 
 _WRAPPERS = ("module.", "model.", "network.")  # DataParallel, princeton's trainer, our own task
@@ -66,8 +65,9 @@ def read_weights(path: str | Path) -> Weights:
     """Read a file and give its tensors our names; see `read_state_dict` for what is refused.
 
     Raises:
-        ValueError: also where two keys become the same one, or the file's name says that it is a
-            Caffe-style ResNet, whose stride is in another convolution, which no key or shape tells.
+        ValueError: also where two keys become the same one, for princeton's Stacked Hourglass,
+            and where the file's name says that it is a Caffe-style ResNet, whose stride is in
+            another convolution, which no key or shape tells.
     """
     state, others = read_state_dict(path)
     if "caffe" in Path(path).name.lower():
@@ -77,12 +77,14 @@ def read_weights(path: str | Path) -> Weights:
         )
     while prefix := next((p for p in _WRAPPERS if all(k.startswith(p) for k in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
+    if any(key.startswith("hgs.") for key in state):
+        raise ValueError(
+            f"{path} must be of a network that darkpose has, got princeton's Stacked Hourglass, "
+            "which is another one than DarkPose's"
+        )
     code_base: CodeBase = "released"
     if any(k.startswith("backbone.") for k in state) and all(k.startswith(_MMPOSE) for k in state):
         code_base, tensors = "mmpose", _from_mmpose(state)
-    elif princeton.is_princeton(state):
-        state = princeton.used(state)
-        code_base, tensors = "princeton", princeton.rename(state)
     else:
         tensors = state
     if len(tensors) < len(state):
@@ -145,7 +147,10 @@ def recognize(weights: Weights) -> str:
             if fewest is None or len(found) < len(fewest):
                 nearest, fewest = name, found
     assert fewest is not None
-    raise ValueError(_mismatch(weights, nearest, fewest))
+    raise ValueError(
+        f"{weights.path} must hold exactly the tensors of {nearest} with {weights.num_joints} "
+        f"joints, got {describe(fewest)}"
+    )
 
 
 def _shapes(name: str, num_joints: int) -> Mapping[str, torch.Size]:
@@ -201,14 +206,3 @@ def few(keys: Iterable[str]) -> str:
     keys = list(keys)
     more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return ", ".join(keys[:_SHOWN]) + more
-
-
-def _mismatch(weights: Weights, name: str, found: list[tuple[str, str]]) -> str:
-    sentence = (
-        f"{weights.path} must hold exactly the tensors of {name} with {weights.num_joints} joints, "
-        f"got {describe(found)}"
-    )
-    later = any(key.startswith(("layer2", "layer3")) for _, key in found)
-    if weights.code_base == "princeton" and later:
-        sentence += " (princeton's network widens to all channels one block later than DarkPose's)"
-    return sentence
