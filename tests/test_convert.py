@@ -21,27 +21,16 @@ from darkpose.models.hourglass import StackedHourglass
 from darkpose.models.pose import PoseModel
 from darkpose.models.weights.convert import convert
 from darkpose.train.task import MEAN, STD
-from published import trained
+from published import save, trained
 
 # Heatmaps of order one in float32, convolved in another memory layout and order.
 HEATMAPS = 1e-4
 
 
-def save(content: object, path: Path) -> Path:
-    torch.save(content, path)
-    return path
-
-
-def crops(width: int, height: int) -> Tensor:
-    return torch.randint(256, (2, height, width, 3), dtype=torch.uint8)
-
-
 def normalized(image: Tensor, color: str) -> Tensor:
     """Return what a released network is given, [B, 3, H, W], of RGB crops [B, H, W, 3]."""
-    channels = [image[..., i] for i in ((0, 1, 2) if color == "rgb" else (2, 1, 0))]
-    return torch.stack(
-        [(x / 255 - mean) / std for x, mean, std in zip(channels, MEAN, STD, strict=True)], 1
-    )
+    channels = image if color == "rgb" else image.flip(-1)
+    return ((channels / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
 
 
 def refused(reason: str, out: Path, **arguments: Any) -> None:
@@ -91,7 +80,7 @@ def test_a_converted_network_makes_the_same_heatmaps_of_the_same_crops(
     assert task.codec.convention is Convention(convention) and task.codec.encoding == encoding
     assert (task.color, task.codec.sigma, task.codec.input_size) == (color, 1.0, (96, 128))
     assert task.spec == COCO and task.codec.flip_index == COCO.flip_index
-    image = crops(96, 128)
+    image = torch.randint(256, (2, 128, 96, 3), dtype=torch.uint8)
     with torch.inference_mode():
         heatmaps, expected = task(image), original(normalized(image, color))
     assert expected.std() > 0.01
@@ -185,32 +174,33 @@ def test_convert_is_a_command_with_typed_options(
 
 
 def test_what_cannot_be_told_must_be_given(tmp_path: Path, out: Path) -> None:
-    state = trained("simple_small", 17).state_dict()
-    unnamed, sized = save(state, tmp_path / "p.pth"), save(state, tmp_path / "p_256x192.pth")
-    both = save(state, tmp_path / "256x192_to_384x288.pth")
-    five = save(trained("simple_small", 5).state_dict(), tmp_path / "five_256x192.pth")
-    sources = "source must be hrnet or simplebaseline or darkpose for .*, got "
-    refused(f"{sources}none", out, checkpoint=sized)
-    refused(f"{sources}mmpose", out, checkpoint=sized, source="mmpose")
-    for path in (unnamed, both):
-        refused("input_size .* must be given for", out, checkpoint=path, source="hrnet")
-    refused(
-        "input_size must be 192 wide and 256 high as .* got 256 wide and 192 high",
-        out,
-        checkpoint=sized,
-        source="hrnet",
-        input_size=(256, 192),
-    )
-    refused("must name the 5 joints of", out, checkpoint=five, source="hrnet")
+    state, five = (trained("simple_small", joints).state_dict() for joints in (17, 5))
+    broken = {key: value for key, value in state.items() if key != "layer3.0.conv1.weight"}
     joints = tmp_path / "joints.yaml"
     joints.write_text("names: [left_ear, right_ear]\n")
-    refused(
-        "joints.yaml must name the 17 joints of .*, got 2",
-        out,
-        checkpoint=sized,
-        source="hrnet",
-        joints=joints,
-    )
+    sources = "source must be hrnet or simplebaseline or darkpose for .*, got "
+    sizes = "input_size must be 192 wide and 256 high as .* got 256 wide and 192 high"
+    hrnet: dict[str, Any] = {"source": "hrnet"}
+    for content, name, given, reason in [
+        (state, "p_256x192.pth", {}, f"{sources}none"),
+        (state, "p_256x192.pth", {"source": "mmpose"}, f"{sources}mmpose"),
+        (state, "p.pth", hrnet, "input_size .* must be given for"),
+        (state, "256x192_to_384x288.pth", hrnet, "input_size .* must be given for"),
+        (state, "p_256x192.pth", {**hrnet, "input_size": (256, 192)}, sizes),
+        (state, "p.pth", {**hrnet, "input_size": (48, 64)}, "input_size must be divisible by 32"),
+        (five, "p_256x192.pth", hrnet, "must name the 5 joints of"),
+        (
+            state,
+            "p_256x192.pth",
+            {**hrnet, "joints": joints},
+            "joints.yaml must name the 17 joints of .*, got 2",
+        ),
+        (broken, "p.pth", hrnet, "1 missing: layer3.0.conv1.weight"),
+    ]:
+        refused(reason, out, checkpoint=save(content, tmp_path / name), **given)
+    refused("got no such file", out, checkpoint=tmp_path / "none.pth")
+    joints.write_text("<html>")
+    refused("got text that begins with '<html>'", out, checkpoint=joints)
 
 
 def test_mmposes_udp_must_be_named_where_its_configuration_says_udp(
@@ -234,21 +224,3 @@ def test_no_file_is_written_over_and_none_of_ours_is_converted(tmp_path: Path, o
     refused("must not exist yet", out, checkpoint=path, source="darkpose")
     assert out.read_bytes() == content and METADATA.encode() in content
     refused("got one that darkpose wrote", tmp_path / "again.ckpt", checkpoint=out)
-
-
-def test_bad_files_and_sizes_end_in_a_sentence(tmp_path: Path, out: Path) -> None:
-    state = trained("simple_small", 17).state_dict()
-    path = save(state, tmp_path / "p.pth")
-    refused(
-        "input_size must be divisible by 32",
-        out,
-        checkpoint=path,
-        source="hrnet",
-        input_size=(48, 64),
-    )
-    refused("got no such file", out, checkpoint=tmp_path / "none.pth")
-    del state["layer3.0.conv1.weight"]
-    path = save(state, tmp_path / "p.pth")
-    refused("1 missing: layer3.0.conv1.weight", out, checkpoint=path, source="hrnet")
-    path.write_text("<html>")
-    refused("got text that begins with '<html>'", out, checkpoint=path)

@@ -2,7 +2,6 @@
 """Initializes a network from weights that somebody has trained, ours or others', strictly."""
 
 import logging
-import re
 from pathlib import Path
 
 from torch import nn
@@ -17,7 +16,7 @@ from darkpose.models.weights.formats import (
     without_classifier,
 )
 
-_NOT_IN_CLASSIFIERS = re.compile(r"(deconv_layers|final_layer)\.")
+_NOT_IN_CLASSIFIERS = ("deconv_layers.", "final_layer.")
 
 _logger = logging.getLogger(__name__)
 
@@ -41,22 +40,21 @@ def load_backbone(network: nn.Module, path: str | Path, *, backbone_only: bool =
             another shape, or a pose network's joints are not as many. The network is unchanged.
     """
     weights = read_weights(path)
-    given, own = dict(weights.tensors), network.state_dict()
+    given, own = weights.tensors, network.state_dict()
+    left: tuple[str, ...] = ()
     if weights.num_joints is None:
         given, left = without_classifier(given), _NOT_IN_CLASSIFIERS
     elif backbone_only:
-        given, left = {k: v for k, v in given.items() if not JOINT_LAYERS.match(k)}, JOINT_LAYERS
-    else:
-        left = None
-        if weights.num_joints != (wanted := joints_in(own)):
-            raise ValueError(
-                f"{path} must be for the {wanted} joints of the network, "
-                f"got one for {weights.num_joints}"
-            )
-    kept = {key: value for key, value in own.items() if left is not None and left.match(key)}
+        given = {key: value for key, value in given.items() if not key.startswith(JOINT_LAYERS)}
+        left = JOINT_LAYERS
+    elif weights.num_joints != (wanted := joints_in(own)):
+        raise ValueError(
+            f"{path} must be for the {wanted} joints of the network, "
+            f"got one for {weights.num_joints}"
+        )
+    kept = {key: value for key, value in own.items() if key.startswith(left)}
     expected = {key: value for key, value in own.items() if key not in kept}
-    found = differences(given, {key: value.shape for key, value in expected.items()})
-    if found:
+    if found := differences(given, {key: value.shape for key, value in expected.items()}):
         kind = "backbone" if weights.num_joints is None else "network"
         raise ValueError(
             f"{path} must hold exactly the tensors of this {kind}, got {describe(found)}"

@@ -2,54 +2,34 @@
 """Writes other projects' pose networks as checkpoints of ours.
 
 Weights do not say in which pixels their heatmaps are. What must be known beside them is a fact of
-the code that trained them, listed here once per code base; what differs within a code base, and
+the code that trained them, listed in `CODE_BASES`; what differs within a code base, and
 shows neither in the keys nor in the file's name, is asked for rather than guessed.
 """
 
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
-from darkpose.codec import EncodingName, HeatmapCodec, released_sigma
+from darkpose.codec import EncodingName, HeatmapCodec
 from darkpose.data.joint_sets import COCO
 from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.pose import Color, PoseModel
-from darkpose.models.weights.formats import CodeBase, Weights, complete, read_weights, recognize
+from darkpose.models.weights.formats import (
+    CODE_BASES,
+    Source,
+    Weights,
+    complete,
+    read_weights,
+    recognize,
+)
 
-Source = Literal["hrnet", "simplebaseline", "darkpose", "mmpose"]
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """What a code base trained its networks with."""
-
-    keys: CodeBase
-    color: Mapping[str, Color]
-    """By family of networks; it has no others."""
-    convention: Convention
-    encoding: str
-
-
-_BGR: Mapping[str, Color] = {"simple": "bgr"}
-_ORIGINS: dict[str, _Origin] = {
-    "hrnet": _Origin("released", {"hrnet": "rgb", **_BGR}, Convention.hrnet, "biased"),
-    "simplebaseline": _Origin("released", _BGR, Convention.hrnet, "biased"),
-    "darkpose": _Origin(
-        "released",
-        {"hrnet": "rgb", **_BGR, "hourglass": "bgr"},
-        Convention.darkpose,
-        "unbiased",
-    ),
-    "mmpose": _Origin("mmpose", {"hrnet": "rgb", "simple": "rgb"}, Convention.hrnet, "biased"),
-}
 _SPECS = {spec.num_joints: spec for spec in (COCO, MPII)}
-_SIZES = re.compile(r"(?<!\d)(128x96|256x192|256x256|384x288|384x384)(?!\d)")  # height x width
+_SIZES = re.compile(r"(?<!\d)(?:128x96|256x192|256x256|384x288|384x384)(?!\d)")
+# height x width
 
 
 def convert(
@@ -95,19 +75,15 @@ def convert(
         )
     network = recognize(weights)
     source = _source(weights, network, source)
-    origin, size = _ORIGINS[source], _input_size(checkpoint, input_size)
+    base, size = CODE_BASES[source], _input_size(checkpoint, input_size)
     codec = HeatmapCodec(
         size,
-        sigma=_sigma(source, network, size) if sigma is None else sigma,
-        convention=_convention(weights, source, convention),
-        encoding=encoding or origin.encoding,
+        sigma=base.sigmas.get((network, size)) if sigma is None else sigma,
+        convention=_checked(convention or base.convention, weights),
+        encoding=encoding or base.encoding,
     )
-    model = PoseModel(
-        codec,
-        _spec(weights, joints),
-        network,
-        color=color or origin.color[_family(network)],
-    )
+    color = color or base.colors[str(weights.family)]
+    model = PoseModel(codec, _spec(weights, joints), network, color=color)
     model.network.load_state_dict(complete(weights.tensors, model.network.state_dict()))
     model.save(out, converted_from={"file": checkpoint.name, "source": source})
     logging.getLogger(__name__).info(
@@ -117,19 +93,10 @@ def convert(
     )
 
 
-def _family(network: str) -> str:
-    return network.partition("_")[0]
-
-
 def _source(weights: Weights, network: str, given: Source | None) -> Source:
-    family = _family(network)
-    possible = [
-        name
-        for name, origin in _ORIGINS.items()
-        if origin.keys == weights.code_base and family in origin.color
-    ]
+    possible = weights.sources
     if given is None and len(possible) == 1:
-        return cast(Source, possible[0])
+        return possible[0]
     if given not in possible:
         raise ValueError(
             f"source must be {' or '.join(possible)} for {weights.path}, "
@@ -140,46 +107,31 @@ def _source(weights: Weights, network: str, given: Source | None) -> Source:
 
 def _input_size(checkpoint: Path, given: tuple[int, int] | None) -> tuple[int, int]:
     named = set(_SIZES.findall(checkpoint.name))
-    if len(named) != 1:
-        if given is None:
-            raise ValueError(
-                f"input_size (width, height) must be given for {checkpoint}, "
-                "whose name does not say it"
-            )
-        return given
-    height, width = map(int, named.pop().split("x"))
-    if given is not None and given != (width, height):
+    size = tuple(map(int, reversed(named.pop().split("x")))) if len(named) == 1 else given
+    if size is None:
         raise ValueError(
-            f"input_size must be {width} wide and {height} high as {checkpoint} says in its name, "
-            f"got {given[0]} wide and {given[1]} high"
+            f"input_size (width, height) must be given for {checkpoint}, whose name does not say it"
         )
-    return width, height
+    if given is not None and given != size:
+        raise ValueError(
+            f"input_size must be {size[0]} wide and {size[1]} high as {checkpoint} says in its "
+            f"name, got {given[0]} wide and {given[1]} high"
+        )
+    return size[0], size[1]
 
 
-def _convention(weights: Weights, source: Source, given: Convention | None) -> Convention:
-    convention = given or _ORIGINS[source].convention
-    if convention is not Convention.udp and _says_udp(weights):
+def _checked(convention: Convention, weights: Weights) -> Convention:
+    """Return the convention, unless the configuration that mmpose writes into its files is one of
+    UDP and this is not."""
+    meta = weights.others.get("meta")
+    texts = [meta.get(key) for key in ("config", "cfg")] if isinstance(meta, Mapping) else []
+    says_udp = any(re.search(r"use_udp\s*=\s*True|UDPHeatmap", str(text)) for text in texts)
+    if says_udp and convention is not Convention.udp:
         raise ValueError(
             f"convention must be udp for {weights.path}, whose configuration says so, "
             f"got {convention.value}"
         )
     return convention
-
-
-def _says_udp(weights: Weights) -> bool:
-    """Return whether the configuration that mmpose writes into its files is one of UDP."""
-    meta = weights.others.get("meta")
-    texts = [meta.get(key) for key in ("config", "cfg")] if isinstance(meta, Mapping) else []
-    return any(
-        isinstance(text, str) and re.search(r"use_udp\s*=\s*True|UDPHeatmap", text)
-        for text in texts
-    )
-
-
-def _sigma(source: Source, network: str, size: tuple[int, int]) -> float:
-    if (source, network, size) == ("darkpose", "hourglass_8", (96, 128)):
-        return 2.0  # its configuration doubles it; that of four stacks does not
-    return released_sigma(size)
 
 
 def _spec(weights: Weights, joints: Path | None) -> KeypointSpec:

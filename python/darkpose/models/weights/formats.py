@@ -10,27 +10,62 @@ wrong results are made.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from darkpose import models
+from darkpose.codec import EncodingName
+from darkpose.geometry import Convention
+from darkpose.models.pose import Color
 from darkpose.models.weights.reading import read_state_dict
 
-CodeBase = Literal["released", "mmpose"]
-"""Key names: those of HRNet, SimpleBaseline and DarkPose alike, or others."""
+
+@dataclass(frozen=True)
+class CodeBase:
+    """How a code base names its tensors and what it trained with: weights say only the first."""
+
+    colors: Mapping[str, Color]
+    """By family of networks; it has no others."""
+    convention: Convention
+    encoding: EncodingName
+    parts: tuple[str, ...] = ()
+    """What its keys begin with before our names, the backbone's first; none where they are ours."""
+    sigmas: Mapping[tuple[str, tuple[int, int]], float] = field(default_factory=dict)
+    """By network and (width, height) of the input, where it is not `released_sigma`."""
+
+
+CODE_BASES: dict[str, CodeBase] = {
+    "hrnet": CodeBase({"hrnet": "rgb", "simple": "bgr"}, Convention.hrnet, "biased"),
+    "simplebaseline": CodeBase({"simple": "bgr"}, Convention.hrnet, "biased"),
+    "darkpose": CodeBase(
+        {"hrnet": "rgb", "simple": "bgr", "hourglass": "bgr"},
+        Convention.darkpose,
+        "unbiased",
+        sigmas={("hourglass_8", (96, 128)): 2.0},  # doubled there, and not for four stacks
+    ),
+    "mmpose": CodeBase(
+        {"hrnet": "rgb", "simple": "rgb"},
+        Convention.hrnet,
+        "biased",
+        parts=("backbone.", "keypoint_head.", "head."),  # head. since 1.0
+    ),
+}
+if TYPE_CHECKING:
+    Source = str
+else:
+    Source = Literal[tuple(CODE_BASES)]
+
+JOINT_LAYERS = ("final_layer.", "score.", "score_.")
+"""Beginnings of the keys of layers whose size is the number of joints."""
 
 _WRAPPERS = ("module.", "model.", "network.")  # DataParallel, princeton's trainer, our own task
-_MMPOSE = ("backbone.", "keypoint_head.", "head.")  # head. since 1.0
 _FAMILIES = {"hg": "hourglass", "stage2": "hrnet", "deconv_layers": "simple"}  # by top-level module
 _COUNTED = "num_batches_tracked"
 _SHOWN = 5
-
-JOINT_LAYERS = re.compile(r"(final_layer|score|score_)\.")
-"""Keys of layers whose size is the number of joints."""
 _CLASSIFIER = re.compile(
     r"(fc|classifier|head|incre_modules|downsamp_modules|final_layer\.[01])\.|"
     r"stage4\.(\d+)\.fuse_layers\.[1-3]\."
@@ -43,7 +78,8 @@ class Weights:
 
     path: Path
     tensors: Mapping[str, Tensor]
-    code_base: CodeBase
+    parts: tuple[str, ...]
+    """Of the code bases that have the file's key names."""
     others: Mapping[str, Any]
     """What the file holds beside them."""
 
@@ -51,6 +87,21 @@ class Weights:
     def num_joints(self) -> int | None:
         """Number of heatmaps, None if these weights make none."""
         return joints_in(self.tensors)
+
+    @property
+    def family(self) -> str | None:
+        """What the names of networks with such tensors begin with."""
+        layers = {key.partition(".")[0] for key in self.tensors}
+        return next((name for layer, name in _FAMILIES.items() if layer in layers), None)
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the code bases that this may be from."""
+        return [
+            name
+            for name, base in CODE_BASES.items()
+            if base.parts == self.parts and self.family in base.colors
+        ]
 
 
 def joints_in(tensors: Mapping[str, Tensor]) -> int | None:
@@ -82,17 +133,21 @@ def read_weights(path: str | Path) -> Weights:
             f"{path} must be of a network that darkpose has, got princeton's Stacked Hourglass, "
             "which is another one than DarkPose's"
         )
-    code_base: CodeBase = "released"
-    if any(k.startswith("backbone.") for k in state) and all(k.startswith(_MMPOSE) for k in state):
-        code_base, tensors = "mmpose", _from_mmpose(state)
-    else:
-        tensors = state
+    parts = next(
+        (base.parts for base in CODE_BASES.values() if _consists_of(base.parts, state)), ()
+    )
+    tensors = _joined(state) if parts else state
     if len(tensors) < len(state):
         raise ValueError(f"{path} must hold every tensor once, got one under two names")
-    return Weights(Path(path), tensors, code_base, others)
+    return Weights(Path(path), tensors, parts, others)
 
 
-def _from_mmpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _consists_of(parts: tuple[str, ...], keys: Iterable[str]) -> bool:
+    found = {next((part for part in parts if key.startswith(part)), None) for key in keys}
+    return None not in found and parts[0] in found
+
+
+def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {key.partition(".")[2]: value for key, value in state.items()}
     if not any(key.startswith("final_layer.1.") for key in tensors):
         # A head of a single convolution that was written as a list of layers.
@@ -126,31 +181,29 @@ def recognize(weights: Weights) -> str:
     Raises:
         ValueError: they are of no network of ours, or not all and only those of the nearest one.
     """
-    layers = {key.partition(".")[0] for key in weights.tensors}
-    family = next((name for layer, name in _FAMILIES.items() if layer in layers), None)
-    if weights.num_joints is None and (family or "layer4" in layers):
+    family, num_joints = weights.family, weights.num_joints
+    if num_joints is None and (family or any(key.startswith("layer4.") for key in weights.tensors)):
         raise ValueError(
             f"{weights.path} must be a pose network, got a backbone without heatmaps, "
             "which can only initialize one for training"
         )
-    if family is None or weights.num_joints is None:
+    if family is None or num_joints is None:
         raise ValueError(
             f"{weights.path} must be an HRNet, SimpleBaseline or Hourglass network, "
-            f"got tensors named {few(weights.tensors)}"
+            f"got tensors named {_few(weights.tensors)}"
         )
-    nearest, fewest = "", None
-    for name in models.MODELS:
-        if name.startswith(f"{family}_"):
-            found = differences(weights.tensors, _shapes(name, weights.num_joints))
-            if not found:
-                return name
-            if fewest is None or len(found) < len(fewest):
-                nearest, fewest = name, found
-    assert fewest is not None
-    raise ValueError(
-        f"{weights.path} must hold exactly the tensors of {nearest} with {weights.num_joints} "
-        f"joints, got {describe(fewest)}"
-    )
+    found = {
+        name: differences(weights.tensors, _shapes(name, num_joints))
+        for name in models.MODELS
+        if name.startswith(f"{family}_")
+    }
+    nearest = min(found, key=lambda name: sum(map(len, found[name].values())))
+    if found[nearest]:
+        raise ValueError(
+            f"{weights.path} must hold exactly the tensors of {nearest} with {num_joints} joints, "
+            f"got {describe(found[nearest])}"
+        )
+    return nearest
 
 
 def _shapes(name: str, num_joints: int) -> Mapping[str, torch.Size]:
@@ -164,28 +217,30 @@ def _shapes(name: str, num_joints: int) -> Mapping[str, torch.Size]:
 
 def differences(
     tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
-) -> list[tuple[str, str]]:
-    """Return (kind, key) of every tensor that is missing, unexpected or of another shape."""
-    missing = [("missing", key) for key in _beside(expected, tensors)]
-    unexpected = [("unexpected", key) for key in _beside(tensors, expected)]
-    misshapen = [
-        ("of another shape", f"{key} {list(tensors[key].shape)} for {list(shape)}")
-        for key, shape in expected.items()
-        if key in tensors and tensors[key].shape != shape
-    ]
-    return missing + unexpected + misshapen
+) -> dict[str, list[str]]:
+    """Return the keys of tensors that are missing, unexpected or of another shape, by these words.
+
+    Words without keys are left out.
+    """
+    found = {
+        "missing": _beside(expected, tensors),
+        "unexpected": _beside(tensors, expected),
+        "of another shape": [
+            f"{key} {list(tensors[key].shape)} for {list(shape)}"
+            for key, shape in expected.items()
+            if key in tensors and tensors[key].shape != shape
+        ],
+    }
+    return {kind: keys for kind, keys in found.items() if keys}
 
 
 def _beside(keys: Iterable[str], others: Mapping[str, object]) -> list[str]:
     return [key for key in keys if key not in others and not key.endswith(_COUNTED)]
 
 
-def describe(found: Iterable[tuple[str, str]]) -> str:
+def describe(found: Mapping[str, list[str]]) -> str:
     """Return `differences` in words: of every kind the number and the first keys."""
-    by_kind: dict[str, list[str]] = {}
-    for kind, key in found:
-        by_kind.setdefault(kind, []).append(key)
-    return "; ".join(f"{len(keys)} {kind}: {few(keys)}" for kind, keys in by_kind.items())
+    return "; ".join(f"{len(keys)} {kind}: {_few(keys)}" for kind, keys in found.items())
 
 
 def complete(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -201,8 +256,7 @@ def complete(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> d
     }
 
 
-def few(keys: Iterable[str]) -> str:
-    """Return the first keys and how many more there are."""
+def _few(keys: Iterable[str]) -> str:
     keys = list(keys)
     more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return ", ".join(keys[:_SHOWN]) + more
