@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from darkpose.codec import HeatmapCodec
 from darkpose.data import dataset as dataset_module
 from darkpose.data.annotations import Annotations, load_annotations
-from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.grouping import by_image, image_numbers, shuffled_together
 from darkpose.data.images import DecodedImage, decode_image
 from darkpose.data.loading import ResumableLoader, SeededSampler
-from darkpose.data.options import DataOptions
+from training_runs import run_data
 
 names = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
 most = st.integers(1, 5)
@@ -192,43 +190,16 @@ def test_evaluation_decodes_each_image_once_in_any_files_order(
     assert len(decoded) == len(set(decoded)) == len(set(dataset.images))
 
 
-def run_data(people: Path, **options: Any) -> Batches:
-    files = people / "annotations"
-    chosen = DataOptions(
-        files / "person_keypoints_val.json",
-        people / "images" / "val",
-        files / "person_keypoints_train.json",
-        people / "images" / "train",
-        workers=0,
-        batch_size=8,
-        **options,
-    )
-    return Batches(HeatmapCodec((64, 64)), chosen)
+def test_group_images_puts_people_of_an_image_into_the_same_step(people: Path) -> None:
+    """Its steps have fewer images than those without."""
 
+    def images_decoded(**options: Any) -> int:
+        data = run_data(people, batch_size=8, **options)
+        steps = [batch["index"].tolist() for batch in data.train_batches()]
+        assert len(steps) == len(data.train_set) // 8
+        return sum(len(set(data.train_set.images[step])) for step in steps)
 
-@pytest.mark.parametrize(("world_size", "accumulated"), [(1, 1), (2, 1), (2, 2)])
-def test_group_images_puts_people_of_an_image_into_the_same_step(
-    people: Path, world_size: int, accumulated: int
-) -> None:
-    """The same people on any number of processes, fewer images than without."""
-    alone = run_data(people, group_images=4)
-    steps = [batch["index"].tolist() for batch in alone.train_batches()]
-    shares = []
-    for rank in range(world_size):
-        batches = run_data(people, group_images=4).train_batches(rank, world_size, accumulated)
-        shares.append([batch["index"].tolist() for batch in batches])
-    for number, step in enumerate(steps):
-        own = slice(number * accumulated, (number + 1) * accumulated)
-        together = [i for share in shares for batch in share[own] for i in batch]
-        assert together == step
-
-    images = alone.train_set.images
-
-    def distinct(batches: list[list[int]]) -> int:
-        return sum(len(set(images[batch])) for batch in batches)
-
-    plain = [batch["index"].tolist() for batch in run_data(people).train_batches()]
-    assert len(plain) == len(steps) and distinct(steps) < distinct(plain)
+    assert images_decoded(group_images=4) < images_decoded()
 
 
 def test_group_images_must_be_positive(people: Path) -> None:

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord, load_annotations
 from darkpose.data.augment import Augmentation
-from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.joint_sets import COCO
 from darkpose.data.mixture import concatenate, remap
-from darkpose.data.options import DataOptions, Extra
+from darkpose.data.options import Extra
+from training_runs import run_data
 
 FACE = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
 HEAD = KeypointSpec.from_names(["right_eye", "head_top", "nose", "left_eye"])
@@ -91,17 +90,6 @@ def test_leeds_people_train_coco_joints(data: Path) -> None:
 # ---- of a run -----------------------------------------------------------------------------------
 
 
-def run_data(people: Path, **options: Any) -> Batches:
-    """The data of a run on the synthetic people: 24 images to train on."""
-    files = {
-        "val": people / "annotations/person_keypoints_val.json",
-        "val_images": people / "images/val",
-        "train": people / "annotations/person_keypoints_train.json",
-        "train_images": people / "images/train",
-    }
-    return Batches(HeatmapCodec(INPUT_SIZE), DataOptions(**{**files, "workers": 0, **options}))
-
-
 def test_extra_people_are_mapped_and_repeated(people: Path, data: Path) -> None:
     root = data / "lspet"
     extra = Extra(root / "lspet_val.json", root / "images", repeat=2)
@@ -156,22 +144,22 @@ def test_options_that_do_not_go_together_are_refused(
         run_data(people, **options)
 
 
-@pytest.mark.parametrize(("world_size", "accumulated"), [(1, 1), (2, 1), (1, 4), (2, 2), (8, 1)])
+@pytest.mark.parametrize("group_images", [1, 4])
+@pytest.mark.parametrize(("world_size", "accumulated"), [(2, 1), (1, 4), (2, 2), (8, 1)])
 def test_a_step_has_the_same_people_on_any_number_of_processes(
-    people: Path, world_size: int, accumulated: int
+    people: Path, world_size: int, accumulated: int, group_images: int
 ) -> None:
     """However the batch is shared out, each optimizer step learns from the same eight people."""
-    alone = run_data(people, batch_size=8)
-    steps = [set(batch["index"].tolist()) for batch in alone.train_batches()]
-    assert len(steps) == len(alone.train_set) // 8 and all(len(step) == 8 for step in steps)
+    data = run_data(people, batch_size=8, group_images=group_images)
+    steps = [batch["index"].tolist() for batch in data.train_batches()]
+    assert len(steps) == len(data.train_set) // 8 and all(len(set(step)) == 8 for step in steps)
     shares = [
-        list(run_data(people, batch_size=8).train_batches(rank, world_size, accumulated))
+        [batch["index"].tolist() for batch in data.train_batches(rank, world_size, accumulated)]
         for rank in range(world_size)
     ]
     for number, step in enumerate(steps):
-        batches = range(number * accumulated, (number + 1) * accumulated)
-        together = [i for share in shares for b in batches for i in share[b]["index"].tolist()]
-        assert sorted(together) == sorted(step)
+        own = slice(number * accumulated, (number + 1) * accumulated)
+        assert sorted(i for share in shares for batch in share[own] for i in batch) == sorted(step)
     assert {len(share) for share in shares} == {len(steps) * accumulated}
 
 

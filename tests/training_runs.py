@@ -3,11 +3,15 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from darkpose.cli.main import main
+from darkpose.codec import HeatmapCodec
+from darkpose.data.batches import Batches
+from darkpose.data.options import DataOptions
 from darkpose.paper.synthetic import write_dataset
 from darkpose.show.plots import newest_log
 
@@ -18,15 +22,28 @@ def draw_people(folder: Path) -> Path:
     return folder
 
 
+def files_of(people: Path) -> dict[str, Path]:
+    """Return the options of a run's data that name their files."""
+    return {
+        "train": people / "annotations/person_keypoints_train.json",
+        "train_images": people / "images/train",
+        "val": people / "annotations/person_keypoints_val.json",
+        "val_images": people / "images/val",
+    }
+
+
+def run_data(people: Path, **options: Any) -> Batches:
+    """Return the data of a run on them: 24 images to train on."""
+    chosen = DataOptions(**{**files_of(people), "workers": 0, **options})
+    return Batches(HeatmapCodec((64, 64)), chosen)
+
+
 def write_config(people: Path, path: Path) -> Path:
     """Write a configuration that trains on them for two short epochs."""
     content = {
         "codec": {"input_size": [64, 64]},
         "data": {
-            "train": f"{people}/annotations/person_keypoints_train.json",
-            "train_images": f"{people}/images/train",
-            "val": f"{people}/annotations/person_keypoints_val.json",
-            "val_images": f"{people}/images/val",
+            **{name: str(path) for name, path in files_of(people).items()},
             "batch_size": 16,
             "workers": 0,
             "augmentation": {"rotation": 30},
