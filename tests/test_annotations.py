@@ -30,28 +30,24 @@ PETS: dict[str, Any] = {
 }
 
 
-class Writer:
-    """Writes PETS with its one annotation changed, or any other content; returns the file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "pets.json"
-
-    def __call__(self, **changes: Any) -> Path:
-        content = copy.deepcopy(PETS)
-        content["annotations"][0].update(changes)
-        return self.save(content)
-
-    def save(self, content: Any) -> Path:
-        self.path.write_text(json.dumps(content))
-        return self.path
+Write = Callable[..., Path]
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Writer:
-    return Writer(tmp_path)
+def write(tmp_path: Path) -> Write:
+    """Writes PETS with its one annotation changed, or any other content; returns the file."""
+
+    def written(content: Any = PETS, **changes: Any) -> Path:
+        if changes:
+            content = {**PETS, "annotations": [{**PETS["annotations"][0], **changes}]}
+        path = tmp_path / "pets.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return written
 
 
-def test_record_carries_what_the_file_says(write: Writer) -> None:
+def test_record_carries_what_the_file_says(write: Write) -> None:
     annotations = load_annotations(write(), "photos")
     (person,) = annotations.records
     assert person.image_path == Path("photos/pet.png")
@@ -64,33 +60,33 @@ def test_record_carries_what_the_file_says(write: Writer) -> None:
     assert person.name == "annotation 11"
 
 
-def test_joints_outside_the_image_are_read_as_they_are(write: Writer) -> None:
+def test_joints_outside_the_image_are_read_as_they_are(write: Write) -> None:
     (person,) = load_annotations(write(keypoints=[-5, 6.5, 2, 61, 8, 1, 3, 400, 2]), ".").records
     np.testing.assert_array_equal(person.joints, [[-5, 6.5, 2], [61, 8, 1], [3, 400, 2]])
 
 
 @pytest.mark.parametrize("key", ["images", "annotations"])
-def test_an_entry_without_id_is_named(write: Writer, key: str) -> None:
-    content = json.loads(write().read_text())
+def test_an_entry_without_id_is_named(write: Write, key: str) -> None:
+    content = copy.deepcopy(PETS)
     del content[key][0]["id"]
     with pytest.raises(ValueError, match=f"'id' to each of its {key}, got none .* position 0"):
-        load_annotations(write.save(content), ".")
+        load_annotations(write(content), ".")
 
 
-def test_missing_area_is_estimated_from_the_box(write: Writer) -> None:
+def test_missing_area_is_estimated_from_the_box(write: Write) -> None:
     (person,) = load_annotations(write(area=None), ".").records
     assert person.area == AREA_PER_BOX * 30 * 20
 
 
-def test_crowds_and_unlabeled_people_are_skipped(write: Writer) -> None:
-    content = copy.deepcopy(PETS)
-    first = content["annotations"][0]
-    content["annotations"] += [
+def test_crowds_and_unlabeled_people_are_skipped(write: Write) -> None:
+    (first,) = PETS["annotations"]
+    people = [
+        first,
         {**first, "id": 12, "iscrowd": 1, "keypoints": [0] * 9},
         {**first, "id": 13, "keypoints": [0] * 9, "bbox": [0, 0, 0, 0]},
         {**first, "id": 14, "keypoints": [5, 6, 2] + [0] * 6},
     ]
-    path = write.save(content)
+    path = write({**PETS, "annotations": people})
     assert [p.annotation_id for p in load_annotations(path, ".").records] == [11, 14]
     assert [p.annotation_id for p in load_annotations(path, ".", min_joints=2).records] == [11]
 
@@ -109,12 +105,12 @@ def test_crowds_and_unlabeled_people_are_skipped(write: Writer) -> None:
         ({"keypoints": [0] * 9}, "must hold people with at least 1 labeled"),
     ],
 )
-def test_a_bad_annotation_is_named(write: Writer, changes: dict[str, Any], message: str) -> None:
+def test_a_bad_annotation_is_named(write: Write, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_annotations(write(**changes), ".")
 
 
-def test_truncated_json_is_named(write: Writer) -> None:
+def test_truncated_json_is_named(write: Write) -> None:
     path = write()
     path.write_text(path.read_text()[:-30])
     with pytest.raises(ValueError, match=r"pets\.json must be complete JSON"):
@@ -136,9 +132,9 @@ def test_truncated_json_is_named(write: Writer) -> None:
         ),
     ],
 )
-def test_json_without_keypoints_is_named(write: Writer, content: Any, message: str) -> None:
+def test_json_without_keypoints_is_named(write: Write, content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        load_annotations(write.save(content), ".")
+        load_annotations(write(content), ".")
 
 
 # ---- absent files -------------------------------------------------------------------------------
@@ -201,9 +197,7 @@ def test_flip_index_is_its_own_inverse() -> None:
     assert [spec.flip_index[k] for k in spec.flip_index] == list(range(5))
 
 
-def test_yaml_completes_the_json(write: Writer, tmp_path: Path) -> None:
-    content = copy.deepcopy(PETS)
-    content["categories"][0] = {"id": 3, "name": "pet"}
+def test_yaml_completes_the_json(write: Write, tmp_path: Path) -> None:
     yaml_path = tmp_path / "pets.yaml"
     yaml_path.write_text(
         "names: [ear_l, ear_r, muzzle]\n"
@@ -212,7 +206,8 @@ def test_yaml_completes_the_json(write: Writer, tmp_path: Path) -> None:
         "oks_sigmas: {ear_l: 0.03, ear_r: 0.03, muzzle: 0.02}\n"
         "upper_body: [ear_l, ear_r]\n"
     )
-    spec = load_annotations(write.save(content), ".", spec=yaml_path).spec
+    unnamed = {**PETS, "categories": [{"id": 3, "name": "pet"}]}
+    spec = load_annotations(write(unnamed), ".", spec=yaml_path).spec
     assert spec == KeypointSpec.from_yaml(yaml_path)
     assert spec == KeypointSpec(
         names=("ear_l", "ear_r", "muzzle"),
@@ -223,42 +218,42 @@ def test_yaml_completes_the_json(write: Writer, tmp_path: Path) -> None:
     )
 
 
-def test_a_given_spec_is_used_as_it_is(write: Writer) -> None:
+def from_names(names: list[str], options: dict[str, Any] | None = None) -> KeypointSpec:
+    return KeypointSpec.from_names(names, **options or {})
+
+
+from_category = KeypointSpec.from_category
+
+
+def test_a_given_spec_is_used_as_it_is(write: Write) -> None:
     spec = KeypointSpec(("a", "b", "c"), flip_pairs=(), oks_sigmas=(0.1, 0.1, 0.1))
     assert load_annotations(write(), ".", spec=spec).spec is spec
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("make", "arguments", "message"),
     [
-        (
-            lambda: KeypointSpec.from_names(["nose", "tail"]),
-            r"no OKS sigma is known for \['tail'\]",
-        ),
-        (lambda: KeypointSpec.from_names(["left_ear", "nose"]), "no partner 'right_ear'"),
-        (lambda: KeypointSpec.from_names(["nose", "nose"]), "differ"),
-        (lambda: KeypointSpec.from_names([]), "must be given"),
-        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas=[0.1, 0.2]), "1 positive numbers"),
-        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas=[0.0]), "1 positive numbers"),
-        (lambda: KeypointSpec.from_names(["nose"], oks_sigmas={"tail": 1}), "got 'tail'"),
-        (lambda: KeypointSpec.from_names(["nose"], skeleton=[["nose", "tail"]]), "got 'tail'"),
-        (lambda: KeypointSpec.from_names(["nose"], flip_pairs=["ab"]), "pairs of names, got 'ab'"),
-        (lambda: KeypointSpec(("a", "b"), ((0, 2),), (1, 1)), "must index 2 joints, got 2"),
-        (lambda: KeypointSpec(("a", "b"), ((0, 1), (1, 0)), (1, 1)), "each joint once"),
-        (lambda: KeypointSpec.from_category({}), "got neither"),
-        (
-            lambda: KeypointSpec.from_category({"keypoints": ["nose"], "skeleton": [[0, 1]]}),
-            "1 to 1",
-        ),
-        (
-            lambda: KeypointSpec.from_category({"keypoints": ["nose"]}, {"names": ["eye"]}),
-            "must be the annotation file's",
-        ),
+        (from_names, (["nose", "tail"],), r"no OKS sigma is known for \['tail'\]"),
+        (from_names, (["left_ear", "nose"],), "no partner 'right_ear'"),
+        (from_names, (["nose", "nose"],), "differ"),
+        (from_names, ([],), "must be given"),
+        (from_names, (["nose"], {"oks_sigmas": [0.1, 0.2]}), "1 positive numbers"),
+        (from_names, (["nose"], {"oks_sigmas": [0.0]}), "1 positive numbers"),
+        (from_names, (["nose"], {"oks_sigmas": {"tail": 1}}), "got 'tail'"),
+        (from_names, (["nose"], {"skeleton": [["nose", "tail"]]}), "got 'tail'"),
+        (from_names, (["nose"], {"flip_pairs": ["ab"]}), "pairs of names, got 'ab'"),
+        (KeypointSpec, (("a", "b"), ((0, 2),), (1, 1)), "must index 2 joints, got 2"),
+        (KeypointSpec, (("a", "b"), ((0, 1), (1, 0)), (1, 1)), "each joint once"),
+        (from_category, ({},), "got neither"),
+        (from_category, ({"keypoints": ["nose"], "skeleton": [[0, 1]]},), "1 to 1"),
+        (from_category, ({"keypoints": ["nose"]}, {"names": ["eye"]}), "must be the annotation fi"),
     ],
 )
-def test_a_bad_keypoint_set_is_named(call: Callable[[], object], message: str) -> None:
+def test_a_bad_keypoint_set_is_named(
+    make: Callable[..., object], arguments: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        call()
+        make(*arguments)
 
 
 def test_yaml_with_unknown_keys_is_named(tmp_path: Path) -> None:

@@ -10,12 +10,7 @@ import pytest
 import torch
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.annotations import (
-    DETECTED,
-    Annotations,
-    KeypointSpec,
-    PersonRecord,
-)
+from darkpose.data.annotations import DETECTED, Annotations, KeypointSpec, PersonRecord
 from darkpose.data.augment import Augmentation
 from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset, Sample
@@ -134,7 +129,7 @@ def test_images_are_rgb(tmp_path: Path) -> None:
 def test_boxes_outside_the_image_are_dropped_with_a_warning(
     people: Annotations, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outside = PersonRecord(Path("x.png"), 1, 9, (320, 240), (400, 0, 20, 20), 1.0, JOINTS)
+    outside = replace(people.records[0], annotation_id=9, box=(400, 0, 20, 20))
     both = Annotations((outside, *people.records), SPEC, category_id=1)
     dataset = KeypointDataset(both, INPUT_SIZE)
     assert [person.annotation_id for person in dataset.records] == [5]
@@ -238,12 +233,9 @@ def test_bad_image_raises_with_file_and_annotation(
 def test_skipped_bad_image_is_black_and_weightless_and_warned_of_once(
     bad_person: Annotations, options: dict[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
+    brighter = Augmentation(brightness=50)
     dataset = KeypointDataset(
-        bad_person,
-        INPUT_SIZE,
-        augmentation=Augmentation(brightness=50),
-        on_bad_image="skip",
-        **options,
+        bad_person, INPUT_SIZE, augmentation=brighter, on_bad_image="skip", **options
     )
     for _ in range(2):
         sample = dataset[0]

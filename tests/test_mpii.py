@@ -21,7 +21,7 @@ from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.mpii import MPII, load_mpii
 from darkpose.data.options import DataOptions
-from darkpose.geometry import Convention, apply, invert
+from darkpose.geometry import Convention, Crop, apply, invert
 
 INPUT_SIZE = (256, 256)
 STRICTEST = 0.01  # heads
@@ -45,12 +45,14 @@ def truth(people: int = 1) -> dict[str, NDArray[Any]]:
     return {"jnt_missing": absent, "pos_gt_src": joints + 0.25, "headboxes_src": head}
 
 
-def load(folder: Path, content: Any, mat: dict[str, Any] | None = None) -> Annotations:
+def load(
+    folder: Path, content: Any, mat: dict[str, Any] | None = None, images: str | Path = "photos"
+) -> Annotations:
     path, mat_path = folder / "people.json", folder / "truth.mat"
     path.write_text(json.dumps(content))
     if mat is not None:
         scipy.io.savemat(mat_path, mat)
-    return load_mpii(path, "photos", mat_path if mat is not None else None)
+    return load_mpii(path, images, mat_path if mat is not None else None)
 
 
 def test_pixels_are_counted_from_zero(tmp_path: Path) -> None:
@@ -62,16 +64,13 @@ def test_pixels_are_counted_from_zero(tmp_path: Path) -> None:
 
 def test_the_crop_is_moved_down_and_padded(tmp_path: Path) -> None:
     (person,) = load(tmp_path, [PERSON]).records
-    assert person.crop is not None
-    assert person.crop.center == (60, 41 + 15 * 0.5 - 1)
-    assert person.crop.size == (125, 125)  # 200 * 0.5 * 1.25
+    assert person.crop == Crop((60, 41 + 15 * 0.5 - 1), (125, 125))  # 200 * 0.5 * 1.25
     assert person.box == (60 - 50, 47.5 - 50, 100, 100)
 
 
 def test_a_crop_without_center_is_left_as_it_is(tmp_path: Path) -> None:
     (person,) = load(tmp_path, [{**PERSON, "center": [-1, -1]}]).records
-    assert person.crop is not None
-    assert person.crop.center == (-2, -2) and person.crop.size == (100, 100)
+    assert person.crop == Crop((-2, -2), (100, 100))
 
 
 def test_the_truth_says_what_is_measured(tmp_path: Path) -> None:
@@ -106,10 +105,8 @@ def test_a_mirrored_person_is_where_the_image_shows_it(
     gray = 255 * np.exp(-((x - 80) ** 2 + (y - 50) ** 2) / 18)
     cv2.imwrite(str(tmp_path / "a.png"), gray.round().astype(np.uint8))
     joints = [[81.0, 51.0]] * 16
-    path = tmp_path / "people.json"
-    path.write_text(json.dumps([{**PERSON, "image": "a.png", "joints": joints}]))
+    people = load(tmp_path, [{**PERSON, "image": "a.png", "joints": joints}], images=tmp_path)
     settings = Augmentation(flip_probability=1, half_body_probability=0)
-    people = load_mpii(path, tmp_path)
     sample = KeypointDataset(people, (64, 64), convention=convention, augmentation=settings)[0]
     pixels = sample["image"][..., 0].double()
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
@@ -184,9 +181,8 @@ def test_absent_files_are_named_with_their_source(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gt_valid\.mat must be MPII's.* Data prepar"):
         load_mpii(tmp_path / "people.json", "photos", tmp_path / "gt_valid.mat")
     with pytest.raises(FileNotFoundError, match=r"photos must be .*human-pose\.mpi-inf\.mpg\.de"):
-        options: dict[str, Any] = {"data_format": "mpii"}
-        chosen = DataOptions(tmp_path / "people.json", tmp_path / "photos", **options)
-        Batches(HeatmapCodec((64, 64)), chosen)
+        files = tmp_path / "people.json", tmp_path / "photos"
+        Batches(HeatmapCodec((64, 64)), DataOptions(*files, data_format="mpii"))
 
 
 # ---- the validation set --------------------------------------------------------------------------
@@ -198,10 +194,15 @@ def valid(data: Path) -> Annotations:
     return load_mpii(root / "valid.json", root / "images", root / "gt_valid.mat")
 
 
+def joints_of(people: Annotations) -> NDArray[np.float64]:
+    """Return [N, 16, 3]."""
+    return np.stack([person.joints for person in people.records])
+
+
 def test_all_people_of_the_validation_set_are_read(valid: Annotations, data: Path) -> None:
     """The truth agrees with the JSON, which calls its 10,243 occluded joints not visible."""
     assert len(valid) == 2958
-    visibility = np.stack([person.joints[:, 2] for person in valid.records])
+    visibility = joints_of(valid)[..., 2]
     assert [int((visibility == v).sum()) for v in (0, 1, 2)] == [3088, 10243, 33997]
     root = data / "eval_refs/mpii_valid"
     rounded = load_mpii(root / "valid.json", root).records
@@ -216,7 +217,7 @@ def test_published_predictions_score_what_was_published(valid: Annotations, data
     published = json.loads((root / "expected.json").read_text())["thresholds"]["0.5"]
     (preds,) = (v for k, v in scipy.io.loadmat(root / "pred_hg_s2.mat").items() if k[0] != "_")
     correct = errors_in_heads(valid, preds - 1) <= 0.5
-    labeled = np.stack([person.joints[:, 2] for person in valid.records]) > 0
+    labeled = joints_of(valid)[..., 2] > 0
     counted = [k for k, name in enumerate(MPII.names) if name not in ("pelvis", "thorax")]
     mean = correct[:, counted][labeled[:, counted]].mean()
     assert 100 * mean == pytest.approx(published["Mean (count-weighted)"], abs=PER_MILLE)
@@ -224,9 +225,8 @@ def test_published_predictions_score_what_was_published(valid: Annotations, data
 
 def errors_in_heads(people: Annotations, points: NDArray[Any]) -> NDArray[np.float64]:
     """Return the distances [N, 16] of points [N, 16, 2] from the truth, in head sizes."""
-    joints = np.stack([person.joints[:, :2] for person in people.records])
     heads = np.array([person.head_size for person in people.records])
-    return np.linalg.norm(points - joints, axis=-1) / heads[:, None]
+    return np.linalg.norm(points - joints_of(people)[..., :2], axis=-1) / heads[:, None]
 
 
 @pytest.mark.parametrize("convention", list(Convention))
@@ -239,7 +239,7 @@ def test_crop_heatmap_and_decode_bring_every_joint_back(
     dataset = KeypointDataset(valid, INPUT_SIZE, convention=convention)
     to_heatmap = np.stack([dataset.matrices(crop)[1] for crop in dataset.crops])
     to_image = torch.from_numpy(np.stack([invert(matrix) for matrix in to_heatmap])).float()
-    joints = torch.from_numpy(np.stack([person.joints for person in valid.records])).float()
+    joints = torch.from_numpy(joints_of(valid)).float()
     found = []
     for people in torch.arange(len(valid)).split(256):
         matrices = torch.from_numpy(to_heatmap[people]).float()
