@@ -108,9 +108,8 @@ def test_opcheck_passes(device: str, op: str, leading: tuple[int, ...], layout: 
 # The one op whose result has the strides of its argument.
 @pytest.mark.parametrize("layout", STRIDED)
 def test_opcheck_passes_for_the_gradient_of_any_layout(device: str, layout: str) -> None:
-    for leading in ((3,), (2, 1, 3)):
-        t = inputs(leading, device)
-        opcheck("heatmap_mse_backward", {**t, "heatmaps": STRIDED[layout](t["heatmaps"])})
+    t = inputs((2, 1, 3), device)
+    opcheck("heatmap_mse_backward", {**t, "heatmaps": STRIDED[layout](t["heatmaps"])})
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "sliced", "expanded", "permuted"])
