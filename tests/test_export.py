@@ -91,7 +91,7 @@ def test_program_is_bit_equal_to_the_evaluation_path(checkpoint: Path) -> None:
 
 
 def test_an_unknown_decoder_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match="decoder must be one of argmax, .* got expectation"):
+    with pytest.raises(ValueError, match="must be one of argmax, .* got expectation"):
         CropsToKeypoints(PoseModel.load(checkpoint), "expectation")
 
 

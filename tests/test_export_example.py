@@ -52,7 +52,7 @@ def evaluated(checkpoint: Path, images: list[Path], flip_test: bool) -> tuple[Te
     )
     batch = torch.utils.data.default_collate([people[i] for i in range(len(people))])
     with torch.inference_mode():
-        heatmaps, flipped = task.heatmaps(batch["image"])
+        heatmaps, flipped = task.heatmaps(batch["image"], flip_test)
         return codec.decode(heatmaps, batch["to_image"], flipped=flipped)
 
 

@@ -165,5 +165,7 @@ def test_regression_says_that_it_has_no_heatmaps_and_which_decoder_it_has() -> N
     codec = HeatmapCodec((96, 128), encoding="dsnt")
     with pytest.raises(ValueError, match="dsnt regresses coordinates"):
         codec.encode(torch.zeros(1, 1, 2), torch.ones(1, 1))
-    with pytest.raises(ValueError, match="must be one of expectation, got dark"):
+    with pytest.raises(
+        ValueError, match="must be one of expectation, or module:function, got dark"
+    ):
         codec.decode(torch.zeros(1, 1, 32, 24), decoder="dark")

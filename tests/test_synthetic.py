@@ -14,7 +14,7 @@ from darkpose.paper.synthetic import Scene, draw_scene  # noqa: E402
 from darkpose.paper.synthetic.body import (  # noqa: E402
     Pose,
     Skeleton,
-    View,
+    Viewpoint,
     sample_build,
     sample_pose,
 )
@@ -163,7 +163,7 @@ def test_left_is_on_the_right_of_the_image_only_from_the_front(yaw: float, sign:
 def test_a_body_hides_its_own_far_side(yaw: float, hidden: set[str]) -> None:
     rng = np.random.default_rng(2)
     build, outfit = sample_build(rng), replace(sample_outfit(rng), hair=0.0, skirt=0.0)
-    view = View(np.array([120.0, 120.0]), 200.0, 5.0)
+    view = Viewpoint(np.array([120.0, 120.0]), 200.0, 5.0)
     figure = make_figure(build, Skeleton(build, upright(yaw)), outfit, view)
     visible = visible_joints(figure, cut(figure.parts, (240, 320)))
     seen = {name for name, shows in zip(COCO.names, visible, strict=True) if shows}

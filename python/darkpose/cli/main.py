@@ -56,11 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _refusals() -> tuple[type[Exception], ...]:
     """Return what commands raise for what a user can mend."""
     own = (ValueError, OSError, ImportError, ArgumentError)
-    if "lightning" not in sys.modules:
-        return own
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    return *own, MisconfigurationException
+    lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
+    return own if lightning is None else (*own, lightning.MisconfigurationException)
 
 
 def _version() -> str:
