@@ -4,6 +4,7 @@
 import contextlib
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,28 @@ def points(row: dict[str, Any]) -> NDArray[np.float64]:
 
 
 INLINE = ";".join(",".join(f"{value:g}" for value in box) for box in BOXES)
+
+
+PERSON = {"id": 1, "name": "person", "keypoints": ["nose"]}
+"""A category of COCO-style files."""
+
+RUN = {"format of results": "one", "checkpoint": "ab", "batch_size": 32, "images": {"a": [5, 0]}}
+"""What a folder of results may say of a run on many machines."""
+
+
+def annotation(number: int, image: int, box: Any, **more: Any) -> dict[str, Any]:
+    return {"id": number, "image_id": image, "category_id": 1, "bbox": box, **more}
+
+
+def write_json(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def write_parquet(path: Path, columns: dict[str, Any], group: int = 1000) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path, row_group_size=group)
+    return str(path)

@@ -16,8 +16,8 @@ from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.metric import METRICS, Metric, has_joints
 from darkpose.evaluate.metrics.pck import normalized_errors
-from darkpose.evaluate.outcome import write_outcome
 from darkpose.evaluate.predictions import Predictions
+from darkpose.evaluate.writing import write_evaluation
 from darkpose.paper.synthetic import write_dataset
 from darkpose.show.report import write_report
 from reporting import cells_of, evaluated_mpii
@@ -177,7 +177,7 @@ def test_a_new_metric_is_measured_written_and_reported(
     table = {"The largest error": ["farthest"]}
     monkeypatch.setitem(METRICS, "farthest", Metric(farthest, has_joints, table, share=False))
     evaluation = evaluated_mpii(tmp_path)
-    figures = write_outcome(evaluation, "dark", tmp_path)
+    figures = write_evaluation(evaluation, "dark", tmp_path)
     assert figures["farthest"] == pytest.approx(np.sqrt(50) / 100)
     assert json.loads((tmp_path / "figures.json").read_text())["farthest"] == figures["farthest"]
     write_report(evaluation, tmp_path / "a.html")

@@ -223,9 +223,8 @@ def built(registry: Any, kind: str, ours: bool) -> Any:
     """Build one of the codecs, or mmpose's own, from one configuration."""
     name = "UDPHeatmap" if kind == "udp" else "MSRAHeatmap"
     options = {"unbiased": kind == "msra"} if kind != "udp" else {}
-    return registry.build(
-        dict(type="Dark" + name if ours else name, **MSRA | {"sigma": 2}, **options)
-    )
+    type_ = "Dark" + name if ours else name
+    return registry.build(dict(type=type_, **MSRA | {"sigma": 2}, **options))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -264,15 +263,12 @@ def test_near_the_border_ours_is_nearer_to_the_truth_than_mmposes(mmpose: Any, k
     near = np.minimum(place, np.array(HEATMAP) - 1 - place).min(1) < 3
     heatmaps = KINDS["msra"]().encode(place[None] * 4)["heatmaps"][near]
     heatmaps = heatmaps + 0.02 * np.random.randn(*heatmaps.shape).astype(np.float32)
-    error, their_error = (
-        np.linalg.norm(
-            built(mmpose, kind, ours).decode(heatmaps)[0][0] / per_heatmap_pixel(kind)
-            - place[near],
-            axis=1,
-        ).mean()
-        for ours in (True, False)
-    )
-    assert error < their_error / 4
+
+    def error(ours: bool) -> float:
+        found = built(mmpose, kind, ours).decode(heatmaps)[0][0] / per_heatmap_pixel(kind)
+        return float(np.linalg.norm(found - place[near], axis=1).mean())
+
+    assert error(True) < error(False) / 4
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -40,15 +40,11 @@ TENSORS = {
 RELEASED: dict[str, dict[str, tuple[int, ...]]] = {
     "hrnet_w32": {
         "conv1.weight": (64, 3, 3, 3),
-        "bn2.running_var": (64,),
         "layer1.0.downsample.0.weight": (256, 64, 1, 1),
-        "layer1.3.bn3.bias": (256,),
-        "transition1.0.0.weight": (32, 256, 3, 3),
         "transition1.1.0.0.weight": (64, 256, 3, 3),
         "transition2.2.0.0.weight": (128, 64, 3, 3),
         "transition3.3.0.1.running_mean": (256,),
         "stage2.0.branches.1.3.conv2.weight": (64, 64, 3, 3),
-        "stage2.0.fuse_layers.0.1.0.weight": (32, 64, 1, 1),
         "stage2.0.fuse_layers.1.0.0.1.weight": (64,),
         "stage3.3.fuse_layers.2.0.0.0.weight": (32, 32, 3, 3),
         "stage3.3.fuse_layers.2.0.1.0.weight": (128, 32, 3, 3),

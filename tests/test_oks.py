@@ -23,8 +23,8 @@ from darkpose.evaluate.metrics.coco import (
     evaluate_oks,
 )
 from darkpose.evaluate.metrics.oks import oks
-from darkpose.evaluate.outcome import write_results
 from darkpose.evaluate.scores import person_scores, score_threshold
+from darkpose.evaluate.writing import write_results
 from darkpose.files import replacing
 from samples import people
 

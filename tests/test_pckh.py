@@ -11,7 +11,7 @@ from scipy.io import loadmat
 
 from darkpose.evaluate.metrics import pckh
 from darkpose.evaluate.metrics.pckh import MPII_GROUPS
-from darkpose.evaluate.outcome import write_pred_mat
+from darkpose.evaluate.writing import write_pred_mat
 
 PUBLISHED = 5.01e-4  # percent; figures given to three decimals
 PELVIS, THORAX, NECK = 6, 7, 8

@@ -3,41 +3,18 @@
 
 import csv
 import doctest
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from darkpose.predict import boxes as reading
-from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
+from darkpose.predict.boxes import parse_boxes, read_boxes
 from darkpose.predict.sources import plan
+from predicting import PERSON, annotation, write_json
 
 IMAGES = [{"id": 7, "file_name": "b/seven.jpg"}, {"id": 3, "file_name": "a/three.jpg"}]
-PERSON = {"id": 1, "name": "person", "keypoints": ["nose"]}
 BIKE = {"id": 2, "name": "bike"}
-
-
-def write(path: Path, content: Any) -> Path:
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def annotation(number: int, image: int, box: Any, **more: Any) -> dict[str, Any]:
-    return {"id": number, "image_id": image, "category_id": 1, "bbox": box, **more}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with empty files of the names of `IMAGES`, and one more."""
-    for name in ("a/three.jpg", "b/seven.jpg", "b/other.PNG"):
-        path = tmp_path / "images" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (tmp_path / "images/notes.txt").touch()
-    (tmp_path / "images/.hidden.jpg").touch()
-    return tmp_path / "images"
 
 
 # ---- on the command line -------------------------------------------------------------------------
@@ -86,7 +63,7 @@ def test_annotations_give_people_and_count_stored_pixels(tmp_path: Path) -> None
         {**annotation(5, 3, [0, 0, 1, 1]), "category_id": 2},
     ]
     content = {"images": IMAGES, "annotations": people, "categories": [BIKE, PERSON]}
-    found = read_boxes(write(tmp_path / "people.json", content))
+    found = read_boxes(write_json(tmp_path / "people.json", content))
     assert found.stored and found.category_id == 1
     assert [(each.name, each.image_id) for each in found.images] == [
         ("b/seven.jpg", 7),
@@ -106,8 +83,8 @@ def test_detections_name_images_by_a_file_or_by_themselves(tmp_path: Path) -> No
         {"image_id": 3, "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.2},
         {"image_id": 7, "category_id": 1, "bbox": [9, 9, 9, 9]},
     ]
-    path = write(tmp_path / "boxes.json", people)
-    names = write(tmp_path / "names.json", {"images": IMAGES, "categories": [PERSON, BIKE]})
+    path = write_json(tmp_path / "boxes.json", people)
+    names = write_json(tmp_path / "names.json", {"images": IMAGES, "categories": [PERSON, BIKE]})
     found = read_boxes(path, image_names=names, min_score=0.5)
     assert found.stored
     seven, three = found.images
@@ -115,10 +92,10 @@ def test_detections_name_images_by_a_file_or_by_themselves(tmp_path: Path) -> No
     assert three.name == "a/three.jpg" and three.boxes.shape == (0, 4)
 
     named = [{**each, "image_id": f"{each['image_id']}.jpg"} for each in people[:1] + people[2:]]
-    found = read_boxes(write(path, named))
+    found = read_boxes(write_json(path, named))
     assert not found.stored and [each.name for each in found.images] == ["7.jpg", "3.jpg"]
     assert found.images[1].image_id == "3.jpg" and found.images[1].scores.tolist() == [0.2]
-    assert read_boxes(write(path, [])).images == ()
+    assert read_boxes(write_json(path, [])).images == ()
 
 
 def test_csv_gives_boxes_by_file_and_frame(tmp_path: Path) -> None:
@@ -193,7 +170,7 @@ def coco(images: Any = IMAGES, **wrong: Any) -> dict[str, Any]:
 def test_what_is_wrong_with_a_file_is_named(
     tmp_path: Path, name: str, content: Any, sentence: str
 ) -> None:
-    path = write(tmp_path / name, content)
+    path = write_json(tmp_path / name, content)
     with pytest.raises(ValueError, match=sentence) as refusal:
         read_boxes(path)
     assert "\n" not in str(refusal.value)
@@ -210,9 +187,9 @@ def test_what_is_wrong_with_a_file_is_named(
 def test_image_names_of_another_shape_are_refused(
     tmp_path: Path, content: Any, sentence: str
 ) -> None:
-    boxes = write(tmp_path / "boxes.json", [{**FOUND, "image_id": 7}])
+    boxes = write_json(tmp_path / "boxes.json", [{**FOUND, "image_id": 7}])
     with pytest.raises(ValueError, match=sentence):
-        read_boxes(boxes, image_names=write(tmp_path / "names.json", content))
+        read_boxes(boxes, image_names=write_json(tmp_path / "names.json", content))
 
 
 def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
@@ -223,7 +200,7 @@ def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 
 def test_a_category_that_no_box_has_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "boxes.json", [{**FOUND, "category_id": 1}])
+    path = write_json(tmp_path / "boxes.json", [{**FOUND, "category_id": 1}])
     with pytest.raises(ValueError, match=r"boxes of the categories \[1\], got category 7"):
         read_boxes(path, category=7)
 
@@ -232,7 +209,7 @@ def test_an_image_that_is_listed_twice_has_results_of_both_ids(tmp_path: Path) -
     images = [{"id": i, "file_name": "a.jpg"} for i in (7, 8)]
     people = [annotation(i, i, [i, 2, 3, 4]) for i in (7, 8)]
     content = {"images": images, "annotations": people, "categories": [PERSON]}
-    boxes = read_boxes(write(tmp_path / "people.json", content))
+    boxes = read_boxes(write_json(tmp_path / "people.json", content))
     (tmp_path / "a.jpg").touch()
     found = [
         (each.image_id, each.boxes.boxes.tolist())
@@ -246,83 +223,3 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for suffix in (".csv", ".json"):
         with pytest.raises(FileNotFoundError, match=f"gone{suffix}"):
             read_boxes(tmp_path / f"gone{suffix}")
-
-
-# ---- which images --------------------------------------------------------------------------------
-
-
-def table(*names: str, **options: Any) -> BoxTable:
-    """Return a table with a box in each image, whose id is its position."""
-    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
-    boxes = [annotation(i, i, [i, 0, 9, 9]) for i in range(len(names))]
-    content = {"images": images, "annotations": boxes, "categories": [PERSON]}
-    return read_boxes(write(options["path"] / "table.json", content))
-
-
-def names(images: Any, *rest: Any) -> list[str]:
-    return [source.name for source in plan(images, *rest).sources]
-
-
-def test_folders_files_and_patterns_are_images_once_each_by_name(folder: Path) -> None:
-    everything = ["a/three.jpg", "b/other.PNG", "b/seven.jpg"]
-    assert names([folder]) == everything
-    assert names([f"{folder}/**/*.jpg"]) == ["a/three.jpg", "b/seven.jpg"]
-    assert names([f"{folder}/b/*.jpg", folder / "b"]) == ["seven.jpg", "other.PNG"]
-    assert names([folder / "notes.txt"]) == ["notes.txt"]  # named by itself, whatever it is
-    assert names([folder / "a", folder / "b", folder]) == ["a/three.jpg", *everything[1:]]
-    assert plan([folder]).orientation == "exif" and plan([folder]).total == 3
-    assert plan([folder], None, None, [folder / "b"]).total == 1
-
-
-def test_images_that_are_not_there_are_named(folder: Path) -> None:
-    (folder / "none").mkdir()
-    with pytest.raises(ValueError, match=r"none must hold images or videos, such as .jpg"):
-        plan([folder / "none"])
-    with pytest.raises(FileNotFoundError, match="there is no .*gone.jpg"):
-        plan([folder / "gone.jpg"])
-    with pytest.raises(FileNotFoundError, match=r"nothing matches .*\*.bmp"):
-        plan([f"{folder}/*.bmp"])
-    with pytest.raises(ValueError, match="needs images, folders or videos, got none"):
-        plan([])
-    with pytest.raises(ValueError, match="must hold images or videos"):
-        plan([folder], None, None, [folder])  # which is written to
-
-
-def test_boxes_of_a_table_go_to_the_files_of_its_names(folder: Path, tmp_path: Path) -> None:
-    boxes = table("b/seven.jpg", "gone.jpg", "a/three.jpg", path=tmp_path)
-    whole = plan([folder], boxes)
-    assert [(each.name, each.image_id) for each in whole.sources] == [
-        ("b/seven.jpg", 0),
-        ("gone.jpg", 1),  # found missing when it is read, which spoils no other
-        ("a/three.jpg", 2),
-    ]
-    assert whole.sources[2].boxes is not None
-    assert whole.sources[2].boxes.boxes.tolist() == [[2, 0, 9, 9]]
-    assert whole.orientation == "stored" and plan([folder], boxes, "exif").orientation == "exif"
-
-    some = plan([folder / "b/seven.jpg", folder / "b/other.PNG"], boxes)
-    assert [each.name for each in some.sources] == ["b/seven.jpg"]
-    assert some.notes == (
-        "images without boxes, not looked at: 1",
-        "images with boxes that are not among those given, left out: 2",
-    )
-
-
-def test_tables_of_other_images_are_refused(folder: Path, tmp_path: Path) -> None:
-    other = table("x.jpg", "y.jpg", path=tmp_path)
-    with pytest.raises(ValueError, match="got none of its 2 images: not .*x.jpg"):
-        plan([folder], other)
-    with pytest.raises(ValueError, match="got none of three.jpg and so on: they are of x.jpg"):
-        plan([folder / "a/three.jpg"], other)
-    (folder / "a/seven.jpg").touch()
-    with pytest.raises(ValueError, match="seven.jpg must be one of the images, got .* and .*"):
-        plan([f"{folder}/*/seven.jpg"], table("seven.jpg", path=tmp_path))
-    rows = write(tmp_path / "frames.csv", "file,x,y,w,h,frame\na/three.jpg,1,2,3,4,0\n")
-    with pytest.raises(ValueError, match="boxes with a frame must be of a video, got a/three.jpg"):
-        plan([folder], read_boxes(rows))
-
-
-def test_boxes_of_the_command_line_are_in_every_image(folder: Path) -> None:
-    same = np.array([[1.0, 2, 3, 4]])
-    for source in plan([folder], same).sources:
-        assert source.boxes is not None and source.boxes.boxes.tolist() == same.tolist()

@@ -193,9 +193,6 @@ def test_scores_are_those_that_evaluation_ranks_by(predictor: Predictor) -> None
         predictor(rgb_photo(), None, [1.0])
 
 
-# ---- the rest ------------------------------------------------------------------------------------
-
-
 def test_the_result_says_what_its_joints_are(predictor: Predictor) -> None:
     found = predictor(rgb_photo(), BOXES)
     assert found.keypoints.shape == (3, 17, 3) and found.scores.shape == (3,) and len(found) == 3

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from darkpose.data.options import DataOptions
 from darkpose.evaluate.ensemble import DECODER, evaluate_ensemble
 from darkpose.evaluate.metrics.coco import Nms
-from darkpose.evaluate.outcome import write_outcome
+from darkpose.evaluate.writing import write_evaluation
 
 
 class Ensemble:
@@ -39,5 +39,5 @@ class Ensemble:
         evaluation = evaluate_ensemble(
             config.checkpoints, data, config.flip_test, config.nms, config.device
         )
-        for name, value in write_outcome(evaluation, DECODER, config.out).items():
+        for name, value in write_evaluation(evaluation, DECODER, config.out).items():
             print(f"{name:12} {value:.4f}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from darkpose.evaluate.outcome import write_outcome
+from darkpose.evaluate.writing import write_evaluation
 from darkpose.train.trainer import build, training_parser
 
 
@@ -37,7 +37,7 @@ class _TrainerCommand:
         verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
         if self.verb != "fit" and trainer.is_global_zero:
             assert task.evaluation is not None
-            write_outcome(task.evaluation, task.decoders[-1], config.out)
+            write_evaluation(task.evaluation, task.decoders[-1], config.out)
 
 
 class Fit(_TrainerCommand):

@@ -16,7 +16,7 @@ from darkpose.evaluate.metrics.pck import JointErrors, error_table
 from darkpose.files import replacing, write_text
 
 
-def write_outcome(evaluation: Evaluation, decoder: str, folder: Path) -> dict[str, float]:
+def write_evaluation(evaluation: Evaluation, decoder: str, folder: Path) -> dict[str, float]:
     """Write what one decoder says and scores; return what it scores.
 
     `results.json` is COCO's format, which its test server takes as it is; MPII's is `pred.mat`,

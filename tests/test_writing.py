@@ -15,7 +15,7 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics import error_table, evaluate_oks, pck
 from darkpose.evaluate.metrics.pck import THRESHOLDS
-from darkpose.evaluate.outcome import write_outcome
+from darkpose.evaluate.writing import write_evaluation
 from reporting import annotated, annotation_file, evaluated, evaluated_mpii
 from training_runs import fit, logged
 
@@ -31,7 +31,7 @@ def strict_json(path: Path) -> Any:
 
 def test_the_results_file_scores_what_the_figures_say(people: Path, tmp_path: Path) -> None:
     evaluation = evaluated(people, ("dark",))
-    figures = write_outcome(evaluation, "dark", tmp_path)
+    figures = write_evaluation(evaluation, "dark", tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         *("results.json", "figures.json", "errors.md")
     }
@@ -54,7 +54,7 @@ def test_a_mean_of_nothing_is_null_and_a_dash(people: Path, tmp_path: Path) -> N
     for person in content["annotations"]:
         person["area"] = 200.0**2
         person["keypoints"][:3] = [0, 0, 0]
-    figures = write_outcome(evaluated(people, ("dark",), content=content), "dark", tmp_path)
+    figures = write_evaluation(evaluated(people, ("dark",), content=content), "dark", tmp_path)
     assert np.isnan(figures["AP_M"])
     assert strict_json(tmp_path / "figures.json")["AP_M"] is None
     table = (tmp_path / "errors.md").read_text().splitlines()
@@ -66,7 +66,7 @@ def test_the_error_table_has_a_row_for_each_joint_and_visibility(
     people: Path, tmp_path: Path
 ) -> None:
     evaluation = evaluated(people, ("dark",))
-    write_outcome(evaluation, "dark", tmp_path)
+    write_evaluation(evaluation, "dark", tmp_path)
     head, ruler, *rows = (tmp_path / "errors.md").read_text().splitlines()
     assert head.endswith(" | PCK@0.02 | PCK@0.05 | PCK@0.1 | PCK@0.2 |")
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -89,7 +89,7 @@ def test_mpii_predictions_stay_in_their_place(tmp_path: Path) -> None:
     points = whole.predictions("dark").points
     found = {"dark": points[:3]}, {"dark": np.ones((3, 16))}
     evaluation.put(np.arange(3), np.array([True, False, True]), *found)
-    figures = write_outcome(evaluation, "dark", tmp_path / "out")
+    figures = write_evaluation(evaluation, "dark", tmp_path / "out")
     assert figures["PCKh@0.5"] == 1 and figures["PCKh@0.1"] == 0
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert names == {"pred.mat", "figures.json", "errors.md"}
