@@ -34,8 +34,9 @@ class CMakeBuild(build_ext):
         build = Path(os.environ.get("DARK_BUILD_DIR", "build/native")).resolve()
         configure = ["cmake", "-S", ".", "-B", str(build), "-G", "Ninja"]
         configure += ["-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_INSTALL_PREFIX={prefix}"]
-        # Anew each time: what pip isolates a build with is gone after it.
-        configure += [f"-DPython_EXECUTABLE={sys.executable}"]
+        # Anew each time: what pip isolates a build with is gone after it, and the folder may have
+        # served another Python.
+        configure += ["-U_Python_*", "-UPython_*", f"-DPython_EXECUTABLE={sys.executable}"]
         configure += [f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}"]
         subprocess.check_call(configure + OPTIONS)
         subprocess.check_call(["cmake", "--build", str(build), "--target", "install"])
