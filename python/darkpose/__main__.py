@@ -2,12 +2,13 @@
 """`python -m darkpose` is `darkpose`."""
 
 import sys
-from importlib.metadata import version
 
 
 def main() -> None:
     """Run the command line; say in one sentence what it needs and is not installed."""
     if sys.argv[1:] == ["--version"]:  # where the ops are installed alone, too
+        from importlib.metadata import version
+
         print(f"darkpose {version('darkpose')}")
         return
     try:

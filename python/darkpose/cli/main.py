@@ -9,7 +9,6 @@ import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 try:
     from jsonargparse import ArgumentParser
@@ -24,7 +23,7 @@ _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate 
 `darkpose demo` is a first look, in minutes on a CPU. `darkpose fit --config mine.yaml` trains on
 COCO-style annotations; `darkpose fit --help` lists what mine.yaml may say. The paper's recipes come
 with the package, `--config coco/hrnet_w32_128_dark.yaml`, and `darkpose table 5 --dataset coco
---preset paper` trains and prints a table of it."""
+--preset paper` trains and prints a table of it. `darkpose --version` says which this is."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,12 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         called = next((argument for argument in given if not argument.startswith("-")), "")
         command = COMMANDS[called].load() if called in COMMANDS else None
-        parser = ArgumentParser(
-            prog="darkpose",
-            description=_DESCRIPTION,
-            exit_on_error=False,
-            version=_version(),
-        )
+        parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)
         subcommands = parser.add_subcommands(required=True)
         for known, entry in COMMANDS.items():  # of the others the help says what they are for
             own = command.parser if command and known == called else ArgumentParser()
@@ -58,13 +52,6 @@ def _refusals() -> tuple[type[Exception], ...]:
     own = (ValueError, OSError, ImportError, ArgumentError)
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
     return own if lightning is None else (*own, lightning.MisconfigurationException)
-
-
-def _version() -> str:
-    try:
-        return version("darkpose")
-    except PackageNotFoundError:  # a copy of the sources that nobody installed
-        return "not installed"
 
 
 def _sentence(error: Exception) -> str:
