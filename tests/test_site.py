@@ -16,8 +16,6 @@ import torch
 
 from darkpose.cli.commands import COMMANDS
 from darkpose.cli.main import main
-from darkpose.codec import HeatmapCodec
-from darkpose.data.joint_sets import COCO
 from darkpose.geometry import Convention
 from darkpose.paper.recipes import find_configs
 from docs import figures
@@ -42,8 +40,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages say is there: a photo, a checkpoint, their YAML files."""
     import cv2
 
-    from darkpose.models.pose import PoseModel
     from photos import photo
+    from predicting import untrained
 
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("photo.jpg", photo((320, 240), 0))
@@ -53,8 +51,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 Path(block.title).write_text(block.text)
     # The README names a file with data alone.
     Path("data.yaml").write_text("data: {val: val.json, val_images: images}\n")
-    task = PoseModel(HeatmapCodec((64, 64)), COCO)
-    task.save(Path("ours.ckpt"))
+    untrained().save("ours.ckpt")
     return tmp_path
 
 
