@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values as files give them: what is a number, what is missing, and how a message shows them.
+
+Files come from a hundred tools. A number may be written as text, `null` stands for what is not
+there, and anything at all may be where a number belongs. Everything that reads files asks here, so
+that one rule holds for boxes, areas, joints, visibilities, scores and ids, in JSON and in CSV.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SHOWN = 80  # characters of a value in a message
+
+
+def number(value: Any, name: str, missing: float = math.nan) -> float:
+    """Return a value as a number, NaN and infinities among them.
+
+    Text that spells a number is that number; null and blank text are `missing`.
+
+    Raises:
+        ValueError: it is anything else; `name` is what the message calls it.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return missing
+    if isinstance(value, int | float | str | np.number):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError(f"{name} must be a number, got {shown(value)}")
+
+
+def numbers(value: Any, name: str, count: int | None = None) -> NDArray[np.float64]:
+    """Return a list, or a nested list, as an array of numbers; null in it is NaN.
+
+    Args:
+        value: what a file gave.
+        name: what the message calls it.
+        count: of the numbers; None: any.
+
+    Raises:
+        ValueError: it is no list, has other than numbers in it, or not so many.
+    """
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise ValueError(f"{name} must be a list of numbers, got {shown(value)}")
+    try:
+        found = np.asarray(value, np.float64)  # reads text and null as `number` does
+    except (ValueError, TypeError, OverflowError):
+        found = _one_by_one(list(value), name)
+    if count is not None and found.size != count:
+        raise ValueError(f"{name} must be {count} numbers, got {found.size}: {shown(value)}")
+    return found
+
+
+def finite(value: Any, name: str, count: int) -> NDArray[np.float64]:
+    """Return a list of so many finite numbers as an array [count].
+
+    Raises:
+        ValueError: it is not that; `name` is what the message calls it.
+    """
+    found = numbers(value, name, count)
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ValueError(f"{name} must be {count} finite numbers, got {shown(value)}")
+    return found
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return whether a value says yes: a number other than 0, or true; null says no.
+
+    Raises:
+        ValueError: it is neither a number nor true, false or null.
+    """
+    said = number(value, name, missing=0.0)
+    if math.isnan(said):
+        raise ValueError(f"{name} must be 0 or 1, got {shown(value)}")
+    return said != 0
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: one line, cut where it is long, no control characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of 5,000 digits; a list in itself
+        text = f"{type(value).__name__} that cannot be shown"
+    text = printable(text)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Return text from a file for a terminal: what would control it, or its direction, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _one_by_one(value: Sequence[Any], name: str) -> NDArray[np.float64]:
+    """Return a list that NumPy does not take as a whole, its values flat; name what is wrong."""
+    flat: list[float] = []
+    for each in value:
+        if isinstance(each, list | tuple):
+            flat.extend(_one_by_one(each, name).tolist())
+        else:
+            flat.append(number(each, name))
+    return np.array(flat)
