@@ -133,7 +133,7 @@ def test_boxes_outside_the_image_are_dropped_with_a_warning(
     both = Annotations((outside, *people.records), SPEC, category_id=1)
     dataset = KeypointDataset(both, INPUT_SIZE)
     assert [person.annotation_id for person in dataset.records] == [5]
-    assert "annotation 9 is dropped" in caplog.text
+    assert "outside of their images, dropped: 1, the first: annotation 9" in caplog.text
     assert len(KeypointDataset(both, INPUT_SIZE, clip_boxes=False)) == 2
 
 

@@ -61,7 +61,7 @@ def test_a_score_at_the_threshold_is_enough(tmp_path: Path, threshold: float, co
 
 
 def test_the_category_is_the_one_asked_for_or_that_with_keypoints(tmp_path: Path) -> None:
-    assert [person.score for person in load(tmp_path, category_id=5).records] == [0.8]
+    assert [person.score for person in load(tmp_path, category=5).records] == [0.8]
     dogs = {"id": 5, "name": "dog", "keypoints": ["nose", "neck"]}
     people = load(tmp_path, images={**IMAGES, "categories": [dogs, IMAGES["categories"][1]]})
     assert people.category_id == 5 and people.spec.names == ("nose", "neck")
@@ -81,7 +81,7 @@ def test_boxes_without_size_are_left_out_with_one_warning(
 ) -> None:
     flat = [{**FOUND[0], "bbox": box} for box in ([1, 2, 0, 5], [1, 2, 5, 0], [1, 2, -3, -3])]
     assert len(load(tmp_path, FOUND + flat)) == 3
-    assert len(caplog.records) == 1 and "3 detections are left out" in caplog.text
+    assert len(caplog.records) == 1 and "boxes have no size, left out: 3" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,13 @@ def test_boxes_without_size_are_left_out_with_one_warning(
         (lambda found: [*found, {**found[0], "image_id": 8}, {**found[0], "image_id": 9}],
          r"a detections file for other images: 2 of 5, first of image_id 8"),
         (lambda found: [*found, {**found[0], "score": float("nan")}],
-         r"position 4 must have a finite bbox and score, got .* nan"),
+         "position 4 must have a finite score, got nan"),
         (lambda found: [{**found[0], "bbox": [1, 2, float("inf"), 3]}],
-         "position 0 must have a finite bbox and score"),
-        (lambda found: [{**found[0], "bbox": [1, 2, None, 3]}], "position 0 must have a finite"),
-        (lambda found: [{**found[0], "bbox": [1, 2, 3]}], "position 0 must have a bbox of 4"),
+         "position 0: bbox must be 4 finite numbers"),
+        (lambda found: [{**found[0], "bbox": [1, 2, None, 3]}],
+         r"position 0: bbox must be 4 finite numbers, got \[1, 2, None, 3\]"),
+        (lambda found: [{**found[0], "bbox": [1, 2, 3]}],
+         r"position 0: bbox must be 4 finite numbers, got \[1, 2, 3\]"),
         (lambda found: [found[0], {"image_id": 7}], "position 1 must have 'category_id', got none"),
         (lambda found: ["box"], "position 0 must have 'image_id', got none"),
         (lambda found: [], "score of at least 0, got none among 0"),
@@ -113,9 +115,9 @@ def test_images_without_people_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a category named 'person'.* got \['dog'\]"):
         load(tmp_path, images={**IMAGES, "categories": IMAGES["categories"][:1]})
     with pytest.raises(ValueError, match=r"must have category 3, got \['dog', 'person'\]"):
-        load(tmp_path, category_id=3)
+        load(tmp_path, category=3)
     image = {"id": 7, "file_name": "7.png", "width": 60}
-    with pytest.raises(ValueError, match="detection at position 0 must have 'height'"):
+    with pytest.raises(ValueError, match="image 7 must have 'height', got none; .*position 0"):
         load(tmp_path, images={**IMAGES, "images": [image]})
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
-from darkpose.data.annotations import Annotations, load_annotations, read_annotation_file
+from darkpose.data.annotation_file import read_annotation_file
+from darkpose.data.annotations import Annotations, load_annotations
 from darkpose.data.dataset import KeypointDataset, Sample
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.metric import METRICS, Metric, has_joints

@@ -122,14 +122,17 @@ def test_a_mirrored_person_is_where_the_image_shows_it(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scale": float("nan")}, "position 0 must have 'scale', one finite"),
+        ({"scale": float("nan")}, "position 0: scale must be a finite number, got nan"),
         ({"scale": -1.0}, "position 0 must have a positive scale, got -1"),
         ({"scale": 0}, "position 0 must have a positive scale, got 0"),
-        ({"center": [float("nan"), 1]}, "position 0 must have 'center', 2 finite"),
-        ({"center": None}, "position 0 must have 'center', 2 finite"),
-        ({"joints": [[1, 2]] * 14}, "position 0 must have 'joints', 16 x 2 finite"),
-        ({"joints": [[1, float("nan")]] * 16}, "position 0 must have 'joints', 16 x 2 finite"),
-        ({"joints": [[1, 2]] * 15 + [[1]]}, "position 0 must have 'joints', 16 x 2 finite"),
+        (
+            {"center": [float("nan"), 1]},
+            "position 0: center must be 2 finite numbers, got .nan, 1.",
+        ),
+        ({"center": None}, "position 0: center must be a list of numbers, got None"),
+        ({"joints": [[1, 2]] * 14}, "position 0: joints must be 16 x 2 finite numbers"),
+        ({"joints": [[1, float("nan")]] * 16}, "position 0: joints must be 16 x 2 finite numbers"),
+        ({"joints": [[1, 2]] * 15 + [[1]]}, "position 0: joints must be 16 x 2 finite numbers"),
         ({"joints_vis": [2] * 16}, "position 0 must have joints_vis of 0 and 1"),
         ({"image": None}, "position 0 must name its image"),
     ],

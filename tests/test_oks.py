@@ -232,7 +232,7 @@ def test_bad_results_are_named(data: Path) -> None:
     folder = data / "eval_refs" / "coco_fake100"
     with pytest.raises(ValueError, match="at least one result"):
         evaluate_oks(folder / "person_keypoints.json", [], COCO_SIGMAS)
-    with pytest.raises(ValueError, match="must have 14 joints, 42 numbers, got 51"):
+    with pytest.raises(ValueError, match="keypoints of 14 joints must be 42 numbers, got 51"):
         evaluate_oks(folder / "person_keypoints.json", folder / "results.json", [0.1] * 14)
     with pytest.raises(ValueError, match="equally many, got 0, 1, 1"):
         coco_results([], np.zeros((1, 17, 2)), np.zeros((1, 17)))

@@ -56,15 +56,16 @@ def numbers(value: Any, name: str, count: int | None = None) -> NDArray[np.float
     return found
 
 
-def finite(value: Any, name: str, count: int) -> NDArray[np.float64]:
-    """Return a list of so many finite numbers as an array [count].
+def finite(value: Any, name: str, *shape: int) -> NDArray[np.float64]:
+    """Return finite numbers as an array of a shape; a single one for the shape ().
 
     Raises:
         ValueError: it is not that; `name` is what the message calls it.
     """
-    found = numbers(value, name, count)
-    if found.shape != (count,) or not np.isfinite(found).all():
-        raise ValueError(f"{name} must be {count} finite numbers, got {shown(value)}")
+    found = numbers(value, name) if shape else np.array(number(value, name))
+    if found.shape != shape or not np.isfinite(found).all():
+        count = f"{' x '.join(map(str, shape))} finite numbers" if shape else "a finite number"
+        raise ValueError(f"{name} must be {count}, got {shown(value)}")
     return found
 
 

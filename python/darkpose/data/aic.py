@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read AI Challenger's people, the field's customary extra training data, in its own format."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.annotations import (
-    AREA_PER_BOX,
-    Annotations,
-    PersonRecord,
-    finite_numbers,
-    read_json,
-)
+from darkpose.data.annotation_file import read_json
+from darkpose.data.annotations import Annotations, PersonRecord
 from darkpose.data.joint_sets import AIC
+from darkpose.data.labels import AREA_PER_BOX, settle
+from darkpose.data.tally import Tally
+from darkpose.values import finite, numbers, shown
 
 _COCO_VISIBILITY = np.array([np.nan, 2.0, 1.0, 0.0])
 """COCO's v for theirs: 1 visible, 2 occluded, 3 not labeled."""
-
-_logger = logging.getLogger(__name__)
+_NOT_LABELED = 3
 
 
 def load_aic(json_path: str | Path, image_root: str | Path) -> Annotations:
@@ -44,18 +40,18 @@ def load_aic(json_path: str | Path, image_root: str | Path) -> Annotations:
     if not isinstance(entries, list):
         raise ValueError(f"{json_path} must be a list of images, got {type(entries).__name__}")
     records: list[PersonRecord] = []
-    people = sizeless = 0
+    people, tally = 0, Tally(json_path)
     for image_id, entry in enumerate(entries):
         name = f"{json_path}: the image at position {image_id}"
         boxes, keypoints, stem = _checked(entry, name)
         for human, flat in keypoints.items():
             number, people = people, people + 1
             joints = _joints(flat, f"{name}: {human}")
-            x1, y1, x2, y2 = _box(boxes.get(human), f"{name}: {human}")
+            x1, y1, x2, y2 = finite(boxes.get(human), f"{name}: {human}: box", 4).tolist()
             if not joints[:, 2].any():
                 continue
             if x2 <= x1 or y2 <= y1:
-                sizeless += 1
+                tally.add("people whose boxes have no size, left out", f"{name}: {human}")
                 continue
             records.append(
                 PersonRecord(
@@ -68,13 +64,10 @@ def load_aic(json_path: str | Path, image_root: str | Path) -> Annotations:
                     joints=joints,
                 )
             )
-    if sizeless:
-        _logger.warning(
-            "%s: %d people are left out, as their boxes have no size", json_path, sizeless
-        )
+    tally.say()
     if not records:
         raise ValueError(f"{json_path} must hold people with labeled joints, got none of {people}")
-    return Annotations(tuple(records), AIC, category_id=1)
+    return Annotations(tuple(records), AIC, category_id=1, file=json_path)
 
 
 def _checked(entry: Any, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
@@ -87,23 +80,16 @@ def _checked(entry: Any, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any
 
 
 def _joints(flat: Any, name: str) -> NDArray[np.float64]:
-    numbers = 3 * AIC.num_joints
-    if not isinstance(flat, list) or len(flat) != numbers:
-        got = len(flat) if isinstance(flat, list) else flat
-        raise ValueError(f"{name} must have {AIC.num_joints} joints, {numbers} numbers, got {got}")
-    values = finite_numbers(flat, numbers)
-    if values is None:
-        raise ValueError(f"{name} must have finite joints, got NaN, infinity or other things")
+    values, count = numbers(flat, f"{name}: keypoints"), 3 * AIC.num_joints
+    if values.size != count:
+        raise ValueError(
+            f"{name} must have {AIC.num_joints} joints, {count} numbers, got {values.size}"
+        )
     joints = values.reshape(-1, 3)
+    settle(joints, _NOT_LABELED)
+    if not np.isfinite(joints).all():
+        raise ValueError(f"{name} must have finite joints, got {shown(flat)}")
     if not np.isin(joints[:, 2], (1, 2, 3)).all():
         raise ValueError(f"{name} must have visibilities 1, 2 or 3, got {joints[:, 2].tolist()}")
     joints[:, 2] = _COCO_VISIBILITY[joints[:, 2].astype(int)]
     return joints
-
-
-def _box(box: Any, name: str) -> tuple[float, float, float, float]:
-    corners = finite_numbers(box, 4)
-    if corners is None:
-        raise ValueError(f"{name} must have a box of 4 finite numbers, got {box}")
-    x1, y1, x2, y2 = corners.tolist()
-    return x1, y1, x2, y2

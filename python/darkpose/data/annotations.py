@@ -5,8 +5,7 @@ Everything wrong with such a file is found here, before training starts, and nam
 a data loader that fails in its third hour, or silently learns from shifted joints, costs far more.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.published import missing
+from darkpose.data.annotation_file import (
+    called,
+    checked,
+    collector_paused,
+    keypoint_categories,
+    read_json,
+)
+from darkpose.data.labels import AREA_PER_BOX, labeled
 from darkpose.data.spec import KeypointSpec, read_spec_yaml
+from darkpose.data.tally import Tally
 from darkpose.geometry import Box, Crop
+from darkpose.values import number, printable, shown
 
 __all__ = ["AREA_PER_BOX", "Annotations", "KeypointSpec", "PersonRecord", "load_annotations"]
-
-AREA_PER_BOX = 0.53
-"""The area of a person without a segmentation, as a share of the box: the customary estimate."""
 
 DETECTED = -1
 """The `annotation_id` of people that a detector found and nobody annotated."""
@@ -68,23 +73,28 @@ class Annotations:
     content: Mapping[str, Any] | None = None
     """Of the COCO-style file with these people, which AP is measured by; None: there is none, or it
     has no annotations."""
+    file: object = "the annotations"
+    """What messages call the file."""
 
     def __len__(self) -> int:
         return len(self.records)
 
 
+@collector_paused()
 def load_annotations(
     json_path: str | Path,
     image_root: str | Path,
     *,
     spec: KeypointSpec | str | Path | None = None,
     min_joints: int = 1,
+    category: str | int | None = None,
     content: Mapping[str, Any] | None = None,
 ) -> Annotations:
     """Read the people of a COCO-style keypoint file, without opening any image.
 
-    Crowds, people with fewer than `min_joints` labeled joints, and annotations of categories
-    without keypoints are skipped. A missing `area` is estimated by `AREA_PER_BOX`.
+    Crowds, people with fewer than `min_joints` labeled joints, and annotations of other categories
+    are skipped. An `area` that is missing or not positive is estimated by `AREA_PER_BOX`. What is
+    left out or assumed is counted and logged.
 
     Args:
         json_path: file with `images`, `annotations` and `categories`.
@@ -92,159 +102,115 @@ def load_annotations(
         spec: what the joints are. None: read from the file's category; a path: a YAML file that
             completes it (see `darkpose.data.spec`); a `KeypointSpec`: used as it is.
         min_joints: at least 1, as a person without labels teaches and measures nothing.
-        content: of the file, if `read_annotation_file` has read it already.
+        category: name or id of the category to take. None: all with keypoints, which must be the
+            same ones; their people are then of one category, the first.
+        content: of the file, if it has been read already.
 
     Raises:
         FileNotFoundError: there is no such file; the message says who publishes it.
         ValueError: the file is not complete JSON or has no keypoints; an annotation or image has no
-            id; an annotation has the wrong number of joints, a box without positive size, or an
-            image that is not in the file.
+            id; an annotation has the wrong number of joints, a box without positive size, an image
+            that is not in the file, or anything but a number where one belongs. The message names
+            file, annotation and value.
     """
     if min_joints < 1:
         raise ValueError(f"min_joints must be at least 1, got {min_joints}")
-    if content is None:
-        content = read_annotation_file(json_path)
-    category = keypoint_category(content, json_path)
-    if not isinstance(spec, KeypointSpec):
-        spec = KeypointSpec.from_category(category, None if spec is None else read_spec_yaml(spec))
-    images = {image["id"]: image for image in content["images"]}
+    content = checked(read_json(json_path) if content is None else content, json_path)
+    categories = keypoint_categories(content, json_path, category)
+    spec = spec_of(categories[0], json_path, spec)
+    found = labeled(content, json_path, categories, spec.num_joints)
+    images = ImageFiles(content["images"], json_path, Path(image_root))
+    tally = Tally(json_path)
+    if further := [key for key in found.found[0] if key.endswith("_kpts")] if found.found else []:
+        tally.note(
+            f"{', '.join(further)} are not trained: only the {spec.num_joints} keypoints are"
+        )
     records = []
-    for annotation in content["annotations"]:
-        if annotation.get("iscrowd", 0) or annotation.get("category_id") != category["id"]:
+    counts = np.count_nonzero(found.joints[..., 2], axis=1).tolist()
+    for row, annotation in enumerate(found.content["annotations"]):
+        if annotation["iscrowd"]:
             continue
-        joints = _joints(annotation, spec.num_joints)
-        if joints is None or np.count_nonzero(joints[:, 2]) < min_joints:
+        name = called(annotation)
+        if counts[row] < min_joints:
+            tally.add(f"people with less than {min_joints} labeled joint(s), left out", name)
             continue
-        image = images.get(annotation.get("image_id"))
-        if image is None:
+        x, y, width, height = annotation["bbox"]
+        if min(width, height) <= 0:
+            got = shown(found.found[row].get("bbox"))
             raise ValueError(
-                f"annotation {annotation.get('id')} must name an image of {json_path}, "
-                f"got image_id {annotation.get('image_id')!r}"
+                f"{json_path}: {name} must have a box of positive width and height, got {got}"
             )
-        records.append(_record(annotation, image, joints, Path(image_root)))
+        file, size = images.of(annotation["image_id"], name)
+        records.append(
+            PersonRecord(
+                image_path=file,
+                image_id=annotation["image_id"],
+                annotation_id=annotation["id"],
+                image_size=size,
+                box=(x, y, width, height),
+                area=annotation["area"],
+                joints=found.joints[row],
+            )
+        )
+    tally.say()
     if not records:
         raise ValueError(
             f"{json_path} must hold people with at least {min_joints} labeled joint(s), "
             f"got none among {len(content['annotations'])} annotations"
         )
-    return Annotations(tuple(records), spec, category["id"], content)
+    return Annotations(tuple(records), spec, categories[0]["id"], found.content, json_path)
 
 
-def read_annotation_file(json_path: str | Path, *, annotated: bool = True) -> dict[str, Any]:
-    """Read a COCO-style file and check that its three lists are there and their entries have ids.
-
-    With `annotated=False` there may be no annotations, as in the image information of a test set.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not complete JSON, or a list or an id is missing.
-    """
-    content: dict[str, Any] = read_json(json_path)
-    for key in ("images", "annotations", "categories"):
-        if key == "annotations" and not annotated and key not in content:
-            continue
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{json_path} must be COCO-style JSON with a list {key!r}, got none")
-        for position, entry in enumerate(content[key]):
-            if not isinstance(entry, dict) or "id" not in entry:
-                raise ValueError(
-                    f"{json_path} must give an 'id' to each of its {key}, "
-                    f"got none for the one at position {position}"
-                )
-    return content
-
-
-def read_json(path: str | Path, data_format: str = "coco") -> Any:
-    """Read a data set's JSON file.
-
-    Raises:
-        FileNotFoundError: there is none; the message says who publishes a file of that name.
-        ValueError: it is not complete JSON.
-    """
+def spec_of(
+    category: Mapping[str, Any], json_path: object, given: KeypointSpec | str | Path | None
+) -> KeypointSpec:
+    """Return what the joints of a file's category are, see `load_annotations`."""
+    if isinstance(given, KeypointSpec):
+        return given
+    extra = None if given is None else read_spec_yaml(given)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(missing(path, data_format=data_format)) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be complete JSON, got an error at {error}") from error
+        return KeypointSpec.from_category(category, extra)
+    except ValueError as error:
+        files = json_path if given is None else f"{json_path} with {given}"
+        raise ValueError(f"{files}: {error}") from error
 
 
-def keypoint_category(content: Mapping[str, Any], json_path: str | Path) -> Mapping[str, Any]:
-    """Return the one category with keypoints, be they named there or only in its annotations."""
-    used = {
-        annotation.get("category_id")
-        for annotation in content.get("annotations", [])
-        if annotation.get("keypoints")
-    }
-    found: list[Mapping[str, Any]] = [
-        category
-        for category in content["categories"]
-        if category.get("keypoints") or category.get("id") in used
-    ]
-    if len(found) != 1:
-        raise ValueError(
-            f"{json_path} must have exactly one category with keypoints, got {len(found)} "
-            f"among {[category.get('name') for category in content['categories']]}"
-        )
-    return found[0]
+class ImageFiles:
+    """The image files of a COCO-style file.
 
+    Args:
+        images: of the file, as `checked` returns them.
+        json_path: what messages call the file.
+        root: folder of the images.
+    """
 
-def _joints(annotation: Mapping[str, Any], num_joints: int) -> NDArray[np.float64] | None:
-    flat = annotation.get("keypoints")
-    if not flat:
-        return None
-    name = f"annotation {annotation.get('id')}"
-    if len(flat) != 3 * num_joints:
-        raise ValueError(
-            f"{name} must have {num_joints} joints, {3 * num_joints} numbers, got {len(flat)}"
-        )
-    joints = np.asarray(flat, dtype=np.float64).reshape(num_joints, 3)
-    if not np.isfinite(joints).all():
-        raise ValueError(f"{name} must have finite joints, got NaN or infinity")
-    if not np.isin(joints[:, 2], (0, 1, 2)).all():
-        raise ValueError(f"{name} must have visibilities 0, 1 or 2, got {joints[:, 2].tolist()}")
-    return joints
+    def __init__(self, images: Sequence[Mapping[str, Any]], json_path: object, root: Path) -> None:
+        self._images = {image["id"]: image for image in images}
+        self._json_path, self._root = json_path, root
+        self._found: dict[Any, tuple[Path, tuple[int, int]]] = {}
 
+    def of(self, image_id: Any, person: str) -> tuple[Path, tuple[int, int]]:
+        """Return an image's path and (width, height) in pixels; `person` is who needs it.
 
-def _record(
-    annotation: Mapping[str, Any],
-    image: Mapping[str, Any],
-    joints: NDArray[np.float64],
-    image_root: Path,
-) -> PersonRecord:
-    name = f"annotation {annotation.get('id')}"
-    box = finite_numbers(annotation.get("bbox"), 4)
-    if box is None or min(box[2:]) <= 0:
-        raise ValueError(
-            f"{name} must have a box of positive width and height, got {annotation.get('bbox')}"
-        )
-    path, size = image_file(image, image_root, name)
-    x, y, width, height = box.tolist()
-    return PersonRecord(
-        image_path=path,
-        image_id=image["id"],
-        annotation_id=annotation["id"],
-        image_size=size,
-        box=(x, y, width, height),
-        area=float(annotation.get("area") or AREA_PER_BOX * width * height),
-        joints=joints,
-    )
+        Raises:
+            ValueError: the file does not say, or not in what can be a name and a size.
+        """
+        if image_id not in self._found:
+            self._found[image_id] = self._read(self._images[image_id], person)
+        return self._found[image_id]
 
-
-def finite_numbers(value: Any, *shape: int) -> NDArray[np.float64] | None:
-    """Return what JSON gave as an array of that shape; None if it is not, or not all finite."""
-    try:
-        numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-    return numbers if numbers.shape == shape and np.isfinite(numbers).all() else None
-
-
-def image_file(
-    image: Mapping[str, Any], image_root: Path, person: str
-) -> tuple[Path, tuple[int, int]]:
-    """Return the path of a file's image and its (width, height); `person` is who needs it."""
-    for key in ("file_name", "width", "height"):
-        if key not in image:
-            raise ValueError(f"image {image['id']} of {person} must have {key!r}, got none")
-    return image_root / image["file_name"], (int(image["width"]), int(image["height"]))
+    def _read(self, image: Mapping[str, Any], person: str) -> tuple[Path, tuple[int, int]]:
+        name = f"{self._json_path}: image {printable(str(image['id']))}"
+        for key in ("file_name", "width", "height"):
+            if image.get(key) is None:
+                raise ValueError(f"{name} must have {key!r}, got none; {person} is in it")
+        file = image["file_name"]
+        if not isinstance(file, str) or not file.strip() or "\0" in file:
+            raise ValueError(f"{name} must have the name of a file as file_name, got {shown(file)}")
+        width, height = (number(image[key], f"{name}: {key}") for key in ("width", "height"))
+        if not (width.is_integer() and height.is_integer() and min(width, height) > 0):
+            raise ValueError(
+                f"{name} must have a width and height of at least 1 pixel, "
+                f"got {shown(image['width'])} x {shown(image['height'])}"
+            )
+        return self._root / file, (int(width), int(height))

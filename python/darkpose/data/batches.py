@@ -39,6 +39,8 @@ class Batches:
             options.data_format,
             more=options.val_mat or options.joints,
             detections=None if found is None else (found, options.detection_threshold),
+            category=options.category,
+            skip_missing=options.on_bad_image == "skip",
         )
 
     @property
@@ -71,7 +73,12 @@ class Batches:
             lacking = "data.train" if options.train is None else "data.train_images"
             raise ValueError(f"training needs data.train and data.train_images, got no {lacking}")
         people = load_people(
-            options.train, options.train_images, options.data_format, more=options.joints
+            options.train,
+            options.train_images,
+            options.data_format,
+            more=options.joints,
+            category=options.category,
+            skip_missing=options.on_bad_image == "skip",
         )
         if people.spec.names != self.spec.names:
             raise ValueError(
@@ -80,7 +87,14 @@ class Batches:
             )
         parts = [people]
         for more in options.extra:
-            found = load_people(more.file, more.images, more.format, more=more.joints)
+            found = load_people(
+                more.file,
+                more.images,
+                more.format,
+                more=more.joints,
+                category=more.category,
+                skip_missing=options.on_bad_image == "skip",
+            )
             parts += more.repeat * [remap(found, self.spec)]
         return self._dataset(concatenate(parts), options.augmentation)
 

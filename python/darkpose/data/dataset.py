@@ -21,6 +21,7 @@ from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
 from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
 from darkpose.data.grouping import Indices, image_numbers
 from darkpose.data.images import DecodedImage, decode_image, largest_reduction
+from darkpose.data.tally import Tally
 from darkpose.geometry import (
     Box,
     Convention,
@@ -121,18 +122,21 @@ class KeypointDataset(Dataset[Sample]):
         self.records: list[PersonRecord] = []
         self.crops: list[Crop] = []
         """The crop of each of `records`, before augmentation."""
+        tally = Tally(annotations.file)
         for record in annotations.records:
             crop = self._crop(record, padding, clip_boxes)
             if crop is None:
-                _logger.warning(
-                    "%s is dropped: the box %s lies outside its image %s",
-                    record.name,
-                    record.box,
-                    record.image_path,
-                )
+                where = f"{record.name}, {record.box} in {record.image_path}"
+                tally.add("people whose boxes lie outside of their images, dropped", where)
                 continue
             self.records.append(record)
             self.crops.append(crop)
+        tally.say()
+        if annotations.records and not self.records:
+            raise ValueError(
+                f"{annotations.file} must hold people whose boxes lie in their images, "
+                f"got none of {len(annotations)}"
+            )
         self._epoch = 0
         self._skip_bad = on_bad_image == "skip"
         self._warned: set[Path] = set()

@@ -5,29 +5,20 @@ Published accuracies are mostly on detected boxes: the annotated ones are too go
 has none. The boxes come in COCO's results format, as every detector writes it.
 """
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darkpose.data.annotations import (
-    AREA_PER_BOX,
-    DETECTED,
-    Annotations,
-    PersonRecord,
-    image_file,
-    keypoint_category,
-    read_annotation_file,
-    read_json,
-)
+from darkpose.data.annotation_file import checked, keypoint_categories, known_id, read_json
+from darkpose.data.annotations import DETECTED, Annotations, ImageFiles, PersonRecord, spec_of
 from darkpose.data.joint_sets import COCO
-from darkpose.data.spec import KeypointSpec, read_spec_yaml
-
-_logger = logging.getLogger(__name__)
+from darkpose.data.labels import AREA_PER_BOX, labeled
+from darkpose.data.spec import KeypointSpec
+from darkpose.data.tally import Tally
+from darkpose.values import finite, number, shown
 
 
 def load_detections(
@@ -37,7 +28,7 @@ def load_detections(
     *,
     spec: KeypointSpec | str | Path | None = None,
     threshold: float = 0.0,
-    category_id: int | None = None,
+    category: str | int | None = None,
     content: Mapping[str, Any] | None = None,
 ) -> Annotations:
     """Read detected people, without opening any image.
@@ -53,109 +44,101 @@ def load_detections(
         spec: the joints to predict. None: those of the category of `images`, or COCO's if it names
             none; a path: a YAML file that completes them; a `KeypointSpec`: used as it is.
         threshold: least score of a box; 0 as in HRNet.
-        category_id: whom to take. None: the category with keypoints, or the one named `person`.
-        content: of `images`, if `read_annotation_file` has read it already.
+        category: name or id of whom to take. None: the categories with keypoints, or `person`.
+        content: of `images`, if it has been read already.
 
     Raises:
         FileNotFoundError: a file is missing; the message says who publishes it.
         ValueError: a file is not what it should be; a detection lacks a value or has NaN in it; the
             detections are of other images; nobody is left.
     """
-    if content is None:
-        content = read_annotation_file(images, annotated=False)
-    category = _category(content, images, category_id)
-    if not isinstance(spec, KeypointSpec):
-        extra = None if spec is None else read_spec_yaml(spec)
-        named = extra is not None or category.get("keypoints")
-        spec = KeypointSpec.from_category(category, extra) if named else COCO
+    content = read_json(images) if content is None else content
+    content = checked(content, images, annotated=False)
+    categories = _categories(content, images, category)
+    if spec is None and not categories[0].get("keypoints"):
+        spec = COCO
+    spec = spec_of(categories[0], images, spec)
 
     found = read_json(detections)
     if not isinstance(found, list):
         raise ValueError(f"{detections} must be a list of detections, got {type(found).__name__}")
+    wanted = {one["id"]: one for one in categories}
     people = [
-        (position, detection)
+        (f"{detections}: the detection at position {position}", detection)
         for position, detection in enumerate(found)
-        if _checked(detection, position, detections)["category_id"] == category["id"]
+        if _category_of(detection, position, detections, wanted) is not None
     ]
-    known = {image["id"]: image for image in content["images"]}
-    strange = [person["image_id"] for _, person in people if person["image_id"] not in known]
+    listed = {image["id"]: image for image in content["images"]}
+    strange = [one["image_id"] for _, one in people if known_id(one["image_id"], listed) is None]
     if strange:
         raise ValueError(
             f"{detections} must be detections in images of {images}, got a detections file for "
-            f"other images: {len(strange)} of {len(people)}, first of image_id {strange[0]!r}"
+            f"other images: {len(strange)} of {len(people)}, first of image_id {shown(strange[0])}"
         )
-    confident = [(position, person) for position, person in people if person["score"] >= threshold]
-    sized = [(position, person) for position, person in confident if min(person["bbox"][2:]) > 0]
-    if len(sized) < len(confident):
-        _logger.warning(
-            "%s: %d detections are left out, as their boxes have no size",
-            detections,
-            len(confident) - len(sized),
-        )
-    if not sized:
-        raise ValueError(
-            f"{detections} must hold boxes of category {category['id']} with a score of at least "
-            f"{threshold:g}, got none among {len(found)} detections"
-        )
+    files, tally = ImageFiles(content["images"], images, Path(image_root)), Tally(detections)
     unlabeled = np.zeros((spec.num_joints, 3))
     unlabeled.flags.writeable = False  # all share it: a test set has a million detections
-    records = (
-        _record(person, position, known[person["image_id"]], Path(image_root), unlabeled)
-        for position, person in sized
-    )
-    truth = content if "annotations" in content else None
-    return Annotations(tuple(records), spec, category["id"], truth)
+    records = []
+    for name, person in people:
+        x, y, width, height = finite(person["bbox"], f"{name}: bbox", 4).tolist()
+        score = number(person["score"], f"{name}: score")
+        if not math.isfinite(score):
+            raise ValueError(f"{name} must have a finite score, got {shown(person['score'])}")
+        if score < threshold:
+            continue
+        if min(width, height) <= 0:
+            tally.add("detections whose boxes have no size, left out", name)
+            continue
+        image_id = known_id(person["image_id"], listed)
+        file, size = files.of(image_id, name)
+        records.append(
+            PersonRecord(
+                image_path=file,
+                image_id=image_id,
+                annotation_id=DETECTED,
+                image_size=size,
+                box=(x, y, width, height),
+                area=AREA_PER_BOX * width * height,
+                joints=unlabeled,
+                score=score,
+            )
+        )
+    tally.say()
+    if not records:
+        raise ValueError(
+            f"{detections} must hold boxes of category {', '.join(map(str, wanted))} with a score "
+            f"of at least {threshold:g}, got none among {len(found)} detections"
+        )
+    truth = None
+    if "annotations" in content:
+        truth = labeled(content, images, categories, spec.num_joints).content
+    return Annotations(tuple(records), spec, categories[0]["id"], truth, detections)
 
 
-def _category(
-    content: Mapping[str, Any], images: str | Path, category_id: int | None
-) -> Mapping[str, Any]:
-    """Return the category of the people to take."""
+def _categories(
+    content: Mapping[str, Any], images: str | Path, wanted: str | int | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the categories of the people to take."""
     categories: Sequence[Mapping[str, Any]] = content["categories"]
-    if category_id is not None:
-        chosen = [category for category in categories if category["id"] == category_id]
-        wanted = f"category {category_id}"
-    elif content.get("annotations") or any(category.get("keypoints") for category in categories):
-        return keypoint_category(content, images)
-    else:
-        chosen = [category for category in categories if category.get("name") == "person"]
-        wanted = "a category named 'person', or one with keypoints"
+    if content.get("annotations") or any(one.get("keypoints") for one in categories):
+        return keypoint_categories(content, images, wanted)
+    name = "person" if wanted is None else str(wanted)
+    chosen = [one for one in categories if name in (str(one["id"]), one.get("name"))]
     if not chosen:
-        names = [category.get("name") for category in categories]
-        raise ValueError(f"{images} must have {wanted}, got {names}")
-    return chosen[0]
+        what = f"category {shown(wanted)}"
+        if wanted is None:
+            what = "a category named 'person', or one with keypoints"
+        raise ValueError(
+            f"{images} must have {what}, got {[one.get('name') for one in categories]}"
+        )
+    return chosen
 
 
-def _checked(detection: Any, position: int, path: str | Path) -> Mapping[str, Any]:
-    name = f"{path}: the detection at position {position}"
+def _category_of(detection: Any, position: int, path: str | Path, wanted: Mapping[Any, Any]) -> Any:
+    """Return which of the wanted categories a detection is of, None if of another."""
     for key in ("image_id", "category_id", "bbox", "score"):
-        if not isinstance(detection, dict) or key not in detection:
-            raise ValueError(f"{name} must have {key!r}, got none")
-    box, score = detection["bbox"], detection["score"]
-    if not (isinstance(box, list) and len(box) == 4):
-        raise ValueError(f"{name} must have a bbox of 4 numbers, got {box}")
-    for value in (*box, score):
-        if not (isinstance(value, int | float) and math.isfinite(value)):
-            raise ValueError(f"{name} must have a finite bbox and score, got {box} and {score}")
-    return detection
-
-
-def _record(
-    person: Mapping[str, Any],
-    position: int,
-    image: Mapping[str, Any],
-    image_root: Path,
-    unlabeled: NDArray[np.float64],  # [K, 3]
-) -> PersonRecord:
-    path, size = image_file(image, image_root, f"the detection at position {position}")
-    x, y, width, height = (float(value) for value in person["bbox"])
-    return PersonRecord(
-        image_path=path,
-        image_id=person["image_id"],
-        annotation_id=DETECTED,
-        image_size=size,
-        box=(x, y, width, height),
-        area=AREA_PER_BOX * width * height,
-        joints=unlabeled,
-        score=float(person["score"]),
-    )
+        if not isinstance(detection, dict) or detection.get(key) is None:
+            raise ValueError(
+                f"{path}: the detection at position {position} must have {key!r}, got none"
+            )
+    return known_id(detection["category_id"], wanted)

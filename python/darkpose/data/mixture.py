@@ -43,7 +43,7 @@ def remap(annotations: Annotations, spec: KeypointSpec) -> Annotations:
             f"people must have one of the joints {[spec.names[k] for k in to]} labeled, "
             f"got {len(people)} without"
         )
-    return Annotations(labeled, spec, annotations.category_id)
+    return Annotations(labeled, spec, annotations.category_id, file=annotations.file)
 
 
 def concatenate(parts: Sequence[Annotations]) -> Annotations:
@@ -62,4 +62,5 @@ def concatenate(parts: Sequence[Annotations]) -> Annotations:
                 f"got {list(part.spec.names)}"
             )
     records = tuple(record for part in parts for record in part.records)
-    return Annotations(records, first.spec, first.category_id)
+    files = ", ".join(dict.fromkeys(str(part.file) for part in parts))
+    return Annotations(records, first.spec, first.category_id, file=files)

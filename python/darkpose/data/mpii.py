@@ -5,7 +5,6 @@ Everything in these files counts pixels from 1, everything here from 0. The crop
 own: a center and a scale in units of 200 pixels, which the box rule of COCO has no part in.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.annotations import (
-    AREA_PER_BOX,
-    Annotations,
-    PersonRecord,
-    finite_numbers,
-    read_json,
-)
+from darkpose.data.annotation_file import read_json
+from darkpose.data.annotations import Annotations, PersonRecord
 from darkpose.data.joint_sets import MPII
+from darkpose.data.labels import AREA_PER_BOX
 from darkpose.data.published import missing
 from darkpose.geometry import Crop
+from darkpose.values import finite
 
 PIXELS_PER_SCALE = 200
 HEAD_SIZE_PER_DIAGONAL = 0.6
@@ -97,7 +93,7 @@ def load_mpii(
                 head_size=head_size,
             )
         )
-    return Annotations(tuple(records), MPII, category_id=1)
+    return Annotations(tuple(records), MPII, category_id=1, file=json_path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +111,10 @@ def _person(entry: Any, name: str) -> _Person:
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         raise ValueError(f"{name} must name its image, got {_kind(entry)}")
     count = MPII.num_joints
-    center = _numbers(entry, "center", (2,), name)
-    scale = float(_numbers(entry, "scale", (), name))
-    joints = _numbers(entry, "joints", (count, 2), name)
-    visible = _numbers(entry, "joints_vis", (count,), name)
+    center = finite(entry.get("center"), f"{name}: center", 2)
+    scale = float(finite(entry.get("scale"), f"{name}: scale"))
+    joints = finite(entry.get("joints"), f"{name}: joints", count, 2)
+    visible = finite(entry.get("joints_vis"), f"{name}: joints_vis", count)
     if scale <= 0:
         raise ValueError(f"{name} must have a positive scale, got {scale:g}")
     if not np.isin(visible, (0, 1)).all():
@@ -134,16 +130,6 @@ def _person(entry: Any, name: str) -> _Person:
         padding,
         np.column_stack([joints - 1, 2 * visible]),
     )
-
-
-def _numbers(
-    entry: Mapping[str, Any], key: str, shape: tuple[int, ...], name: str
-) -> NDArray[np.float64]:
-    values = finite_numbers(entry.get(key), *shape)
-    if values is None:
-        size = " x ".join(map(str, shape)) or "one"
-        raise ValueError(f"{name} must have {key!r}, {size} finite number(s), got {entry.get(key)}")
-    return values
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import OnBadImage
-from darkpose.data.formats import DataFormat, check_format
+from darkpose.data.formats import Category, DataFormat, check_format
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Extra:
         format: of the file: COCO-style, HRNet's JSON for MPII, or AI Challenger's own.
         repeat: how many times an epoch has each person.
         joints: a YAML file that completes a COCO-style file's keypoints (`KeypointSpec`).
+        category: of a COCO-style file, as `data.category`.
     """
 
     file: Path
@@ -26,6 +27,7 @@ class Extra:
     format: DataFormat = "coco"
     repeat: int = 1
     joints: Path | None = None
+    category: Category = None
 
     def __post_init__(self) -> None:
         check_format(self.format, "format of data.extra")
@@ -47,6 +49,8 @@ class DataOptions:
         train: annotation file to train on; may be None where nothing is trained.
         train_images: folder of its images.
         joints: a YAML file that completes COCO-style annotations' keypoints (`KeypointSpec`).
+        category: name or id of the category of COCO-style files to take; by default all that have
+            keypoints, which must be the same ones.
         data_format: of `train` and `val`: "coco" for any COCO-style file, "mpii" for HRNet's JSON,
             "aic" for AI Challenger's own.
         val_mat: `gt_valid.mat`, the joints and head sizes that PCKh is measured by on MPII.
@@ -74,6 +78,7 @@ class DataOptions:
     train: Path | None = None
     train_images: Path | None = None
     joints: Path | None = None
+    category: Category = None
     data_format: DataFormat = "coco"
     val_mat: Path | None = None
     detections: Path | None = None
@@ -91,9 +96,13 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         check_format(self.data_format, "data.data_format")
-        if self.data_format != "coco" and (self.joints or self.detections) is not None:
+        if (
+            self.data_format != "coco"
+            and (self.joints or self.detections or self.category) is not None
+        ):
             raise ValueError(
-                f"data.joints and data.detections are for COCO-style files, got {self.data_format}"
+                "data.joints, data.detections and data.category are for COCO-style files, "
+                f"got {self.data_format}"
             )
         if self.data_format != "mpii" and self.val_mat is not None:
             raise ValueError(f"data.val_mat is for MPII, got data_format {self.data_format}")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.annotations import read_annotation_file, read_json
+from darkpose.data.annotation_file import read_annotation_file, read_json
 
 CSV_COLUMNS = ("file", "x", "y", "w", "h")
 """What a CSV file of boxes must have; `score` and `frame`, the number of a video's frame from 0,

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.data.annotations import load_annotations, read_json
+from darkpose.data.annotation_file import read_json
+from darkpose.data.annotations import load_annotations
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
 from darkpose.files import replacing

@@ -7,7 +7,7 @@ lets it take other numbers of joints and other sigmas than COCO's.
 
 import contextlib
 import io
-import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from darkpose.data.annotations import AREA_PER_BOX, PersonRecord, read_annotation_file
+from darkpose.data.annotation_file import checked, keypoint_categories, known_id, read_json
+from darkpose.data.annotations import PersonRecord
+from darkpose.data.labels import labeled
+from darkpose.data.tally import Tally
 from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
 from darkpose.evaluate.scores import SCORE_THRESHOLD, person_scores
+from darkpose.values import finite, number, shown
 
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
@@ -122,49 +126,47 @@ def evaluate_oks(
     results: str | Path | Sequence[Mapping[str, Any]],
     sigmas: Sequence[float],
     *,
-    image_ids: Sequence[int] | None = None,
+    image_ids: Sequence[int | str] | None = None,
+    category: str | int | None = None,
 ) -> dict[str, float]:
     """Return COCO's ten keypoint figures (`STATS`) in [0, 1], by pycocotools without its prints.
 
+    Annotations are read as for training: areas that are missing are estimated, categories with the
+    same joints are one. Results of images that are not evaluated are left out, and so are those of
+    another category, which are counted.
+
     Args:
-        annotations: COCO-style keypoint file, or its content. A missing `area` is estimated by
-            `AREA_PER_BOX`, as in training.
+        annotations: COCO-style keypoint file, or its content.
         results: file or list as from `coco_results`.
         sigmas: one per joint, see `KeypointSpec.oks_sigmas`.
         image_ids: evaluate these images only; default: all of the annotation file.
+        category: name or id of the one to evaluate, see `load_annotations`.
 
     Returns:
         The figures by name; NaN where no annotated person is of the size in question.
 
     Raises:
-        ValueError: there are no results, or one has another number of joints than there are sigmas.
+        ValueError: there are no results, or all are of another category; one has no score, another
+            number of joints than there are sigmas, or an image that the annotations do not know.
     """
-    content = annotations if isinstance(annotations, Mapping) else read_annotation_file(annotations)
-    people: list[dict[str, Any]]
-    if isinstance(results, str | Path):
-        people = json.loads(Path(results).read_text(encoding="utf-8"))
-    else:
-        # pycocotools writes ids, areas and boxes into the results it is given.
-        people = [dict(person) for person in results]
-    if not people:
-        raise ValueError("evaluate_oks needs at least one result, got none")
-    for person in people:
-        if len(person["keypoints"]) != 3 * len(sigmas):
-            raise ValueError(
-                f"each result must have {len(sigmas)} joints, {3 * len(sigmas)} numbers, "
-                f"got {len(person['keypoints'])} for image {person['image_id']}"
-            )
+    file = annotations if isinstance(annotations, str | Path) else "the annotations"
+    content = read_json(annotations) if isinstance(annotations, str | Path) else annotations
+    content = checked(content, file)
+    categories = keypoint_categories(content, file, category)
+    truth = labeled(content, file, categories, len(sigmas)).content
+    people = _belonging(results, truth, categories, len(sigmas))
+    if image_ids is not None:
+        people = [person for person in people if person["image_id"] in {*image_ids}]
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
+        coco = COCO()
         # Numbered anew, as pycocotools takes annotation 0 for no match at all.
-        numbered = enumerate(content["annotations"], start=1)
-        people_there = [{**_complete(annotation), "id": i} for i, annotation in numbered]
-        truth.dataset = {**content, "annotations": people_there}
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(people), "keypoints")
+        numbered = [{**one, "id": i} for i, one in enumerate(truth["annotations"], start=1)]
+        coco.dataset = {**truth, "annotations": numbered}
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(people), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
         if image_ids is not None:
             evaluation.params.imgIds = sorted(image_ids)
@@ -176,9 +178,47 @@ def evaluate_oks(
     return dict(zip(STATS, figures, strict=True))
 
 
-def _complete(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what pycocotools requires of an annotation and custom files often lack."""
-    complete = {"iscrowd": 0, "keypoints": [], "bbox": [0, 0, 0, 0], **annotation}
-    complete.setdefault("num_keypoints", sum(v > 0 for v in complete["keypoints"][2::3]))
-    complete["area"] = annotation.get("area") or AREA_PER_BOX * np.prod(complete["bbox"][2:])
-    return complete
+def _belonging(
+    results: str | Path | Sequence[Mapping[str, Any]],
+    truth: Mapping[str, Any],
+    categories: Sequence[Mapping[str, Any]],
+    num_joints: int,
+) -> list[dict[str, Any]]:
+    """Return the results of some categories, as of the first, their values checked."""
+    file = results if isinstance(results, str | Path) else "the results"
+    found = read_json(results) if isinstance(results, str | Path) else list(results)
+    if not isinstance(found, list):
+        raise ValueError(f"{file} must be a list of results, got {type(found).__name__}")
+    if not found:
+        raise ValueError("evaluate_oks needs at least one result, got none")
+    images = {image["id"] for image in truth["images"]}
+    wanted, tally = {one["id"]: one for one in categories}, Tally(file)
+    people = []
+    for position, person in enumerate(found):
+        name = f"{file}: the result at position {position}"
+        for key in ("image_id", "category_id", "keypoints", "score"):
+            if not isinstance(person, Mapping) or person.get(key) is None:
+                raise ValueError(f"{name} must have {key!r}, got none")
+        image, score = person["image_id"], number(person["score"], f"{name}: score")
+        if not isinstance(image, int | str) or image not in images:
+            raise ValueError(f"{name} must be of an annotated image, got image_id {shown(image)}")
+        if not math.isfinite(score):
+            raise ValueError(f"{name} must have a finite score, got {shown(person['score'])}")
+        keypoints = person["keypoints"]
+        if len(keypoints) != 3 * num_joints:
+            raise ValueError(
+                f"{name} must have {num_joints} joints, {3 * num_joints} numbers, "
+                f"got {len(keypoints)} for image {image}"
+            )
+        if known_id(person["category_id"], wanted) is None:
+            tally.add("results of other categories, left out", name)
+            continue
+        keypoints = finite(keypoints, f"{name}: keypoints", 3 * num_joints).tolist()
+        # pycocotools writes ids, areas and boxes into the results it is given.
+        own = {"category_id": categories[0]["id"], "keypoints": keypoints, "score": score}
+        people.append({**person, **own})
+    if not people:
+        names = ", ".join(str(one["id"]) for one in categories)
+        raise ValueError(f"{file} must have results of category {names}, got none of {len(found)}")
+    tally.say()
+    return people

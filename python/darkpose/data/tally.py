@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left out of a file, assumed or odd in it: counted, and each kind said once.
+
+A message for each of ten thousand people is read by nobody, and none at all hides what a figure is
+of. So reading counts, and says at its end how many there were and which was the first.
+"""
+
+import logging
+from collections.abc import Callable
+
+from darkpose.values import printable
+
+_logger = logging.getLogger(__name__)
+
+
+class Tally:
+    """Counts kinds of things in a file.
+
+    Args:
+        file: that messages begin with.
+    """
+
+    def __init__(self, file: object) -> None:
+        self.file = file
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+        self._notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence to say with the counts."""
+        self._notes.append(sentence)
+
+    def add(self, kind: str, example: object, count: int = 1) -> None:
+        """Count one more of a kind.
+
+        Args:
+            kind: what they are: "people without a labeled joint, left out".
+            example: what messages call this one; the first of each kind is named.
+            count: how many it stands for.
+        """
+        if kind not in self._counts:
+            self._first[kind] = printable(str(example))
+        self._counts[kind] = self._counts.get(kind, 0) + count
+
+    def count(self, kind: str) -> int:
+        """Return how many of a kind there have been."""
+        return self._counts.get(kind, 0)
+
+    def say(self, log: Callable[..., None] = _logger.warning) -> None:
+        """Say the notes, and each kind on a line of its own, and forget them."""
+        for note in self._notes:
+            log("%s: %s", self.file, note)
+        for kind, count in self._counts.items():
+            log("%s: %s: %d, the first: %s", self.file, kind, count, self._first[kind])
+        self._counts.clear()
+        self._first.clear()
+        self._notes.clear()
