@@ -228,6 +228,58 @@ def test_nan_is_no_match_and_no_number() -> None:
     assert evaluate_oks(content, results, [0.1])["AP"] == 0
 
 
+FEW = {
+    "images": [{"id": 1}, {"id": 2}],
+    "categories": [{"id": 1, "name": "person", "keypoints": ["nose"]}],
+    "annotations": [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [5, 5, 2]}
+        for i in (1, 2)
+    ],
+}
+
+
+def found(image: object = 1, **values: object) -> dict[str, object]:
+    return {"image_id": image, "category_id": 1, "keypoints": [5, 5, 1], "score": 0.5} | values
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (found(3), "position 1 must be of an annotated image, got image_id 3"),
+        (found("1"), "position 1 must be of an annotated image, got image_id '1'"),
+        (found(score=None), "position 1 must have 'score', got none"),
+        (found(score=float("nan")), "position 1 must have a finite score, got nan"),
+        ("person", "position 1 must have 'image_id', got none"),
+    ],
+)
+def test_results_that_do_not_belong_are_named(result: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate_oks(FEW, [found(), result], [0.1])
+
+
+def test_results_of_images_that_are_not_evaluated_are_no_fault() -> None:
+    both = [found(1), found(2, keypoints=[90, 90, 1])]
+    assert evaluate_oks(FEW, both, [0.1], image_ids=[1])["AP"] == pytest.approx(1)
+    assert evaluate_oks(FEW, both, [0.1])["AP"] < 0.6
+
+
+def test_results_of_other_categories_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    same = pytest.approx(evaluate_oks(FEW, [found(1), found(2)], [0.1]), nan_ok=True)
+    assert evaluate_oks(FEW, [found(1), found(2), found(2, category_id=7)], [0.1]) == same
+    said = "results of other categories, left out: 1, the first: the results: the result at pos"
+    assert said in caplog.text
+    with pytest.raises(ValueError, match="must have results of category 1, got none of 2"):
+        evaluate_oks(FEW, 2 * [found(category_id=7)], [0.1])
+
+
+def test_the_limit_of_twenty_people_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    crowd = [found(2, score=i / 30) for i in range(21)]
+    for _ in range(2):  # as after each epoch
+        evaluate_oks(FEW, crowd, [0.1])
+    said = "images with more than 20 results, the best of which count: 1, the first: 2"
+    assert caplog.text.count(said) == 1
+
+
 def test_bad_results_are_named(data: Path) -> None:
     folder = data / "eval_refs" / "coco_fake100"
     with pytest.raises(ValueError, match="at least one result"):

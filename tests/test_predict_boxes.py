@@ -157,8 +157,16 @@ def coco(images: Any = IMAGES, **wrong: Any) -> dict[str, Any]:
         ("b.json", {"images": []}, "a list 'annotations', got none"),
         ("b.json", coco(image_id=8), "6 must be in an image that is listed, got image_id 8"),
         ("b.json", coco(image_id=[7]), r"6 must be in an image that is listed, got image_id \[7\]"),
-        ("b.json", coco([{"id": [7], "file_name": "a"}]), "id of the one at position 0 of images must be a number or text"),
-        ("b.json", coco([*IMAGES, {"id": 7, "file_name": "a"}]), "id of its own, got two different ones of id 7"),
+        (
+            "b.json",
+            coco([{"id": [7], "file_name": "a"}]),
+            "id of the one at position 0 of images must be a number or text",
+        ),
+        (
+            "b.json",
+            coco([*IMAGES, {"id": 7, "file_name": "a"}]),
+            "id of its own, got two different ones of id 7",
+        ),
         (
             "b.json",
             coco(bbox=[1, 2, -3, 4]),

@@ -30,6 +30,9 @@ from torch import Tensor
 Matrix = NDArray[np.float64]  # [2, 3], acts on (x, y, 1)
 Box = tuple[float, float, float, float]  # x, y, width, height in image pixels
 
+FARTHEST = 2.0**24
+"""Pixels from the origin; beyond, float32 does not tell two pixels apart."""
+
 
 class Convention(str, Enum):
     """The correspondence a network was trained with; see the module's table."""

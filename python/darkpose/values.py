@@ -87,12 +87,13 @@ def shown(value: Any) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of 5,000 digits; a list in itself
         text = f"{type(value).__name__} that cannot be shown"
-    text = printable(text)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return printable(text, _SHOWN)
 
 
-def printable(text: str) -> str:
-    """Return text from a file for a terminal: what would control it, or its direction, escaped."""
+def printable(text: str, most: int = 300) -> str:
+    """Return text from a file for a terminal: what would control it, or its direction, escaped, and
+    no more than `most` characters."""
+    text = text if len(text) <= most else f"{text[: most - 3]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -172,7 +172,7 @@ def spec_of(
         return KeypointSpec.from_category(category, extra)
     except ValueError as error:
         files = json_path if given is None else f"{json_path} with {given}"
-        raise ValueError(f"{files}: {error}") from error
+        raise ValueError(f"{files}: {printable(str(error), 500)}") from error
 
 
 class ImageFiles:

@@ -6,7 +6,7 @@ evaluation both read what `labeled` returns, so that they cannot differ about a 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from darkpose.data.annotation_file import Entry, called, known_id
 from darkpose.data.tally import Tally
+from darkpose.geometry import FARTHEST
 from darkpose.values import flag, number, numbers, shown
 
 AREA_PER_BOX = 0.53
@@ -61,14 +62,14 @@ def labeled(content: Entry, path: object, categories: Sequence[Entry], num_joint
     found = _of_categories(content, path, categories, tally)
     field = _field_of_joints(found, num_joints, tally)
     joints, plain = _joints(found, field, num_joints, path)
-    boxes = [annotation.get("bbox") or [0.0] * 4 for annotation in found]
-    boxes = _table(boxes, lambda row: f"{path}: {called(found[row])}: bbox", 4)[0].tolist()
+    boxes = _table(found, "bbox", 4, path)[0]
+    boxes[~(np.abs(boxes) <= FARTHEST).all(1)] = 0
     images = {image["id"]: image for image in content["images"]}
     visible = np.count_nonzero(joints[..., 2], axis=1).tolist()
     complete = []
-    for row, annotation in enumerate(found):
+    for row, (annotation, box) in enumerate(zip(found, boxes.tolist(), strict=True)):
         try:
-            values = _values(annotation, boxes[row], images)
+            values = _values(annotation, box, images)
         except ValueError as error:
             raise ValueError(f"{path}: {called(annotation)}: {error}") from error
         if values["area"] is None:
@@ -79,7 +80,7 @@ def labeled(content: Entry, path: object, categories: Sequence[Entry], num_joint
         if not math.isnan(said) and (said > 0) != (visible[row] > 0):
             tally.add(_CONTRADICTION, called(annotation))
         values |= {"category_id": categories[0]["id"], "num_keypoints": visible[row]}
-        if not plain or annotation.get("keypoints") is None:
+        if not plain:
             values["keypoints"] = joints[row].ravel().tolist()
         complete.append({**annotation, **values})
     tally.say()
@@ -129,36 +130,37 @@ def _field_of_joints(found: Sequence[Entry], num_joints: int, tally: Tally) -> s
 
 
 def _table(
-    rows: Sequence[Any], names: Callable[[int], str], count: int
+    found: Sequence[Entry], field: str, count: int, path: object, of: str = ""
 ) -> tuple[NDArray[np.float64], bool]:
-    """Return lists of so many numbers as an array [N, count], and whether that is all they were."""
+    """Return lists of so many numbers as an array [N, count], zeros for null and for an empty list,
+    and whether there are only flat lists of numbers in the field."""
+    rows = [annotation.get(field) for annotation in found]
+    given = [row for row in rows if row is not None and row != []]
+    if len(given) < len(rows):
+        rows = [[0.0] * count if row is None or row == [] else row for row in rows]
     try:
         values = np.asarray(rows)
     except ValueError:  # of different lengths
         values = np.empty(0)
     if values.shape == (len(rows), count) and values.dtype.kind in "if":
-        return values.astype(np.float64), True
+        return values.astype(np.float64), len(given) == len(rows)
     checked = np.empty((len(rows), count))
     for row, value in enumerate(rows):
-        checked[row] = numbers(value, names(row), count).ravel()
-    return checked, not len(rows)
+        name = f"{path}: {called(found[row])}: {field}{of}"
+        checked[row] = numbers(value, name, count).ravel()
+    return checked, not rows
 
 
 def _joints(
     found: Sequence[Entry], field: str, num_joints: int, path: object
 ) -> tuple[NDArray[np.float64], bool]:
     """Return the joints [N, K, 3], and whether `keypoints` are flat lists of just these numbers."""
-    unlabeled = [0.0] * (3 * num_joints)
-    rows = [annotation.get(field) or unlabeled for annotation in found]
-    flat, plain = _table(
-        rows,
-        lambda row: f"{path}: {called(found[row])}: {field} of {num_joints} joints",
-        3 * num_joints,
-    )
+    flat, plain = _table(found, field, 3 * num_joints, path, f" of {num_joints} joints")
     joints = flat.reshape(-1, num_joints, 3)
     changed = settle(joints)
     for right, what in (
         (np.isfinite(joints).all((1, 2)), "finite joints"),
+        ((np.abs(joints) <= FARTHEST).all((1, 2)), f"joints within {FARTHEST:.0f} pixels"),
         (np.isin(joints[..., 2], (0, 1, 2)).all(1), "visibilities 0, 1 or 2"),
     ):
         if not right.all():
@@ -184,7 +186,7 @@ def settle(joints: NDArray[np.float64], unlabeled: int = 0) -> bool:
 
 def _values(annotation: Entry, box: list[float], images: Mapping[Any, Entry]) -> dict[str, Any]:
     """Return what an annotation says besides its joints; `area` is None where that is no positive
-    number, `bbox` four zeros where there are no numbers."""
+    number."""
     image = known_id(annotation.get("image_id"), images)
     if image is None:
         got = shown(annotation.get("image_id"))
@@ -196,7 +198,7 @@ def _values(annotation: Entry, box: list[float], images: Mapping[Any, Entry]) ->
     return {
         "image_id": image,
         "iscrowd": int(flag(annotation.get("iscrowd"), "iscrowd")),
-        "bbox": box if all(map(math.isfinite, box)) else [0.0] * 4,
+        "bbox": box,
         "num_keypoints": number(annotation.get("num_keypoints"), "num_keypoints"),
         "area": area if math.isfinite(area) and area > 0 else None,
     }

@@ -6,11 +6,11 @@ of. So reading counts, and says at its end how many there were and which was the
 """
 
 import logging
-from collections.abc import Callable
 
 from darkpose.values import printable
 
 _logger = logging.getLogger(__name__)
+_SAID: set[str] = set()
 
 
 class Tally:
@@ -46,12 +46,17 @@ class Tally:
         """Return how many of a kind there have been."""
         return self._counts.get(kind, 0)
 
-    def say(self, log: Callable[..., None] = _logger.warning) -> None:
-        """Say the notes, and each kind on a line of its own, and forget them."""
-        for note in self._notes:
-            log("%s: %s", self.file, note)
-        for kind, count in self._counts.items():
-            log("%s: %s: %d, the first: %s", self.file, kind, count, self._first[kind])
+    def say(self, *, once: bool = False) -> None:
+        """Say the notes, and each kind on a line of its own, and forget them.
+
+        With `once`, not what this process has said before: an evaluation is after each epoch.
+        """
+        counts = self._counts.items()
+        kinds = [f"{kind}: {count}, the first: {self._first[kind]}" for kind, count in counts]
+        for line in (f"{self.file}: {each}" for each in (*self._notes, *kinds)):
+            if not (once and line in _SAID):
+                _logger.warning("%s", line)
+            _SAID.add(line)
         self._counts.clear()
         self._first.clear()
         self._notes.clear()

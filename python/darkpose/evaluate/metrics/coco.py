@@ -8,7 +8,7 @@ lets it take other numbers of joints and other sigmas than COCO's.
 import contextlib
 import io
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,10 +22,14 @@ from darkpose.data.labels import labeled
 from darkpose.data.tally import Tally
 from darkpose.evaluate.metrics.nms import oks_nms, soft_oks_nms
 from darkpose.evaluate.scores import SCORE_THRESHOLD, person_scores
+from darkpose.geometry import FARTHEST
 from darkpose.values import finite, number, shown
 
 STATS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's ten figures, in pycocotools' order; M and L: people of 32^2 to 96^2 pixels, and above."""
+
+MOST_PEOPLE = 20
+"""Of an image whom COCO's figures count, those of the highest scores."""
 
 Nms = Literal["none", "hard", "soft"]
 _NOWHERE = -1e4  # image pixels; a person spread that far is still within COCO's "all" of sizes
@@ -204,21 +208,22 @@ def _belonging(
             raise ValueError(f"{name} must be of an annotated image, got image_id {shown(image)}")
         if not math.isfinite(score):
             raise ValueError(f"{name} must have a finite score, got {shown(person['score'])}")
-        keypoints = person["keypoints"]
-        if len(keypoints) != 3 * num_joints:
-            raise ValueError(
-                f"{name} must have {num_joints} joints, {3 * num_joints} numbers, "
-                f"got {len(keypoints)} for image {image}"
-            )
+        what = f"{name}: keypoints of {num_joints} joints"
+        keypoints = finite(person["keypoints"], what, 3 * num_joints)
+        keypoints = keypoints.clip(-FARTHEST, FARTHEST).tolist()
         if known_id(person["category_id"], wanted) is None:
             tally.add("results of other categories, left out", name)
             continue
-        keypoints = finite(keypoints, f"{name}: keypoints", 3 * num_joints).tolist()
         # pycocotools writes ids, areas and boxes into the results it is given.
         own = {"category_id": categories[0]["id"], "keypoints": keypoints, "score": score}
         people.append({**person, **own})
     if not people:
         names = ", ".join(str(one["id"]) for one in categories)
         raise ValueError(f"{file} must have results of category {names}, got none of {len(found)}")
-    tally.say()
+    for image, count in Counter(person["image_id"] for person in people).items():
+        if count > MOST_PEOPLE:
+            tally.add(
+                f"images with more than {MOST_PEOPLE} results, the best of which count", image
+            )
+    tally.say(once=True)
     return people
