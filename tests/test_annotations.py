@@ -104,7 +104,7 @@ def test_crowds_and_unlabeled_people_are_skipped(write: Write) -> None:
         ({"bbox": None}, "annotation 11 must have a box of positive width and height, got None"),
         ({"bbox": [1, None, 30, 20]}, "annotation 11 must have a box of positive width and height"),
         ({"bbox": [1, 2, float("nan"), 20]}, "annotation 11 must have a box of positive width"),
-        ({"image_id": 8}, "annotation 11: must name an image of the file as image_id, got 8"),
+        ({"image_id": 8}, "annotation 11: image_id must be that of an image of the file, got 8"),
         ({"keypoints": [0] * 9}, "must hold people with at least 1 labeled"),
     ],
 )

@@ -103,7 +103,7 @@ def test_numbers_may_be_text(read: Read) -> None:
         ({"keypoints": {"nose": [1, 2, 2]}}, "annotation 1: keypoints .* got {'nose'"),
         ({"keypoints": [1, None, 2] * 3}, "annotation 1 must have finite joints, got"),
         ({"iscrowd": "no"}, "annotation 1: iscrowd must be a number, got 'no'"),
-        ({"image_id": [1]}, r"annotation 1: must name an image .* got \[1\]"),
+        ({"image_id": [1]}, r"annotation 1: image_id must be that of .* got \[1\]"),
         ({"num_keypoints": "few"}, "annotation 1: num_keypoints must be a number, got 'few'"),
     ],
 )

@@ -115,10 +115,12 @@ def load_people(
     if not images.is_dir():
         raise FileNotFoundError(missing(images, images_of=file, data_format=data_format))
     if absent := _absent(people.records):
-        others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         count = len({record.image_path for record in people.records})
-        first = os.path.relpath(absent[0], images)
-        sentence = f"{file}: {printable(first)}{others} of {count} images are not in {images}"
+        first, others = printable(os.path.relpath(absent[0], images)), len(absent) - 1
+        which = f"{first} and {others} more of {count} images are"
+        if not others:
+            which = f"{first}, 1 of {count} images, is"
+        sentence = f"{file}: {which} not in {images}"
         if not skip_missing:
             raise FileNotFoundError(sentence)
         _logger.warning("%s; their people carry no weight", sentence)

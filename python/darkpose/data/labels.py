@@ -190,7 +190,7 @@ def _values(annotation: Entry, box: list[float], images: Mapping[Any, Entry]) ->
     image = known_id(annotation.get("image_id"), images)
     if image is None:
         got = shown(annotation.get("image_id"))
-        raise ValueError(f"must name an image of the file as image_id, got {got}")
+        raise ValueError(f"image_id must be that of an image of the file, got {got}")
     if min(box[2:]) < 0:
         got = shown(annotation["bbox"])
         raise ValueError(f"bbox must have a positive width and height, got {got}")

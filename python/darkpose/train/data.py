@@ -5,6 +5,7 @@ from lightning import LightningDataModule
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.batches import Batches
+from darkpose.data.digest import people_digest
 from darkpose.data.loading import ResumableLoader
 from darkpose.data.options import DataOptions
 
@@ -33,6 +34,11 @@ class PoseData(LightningDataModule):
         if stage == "fit":
             self.train_dataloader()
         _ = self.people.val_set
+
+    def digests(self) -> dict[str, str]:
+        """Return what tells the people to train on and to evaluate on from others, by name."""
+        sets = {"data.train": self.people.train_set, "data.val": self.people.val_set}
+        return {f"people of {name}": people_digest(d.records, d.spec) for name, d in sets.items()}
 
     def train_dataloader(self) -> ResumableLoader:
         """See `Batches.train_batches`."""

@@ -20,6 +20,7 @@ from darkpose.files import expanded
 from darkpose.models.checkpoints import METADATA, check_metadata
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
+from darkpose.train.finite import poison
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class PoseTask(LightningModule):
         people = len(batch["image"])
         # Not on the progress bar, which would wait for the device after every step.
         self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=people)
-        return loss
+        return poison(loss)
 
     def on_train_batch_start(self, batch: Sample, _index: int) -> None:
         # From one batch's start to the next one's: reading, forward, backward and step.

@@ -25,7 +25,9 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.options import DataOptions
 from darkpose.files import write_text
 from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
+from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
+from darkpose.train.finite import StopNotFinite
 from darkpose.train.task import ModelOptions, PoseTask
 
 # Options of Lightning's trainer that are decided here, or that no command uses.
@@ -34,6 +36,12 @@ _NO_OPTIONS = {
     *("use_distributed_sampler", "default_root_dir", "enable_checkpointing"),
     *("barebones", "limit_predict_batches", "model_registry", "enable_autolog_hparams"),
 }
+
+# Options of a command that no result depends on.
+_NO_SETTINGS = (
+    *("config", "out", "ckpt_path", "seeds", "checkpoint_steps", "stop_not_finite"),
+    "resume_changed",
+)
 
 
 def training_parser() -> ArgumentParser:
@@ -49,6 +57,8 @@ def training_parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="Folder to write.")
     steps = "Optimizer steps from one checkpoint to the next, besides those at the ends of epochs."
     parser.add_argument("--checkpoint_steps", type=PositiveInt | None, help=steps)
+    stop = "End where the loss or its gradient is not finite; false: go on with NaN."
+    parser.add_argument("--stop_not_finite", type=bool, default=True, help=stop)
     return parser
 
 
@@ -65,7 +75,12 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
     options = dict(made.trainer)
     text = settings(parser, config) + yaml.safe_dump({"out": str(made.out)})
     file = _SettingsFile(made.out / "config.yaml", text)
-    callbacks = [*_listed(options.pop("callbacks", None)), file]
+    same = SameOptions(
+        yaml.safe_load(parser.dump(config, skip_validation=True, skip_unset=False)),
+        changed=config.get("resume_changed", False),
+    )
+    callbacks = [*_listed(options.pop("callbacks", None)), file, same]
+    callbacks += [StopNotFinite()] if config.stop_not_finite else []
     trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
     data.trainer = trainer  # who shares a batch is known before anything is written
     return task, data, trainer
@@ -77,7 +92,7 @@ def settings(parser: ArgumentParser, config: Namespace) -> str:
     It is a configuration file itself, and equal for equal runs: folder and checkpoint are left out.
     """
     said = config.clone()
-    for name in ("config", "out", "ckpt_path", "seeds", "checkpoint_steps"):
+    for name in _NO_SETTINGS:
         said.pop(name, None)
     text: str = parser.dump(said, skip_validation=True)
     return text
@@ -113,7 +128,8 @@ class _SettingsFile(Callback):
         self.path, self.text = path, text
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
+        going_on = trainer.ckpt_path is not None and self.path.exists()
+        if trainer.is_global_zero and not going_on:  # it says what the run was begun with
             write_text(self.path, self.text)
 
 
