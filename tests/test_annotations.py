@@ -236,8 +236,6 @@ def test_a_given_spec_is_used_as_it_is(write: Write) -> None:
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (from_names, (["nose", "tail"],), r"no OKS sigma is known for \['tail'\]"),
-        (from_names, (["left_ear", "nose"],), "no partner 'right_ear'"),
         (from_names, (["nose", "nose"],), "differ"),
         (from_names, ([],), "must be given"),
         (from_names, (["nose"], {"oks_sigmas": [0.1, 0.2]}), "1 positive numbers"),
@@ -248,7 +246,6 @@ def test_a_given_spec_is_used_as_it_is(write: Write) -> None:
         (KeypointSpec, (("a", "b"), ((0, 2),), (1, 1)), "must index 2 joints, got 2"),
         (KeypointSpec, (("a", "b"), ((0, 1), (1, 0)), (1, 1)), "each joint once"),
         (from_category, ({},), "got neither"),
-        (from_category, ({"keypoints": ["nose"], "skeleton": [[0, 1]]},), "1 to 1"),
         (from_category, ({"keypoints": ["nose"]}, {"names": ["eye"]}), "must be the annotation fi"),
     ],
 )
@@ -264,11 +261,6 @@ def test_yaml_with_unknown_keys_is_named(tmp_path: Path) -> None:
     path.write_text("sigmas: [1]\n")
     with pytest.raises(ValueError, match=r"keys of .*oks_sigmas.* got \['sigmas'\]"):
         KeypointSpec.from_yaml(path)
-
-
-def test_names_without_sides_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    KeypointSpec.from_names(["nose", "neck"])
-    assert "a mirror exchanges none" in caplog.text
 
 
 # ---- real files ---------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ CODEC = {
     *("input_size", "heatmap_size", "sigma", "convention", "encoding", "padding", "modulation"),
     "flip_index",
 }
-JOINTS = {"names", "flip_pairs", "oks_sigmas", "skeleton", "upper_body"}
+JOINTS = {"names", "flip_pairs", "oks_sigmas", "skeleton", "upper_body", "assumed_sigmas"}
 
 
 @pytest.fixture(scope="module")

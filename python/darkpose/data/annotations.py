@@ -169,7 +169,7 @@ def spec_of(
         return given
     extra = None if given is None else read_spec_yaml(given)
     try:
-        return KeypointSpec.from_category(category, extra)
+        return KeypointSpec.from_category(category, extra, file=json_path)
     except ValueError as error:
         files = json_path if given is None else f"{json_path} with {given}"
         raise ValueError(f"{files}: {printable(str(error), 500)}") from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets with different joints as one: what a network learns from more people than one set has.
 
-Joints are matched by name. A joint that a data set does not label carries no weight there, so that
-it is neither learned nor unlearned from its people.
+Joints are matched by name, however it is spelled. A joint that a data set does not label carries no
+weight there, so that it is neither learned nor unlearned from its people.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from darkpose.data.annotations import Annotations, PersonRecord
+from darkpose.data.sides import listed, same_joints
 from darkpose.data.spec import KeypointSpec
 
 
 def remap(annotations: Annotations, spec: KeypointSpec) -> Annotations:
-    """Return the people with the joints of another keypoint set, matched by name.
+    """Return the people with the joints of another keypoint set, matched by name (`sides`).
 
     Joints that the people's own set lacks are not labeled (v = 0); people who have none of the
     joints labeled are left out.
@@ -24,10 +25,10 @@ def remap(annotations: Annotations, spec: KeypointSpec) -> Annotations:
         ValueError: the sets have no joint in common, or nobody is left.
     """
     own = annotations.spec.names
-    shared = [(k, own.index(name)) for k, name in enumerate(spec.names) if name in own]
+    shared = same_joints(spec.names, own)
     if not shared:
         raise ValueError(
-            f"joints must share a name to be mapped, got {list(own)} for {list(spec.names)}"
+            f"joints must share a name to be mapped, got {listed(own)} for {listed(spec.names)}"
         )
     to, from_ = (list(indices) for indices in zip(*shared, strict=True))
 
@@ -40,7 +41,7 @@ def remap(annotations: Annotations, spec: KeypointSpec) -> Annotations:
     labeled = tuple(person for person in people if person.joints[:, 2].any())
     if not labeled:
         raise ValueError(
-            f"people must have one of the joints {[spec.names[k] for k in to]} labeled, "
+            f"people must have one of the joints {listed([spec.names[k] for k in to])} labeled, "
             f"got {len(people)} without"
         )
     return Annotations(labeled, spec, annotations.category_id, file=annotations.file)

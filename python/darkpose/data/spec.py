@@ -6,20 +6,26 @@ A network of K heatmaps says nothing about what its K joints are. Everything tha
 a new keypoint set is data, not code. It comes from a COCO-style category, a YAML file, or both:
 
     names: [left_ear, right_ear, muzzle]       # only where the JSON does not name them
-    flip_pairs: [[left_ear, right_ear]]        # default: left_x with right_x
+    flip_pairs: [[left_ear, right_ear]]        # default: left and right by name; []: none
     skeleton: [[left_ear, muzzle]]             # default: the JSON's
-    oks_sigmas: {muzzle: 0.03}                 # default: `OKS_SIGMAS` by name
+    oks_sigmas: {muzzle: 0.03}                 # or one for all; default: `OKS_SIGMAS`, else 0.05
     upper_body: [left_ear, right_ear, muzzle]  # default: all that is not a hip or below
+
+Names are understood however they are spelled, see `darkpose.data.sides`.
 """
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from darkpose.data import joint_values as values
+from darkpose.data import sides
+from darkpose.data.joint_values import read_spec_yaml
+from darkpose.values import shown
+
+__all__ = ["ASSUMED_SIGMA", "OKS_SIGMAS", "KeypointSpec", "read_spec_yaml"]
 
 OKS_SIGMAS: dict[str, float] = {
     "nose": 0.026,
@@ -40,10 +46,10 @@ OKS_SIGMAS: dict[str, float] = {
     "pelvis": 0.107,
 }
 """The annotators' standard deviation, as a share of the person's scale, by name without side."""
+ASSUMED_SIGMA = 0.05
+"""That of a joint whose sigma nobody has published, if none is given."""
 
 _LOWER_BODY = {"pelvis", "hip", "knee", "ankle", "heel", "foot", "toe"}
-_SIDES = ("left_", "right_")
-_YAML_KEYS = {"names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"}
 
 _logger = logging.getLogger(__name__)
 
@@ -53,8 +59,8 @@ class KeypointSpec:
     """A keypoint set of K joints; indices are 0-based.
 
     Raises:
-        ValueError: names repeat, an index is out of range, a joint is in two flip pairs, or the OKS
-            sigmas are not K positive numbers.
+        ValueError: names repeat, an index is out of range, a joint is in two flip pairs, the OKS
+            sigmas are not K positive numbers, or a field is of another kind.
     """
 
     names: tuple[str, ...]
@@ -67,35 +73,39 @@ class KeypointSpec:
     """Pairs of joints to draw a limb between."""
     upper_body: tuple[int, ...] = ()
     """Joints that a half-body crop keeps together; the others are its other half."""
+    assumed_sigmas: tuple[int, ...] = ()
+    """Joints whose sigma is `ASSUMED_SIGMA`, as none was known or given."""
 
     def __post_init__(self) -> None:
         # Lists arrive from YAML and checkpoints; tuples keep the object hashable.
-        for field in ("names", "oks_sigmas", "upper_body"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field in ("flip_pairs", "skeleton"):
-            object.__setattr__(self, field, tuple((a, b) for a, b in getattr(self, field)))
-        self._check()
+        names = values.as_list(self.names, "names")
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"keypoint names must be given and be text, got {shown(names)}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"keypoint names must differ, got {shown(names)}")
 
-    def _check(self) -> None:
-        count = len(self.names)
-        if count == 0 or len(set(self.names)) != count:
-            raise ValueError(f"keypoint names must be given and differ, got {list(self.names)}")
-        indices = {
-            "flip_pairs": [joint for pair in self.flip_pairs for joint in pair],
-            "skeleton": [joint for pair in self.skeleton for joint in pair],
-            "upper_body": list(self.upper_body),
-        }
-        for field, joints in indices.items():
-            outside = [joint for joint in joints if not 0 <= joint < count]
-            if outside:
-                raise ValueError(f"{field} must index {count} joints, got {outside[0]}")
-        if len(set(indices["flip_pairs"])) != len(indices["flip_pairs"]):
-            raise ValueError(f"flip_pairs must name each joint once, got {list(self.flip_pairs)}")
-        usable = all(math.isfinite(sigma) and sigma > 0 for sigma in self.oks_sigmas)
-        if len(self.oks_sigmas) != count or not usable:
+        def ends(value: Any, field: str) -> tuple[int, ...]:
+            return values.as_indices(value, field, len(names))
+
+        given = values.as_list(self.oks_sigmas, "oks_sigmas")
+        sigmas = values.sigmas(given, [None] * len(names), ends)
+        if None in sigmas:
             raise ValueError(
-                f"oks_sigmas must be {count} positive numbers, got {list(self.oks_sigmas)}"
+                f"oks_sigmas must be {len(names)} positive numbers, got {shown(given)}"
             )
+        checked = {
+            "names": tuple(names),
+            "oks_sigmas": tuple(sigmas),
+            "upper_body": ends(self.upper_body, "upper_body"),
+            "assumed_sigmas": ends(self.assumed_sigmas, "assumed_sigmas"),
+            "flip_pairs": values.as_pairs(self.flip_pairs, "flip_pairs", ends),
+            "skeleton": values.as_pairs(self.skeleton, "skeleton", ends),
+        }
+        paired = [joint for pair in checked["flip_pairs"] for joint in pair]
+        if len(set(paired)) != len(paired):
+            raise ValueError(f"flip_pairs must name each joint once, got {shown(self.flip_pairs)}")
+        for field, value in checked.items():
+            object.__setattr__(self, field, value)
 
     @property
     def num_joints(self) -> int:
@@ -117,123 +127,104 @@ class KeypointSpec:
         *,
         flip_pairs: Sequence[Sequence[str]] | None = None,
         skeleton: Sequence[Sequence[str]] | None = None,
-        oks_sigmas: Mapping[str, float] | Sequence[float] | None = None,
+        oks_sigmas: Mapping[str, float] | Sequence[float] | float | None = None,
         upper_body: Sequence[str] | None = None,
+        file: object = None,
     ) -> "KeypointSpec":
         """Make a spec from joint names, filling in what names alone tell.
 
         Args:
             names: K names.
-            flip_pairs: pairs of names; default: each `left_x` with its `right_x`.
+            flip_pairs: pairs of names; default: each left joint with its right one, see
+                `darkpose.data.sides`. What is unclear is warned of.
             skeleton: pairs of names; default: none.
-            oks_sigmas: K numbers, or numbers by name for joints that `OKS_SIGMAS` does not know.
+            oks_sigmas: K numbers, numbers by name, or one for all joints. The rest have those of
+                `OKS_SIGMAS`, or `ASSUMED_SIGMA` with a warning.
             upper_body: names; default: all but pelvis, hips, knees, ankles, heels, feet and toes.
+            file: that warnings name.
 
         Raises:
-            ValueError: a name is unknown or has no partner, or a sigma is neither given nor known.
+            ValueError: a value is not that, or a name is unknown.
         """
-        names = [str(name) for name in names]
-
-        def index(name: str, field: str) -> int:
-            if name not in names:
-                raise ValueError(f"{field} must use the names {names}, got {name!r}")
-            return names.index(name)
-
-        def pairs(value: Sequence[Sequence[str]], field: str) -> tuple[tuple[int, int], ...]:
-            wrong = [pair for pair in value if isinstance(pair, str) or len(pair) != 2]
-            if wrong:
-                raise ValueError(f"{field} must be pairs of names, got {wrong[0]!r}")
-            return tuple((index(a, field), index(b, field)) for a, b in value)
-
-        if upper_body is None:
-            upper_body = [name for name in names if not _LOWER_BODY & set(name.lower().split("_"))]
+        names = values.as_names(names, "names")
+        read = values.places(names)
+        joints = [one.joint for one in sides.sides(names)]
+        pairs, notes = sides.flip_pairs(names) if flip_pairs is None else ([], [])
+        found = values.sigmas(oks_sigmas, [OKS_SIGMAS.get(joint) for joint in joints], read)
+        assumed = [k for k, sigma in enumerate(found) if sigma is None]
+        if assumed:
+            unknown = sides.listed([names[k] for k in assumed])
+            notes.append(
+                f"no OKS sigma is published for {unknown}: {ASSUMED_SIGMA:g} is assumed, "
+                "unless oks_sigmas in the file of data.joints says another"
+            )
+        for note in notes:
+            _logger.warning("%s%s", "" if file is None else f"{file}: ", note)
+        upper = [k for k, joint in enumerate(joints) if not _LOWER_BODY & set(joint.split("_"))]
         return cls(
             names=tuple(names),
-            flip_pairs=pairs(
-                _matching_sides(names) if flip_pairs is None else flip_pairs, "flip_pairs"
+            flip_pairs=tuple(
+                pairs if flip_pairs is None else values.as_pairs(flip_pairs, "flip_pairs", read)
             ),
-            oks_sigmas=_sigmas(names, oks_sigmas),
-            skeleton=pairs(skeleton or [], "skeleton"),
-            upper_body=tuple(index(name, "upper_body") for name in upper_body),
+            oks_sigmas=tuple(ASSUMED_SIGMA if sigma is None else sigma for sigma in found),
+            skeleton=values.as_pairs(skeleton or (), "skeleton", read),
+            upper_body=tuple(upper if upper_body is None else read(upper_body, "upper_body")),
+            assumed_sigmas=tuple(assumed),
         )
 
     @classmethod
     def from_category(
-        cls, category: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+        cls,
+        category: Mapping[str, Any],
+        extra: Mapping[str, Any] | None = None,
+        *,
+        file: object = None,
     ) -> "KeypointSpec":
-        """Make a spec from a COCO category (its skeleton is 1-based), completed by YAML content.
+        """Make a spec from a COCO category, completed by YAML content.
+
+        The YAML wins where both say something: its spelling of the names, in the category's order,
+        and its skeleton. A category's limbs count joints from 1, from 0 if there is a 0, or name
+        them; those that do not are left out with a warning.
+
+        Args:
+            category: of a COCO-style file.
+            extra: what a YAML file gives, see `darkpose.data.spec`.
+            file: that warnings name.
 
         Raises:
-            ValueError: neither names the joints, or they name them differently.
+            ValueError: neither names the joints, they name them differently, or a value is wrong.
         """
-        extra = dict(extra or {})
-        names = list(category.get("keypoints") or extra.get("names") or [])
-        if not names:
+        extra = {name: value for name, value in (extra or {}).items() if value is not None}
+        names = values.as_names(category.get("keypoints") or [], "a category's keypoints")
+        given = values.as_names(extra.pop("names", None) or names, "names")
+        if not given:
             raise ValueError(
                 "the annotation file's category must list its keypoints, "
                 "or a YAML file must give `names`; got neither"
             )
-        if list(extra.pop("names", names)) != names:
-            raise ValueError(f"the YAML's names must be the annotation file's, {names}, got others")
-        limbs = category.get("skeleton") or []
-        if any(not 1 <= joint <= len(names) for limb in limbs for joint in limb):
-            raise ValueError(f"a category's skeleton must use 1 to {len(names)}, got {limbs}")
-        extra.setdefault("skeleton", [[names[a - 1], names[b - 1]] for a, b in limbs])
-        return cls.from_names(names, **extra)
+        if names and given != names:
+            same = dict(sides.same_joints(names, given))
+            if not len(same) == len(names) == len(given):
+                other = [name for k, name in enumerate(given) if k not in same.values()]
+                raise ValueError(
+                    f"the YAML's names must be the annotation file's, {sides.listed(names)}, "
+                    f"got {len(given)} for {len(names)}, among them {sides.listed(other or given)}"
+                )
+            given = [given[same[k]] for k in range(len(names))]
+        spec = cls.from_names(given, **extra, file=file)
+        if "skeleton" in extra:
+            return spec
+        return replace(spec, skeleton=values.limbs(category.get("skeleton"), given, file))
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "KeypointSpec":
-        """Make a spec from a YAML file that names the joints."""
-        return cls.from_category({}, read_spec_yaml(path))
+        """Make a spec from a YAML file that names the joints.
 
-
-def read_spec_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a keypoint YAML, and check that it has only the keys this module's docstring shows.
-
-    Raises:
-        ValueError: it is not a mapping of those keys.
-    """
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not content.keys() <= _YAML_KEYS:
-        got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} must be a mapping with keys of {sorted(_YAML_KEYS)}, got {got}")
-    return content
-
-
-def _matching_sides(names: Sequence[str]) -> list[tuple[str, str]]:
-    pairs = []
-    for name in names:
-        if not name.startswith(_SIDES):
-            continue
-        side, joint = name.split("_", 1)
-        partner = ("right_" if side == "left" else "left_") + joint
-        if partner not in names:
-            raise ValueError(f"{name!r} has no partner {partner!r}: give flip_pairs in a YAML file")
-        if side == "left":
-            pairs.append((name, partner))
-    if not pairs and len(names) > 1:
-        _logger.warning(
-            "no keypoint is named left_... or right_...: a mirror exchanges none of them"
-        )
-    return pairs
-
-
-def _sigmas(
-    names: Sequence[str], given: Mapping[str, float] | Sequence[float] | None
-) -> tuple[float, ...]:
-    if given is not None and not isinstance(given, Mapping):
-        return tuple(float(sigma) for sigma in given)
-    by_name = dict(given or {})
-    stray = sorted(set(by_name) - set(names))
-    if stray:
-        raise ValueError(f"oks_sigmas must use the names {list(names)}, got {stray[0]!r}")
-    for name in names:
-        joint = name.lower()
-        for side in _SIDES:
-            joint = joint.removeprefix(side)
-        if name not in by_name and joint in OKS_SIGMAS:
-            by_name[name] = OKS_SIGMAS[joint]
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise ValueError(f"no OKS sigma is known for {unknown}: give oks_sigmas in a YAML file")
-    return tuple(float(by_name[name]) for name in names)
+        Raises:
+            ValueError: it is not that; the message names it.
+        """
+        content = read_spec_yaml(path)
+        try:
+            return cls.from_category({}, content, file=path)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
