@@ -2,7 +2,9 @@
 """What is drawn lies where it should and has the colors that people know."""
 
 import colorsys
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -92,7 +94,44 @@ def test_other_keypoint_sets_are_warm_on_the_left_and_cold_on_the_right() -> Non
     assert colors.limbs == (colors.joints[0],)
 
 
+@pytest.mark.parametrize(
+    "spelled", ["L_{}|R_{}", "{}-left|{}-right", "L{}|R{}", "Left {}|Right {}"]
+)
+def test_sides_have_two_colors_however_they_are_spelled(spelled: str) -> None:
+    names = [one.format("Paw") for one in spelled.split("|")]
+    spec = KeypointSpec.from_names([*names, "tail"], oks_sigmas=0.05)
+    (red, _, _), (_, _, blue), _ = skeleton_colors(spec).joints
+    assert red == blue == 255
+
+
+def test_a_known_skeleton_is_known_in_other_spelling() -> None:
+    names = [name.replace("_", " ").title() for name in AIC.names]
+    assert skeleton_colors(replace(AIC, names=names)) == skeleton_colors(AIC)
+
+
 # ---- skeletons -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "thickness"), [(50, 1), (150, 2), (400, 4), (1500, 8)])
+def test_limbs_are_as_thick_as_the_person_is_large(length: int, thickness: int) -> None:
+    points = np.full((17, 2), np.nan)
+    knee, ankle = COCO.names.index("left_knee"), COCO.names.index("left_ankle")
+    points[knee], points[ankle] = (20, 30), (20 + length, 30)
+    drawn = draw_skeleton(np.zeros((60, 1600, 3), np.uint8), points, COCO)
+    line = np.zeros_like(drawn)
+    cv2.line(line, (20, 30), (20 + length, 30), LEFT, thickness, cv2.LINE_AA)
+    middle = 20 + length // 2
+    np.testing.assert_array_equal(drawn[:, middle], line[:, middle])
+
+
+def test_a_small_face_of_many_joints_is_no_mask() -> None:
+    angles = np.linspace(0, 2 * np.pi, 98, endpoint=False)
+    ring = KeypointSpec(
+        tuple(map(str, range(98))), (), (0.05,) * 98, [(k, k - 1) for k in range(1, 98)]
+    )
+    points = 300 + 30 * np.column_stack([np.cos(angles), np.sin(angles)])
+    drawn = draw_skeleton(np.zeros((600, 1600, 3), np.uint8), points, ring)
+    assert not drawn[282:318, 282:318].any()  # within the ring
 
 
 def test_a_limb_is_drawn_between_its_joints() -> None:

@@ -7,6 +7,7 @@ Points are (x, y) with pixel centers at integers, as everywhere; colors are (red
 import colorsys
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkpose.data.joint_sets import JOINT_SETS, MPII
+from darkpose.data.sides import sides
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Matrix
 
@@ -27,13 +29,20 @@ CENTER: Color = (51, 153, 255)
 
 _FAR = 1e6  # pixels: a line that long is drawn right, and OpenCV's fixed point can hold it
 _SHIFT = 4  # OpenCV's fixed point: positions to 1/16 pixel
+_SLENDER = 100  # limbs' widths in a person's longer side
 _FACE = {"nose", "eye", "ear"}
 _LIMBS = {("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")}
+
+
+def _joints(spec: KeypointSpec) -> frozenset[tuple[str, str]]:
+    """Return the sides and joints of a keypoint set, whatever its names are spelled like."""
+    return frozenset((one.side, one.joint) for one in sides(spec.names))
+
+
 # Limbs with a side's color; all others are the middle's. LSP has the joints of AI Challenger.
-_SIDED_LIMBS: dict[frozenset[str], set[tuple[str, str]]] = {
-    **{frozenset(spec.names): _LIMBS for spec in JOINT_SETS.values()},
-    frozenset(MPII.names): _LIMBS
-    | {("pelvis", "hip"), ("thorax", "shoulder"), ("upper_neck", "shoulder")},
+_SIDED_LIMBS: dict[frozenset[tuple[str, str]], set[tuple[str, str]]] = {
+    **{_joints(spec): _LIMBS for spec in JOINT_SETS.values()},
+    _joints(MPII): _LIMBS | {("pelvis", "hip"), ("thorax", "shoulder"), ("upper_neck", "shoulder")},
 }
 
 
@@ -44,44 +53,39 @@ class SkeletonColors(NamedTuple):
     limbs: tuple[Color, ...]
 
 
+@lru_cache(maxsize=16)
 def skeleton_colors(spec: KeypointSpec) -> SkeletonColors:
     """Return the colors that a keypoint set's skeleton is customarily drawn with.
 
-    COCO, MPII, AI Challenger and LSP, told by their joints' names in any order, have their left
-    arm and leg green, the right ones orange, face, head and trunk blue. In other sets each joint
-    has a color of its own, warm if it begins with `left`, cold if with `right`, and a limb has that
-    of its second end.
+    COCO, MPII, AI Challenger and LSP, told by their joints' names in any order and spelling, have
+    their left arm and leg green, the right ones orange, face, head and trunk blue. In other sets
+    each joint has a color of its own, warm if it is a left one, cold if a right one, and a limb has
+    that of its second end.
     """
-    sided = _SIDED_LIMBS.get(frozenset(spec.names))
+    named = sides(spec.names)
+    sided = _SIDED_LIMBS.get(_joints(spec))
     if sided is None:
-        joints = tuple(_own_color(spec, k) for k in range(spec.num_joints))
+        joints = tuple(
+            _own_color(one.side, k / max(1, len(named) - 1)) for k, one in enumerate(named)
+        )
         return SkeletonColors(joints, tuple(joints[b] for _, b in spec.skeleton))
     limbs = []
-    for limb in spec.skeleton:
-        (side_a, a), (side_b, b) = (_split(spec.names[joint]) for joint in limb)
-        sides = {side_a, side_b} - {""}
-        own = len(sides) == 1 and ((a, b) in sided or (b, a) in sided)
-        limbs.append(_side_color(sides.pop()) if own else CENTER)
-    parts = (_split(name) for name in spec.names)
+    for a, b in ((named[a], named[b]) for a, b in spec.skeleton):
+        of = {a.side, b.side} - {""}
+        own = len(of) == 1 and ((a.joint, b.joint) in sided or (b.joint, a.joint) in sided)
+        limbs.append(_side_color(of.pop()) if own else CENTER)
     return SkeletonColors(
-        tuple(CENTER if name in _FACE else _side_color(side) for side, name in parts), tuple(limbs)
+        tuple(CENTER if one.joint in _FACE else _side_color(one.side) for one in named),
+        tuple(limbs),
     )
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Return side and name of a joint; the side of a joint without one is empty."""
-    side, _, rest = name.partition("_")
-    return (side, rest) if side in ("left", "right") else ("", name)
 
 
 def _side_color(side: str) -> Color:
     return {"left": LEFT, "right": RIGHT}.get(side, CENTER)
 
 
-def _own_color(spec: KeypointSpec, joint: int) -> Color:
-    name = spec.names[joint]
-    start = 0.0 if name.startswith("left") else 0.5 if name.startswith("right") else 0.28
-    hue = start + 0.16 * joint / max(1, spec.num_joints - 1)
+def _own_color(side: str, place: float) -> Color:
+    hue = {"left": 0.0, "right": 0.5}.get(side, 0.28) + 0.16 * place
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -97,7 +101,8 @@ def draw_skeleton(
 ) -> Image:
     """Return a copy of the image with a skeleton on it, in the colors of `skeleton_colors`.
 
-    Joints that are not shown, or not finite, are left out together with their limbs.
+    Joints that are not shown, or not finite, are left out together with their limbs. Limbs are as
+    thick as the person is large, at most `line_width`.
     """
     canvas = image.copy()
     fixed = _fixed(points)
@@ -105,7 +110,7 @@ def draw_skeleton(
     if shown is not None:
         visible &= shown
     colors = skeleton_colors(spec)
-    thickness = line_width(image)
+    thickness = _thickness(image, points[visible, :2])
     for (a, b), color in zip(spec.skeleton, colors.limbs, strict=True):
         if visible[a] and visible[b]:
             cv2.line(canvas, fixed[a], fixed[b], color, thickness, cv2.LINE_AA, _SHIFT)
@@ -133,6 +138,13 @@ def draw_errors(
 def line_width(image: Image) -> int:
     """Return how many pixels wide lines on this image are."""
     return max(1, round(max(image.shape) / 200))
+
+
+def _thickness(image: Image, points: NDArray[np.floating]) -> int:
+    """Return how many pixels wide the limbs between points [N, 2] are on this image."""
+    near = np.clip(points, -_FAR, _FAR)
+    extent = float(np.ptp(near, axis=0).max()) if len(points) > 1 else _FAR
+    return max(1, min(line_width(image), round(extent / _SLENDER)))
 
 
 def _fixed(points: NDArray[np.floating]) -> list[tuple[int, int]]:
