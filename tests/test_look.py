@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from darkpose.codec import HeatmapCodec
+from darkpose.data.spec import KeypointSpec
 from darkpose.decoders import flip_average
 from darkpose.evaluate.metrics import oks
 from darkpose.geometry import apply
@@ -120,8 +121,64 @@ def test_a_comparison_says_how_good_each_way_is(checkpoint: Path, other: Path) -
     assert [panel.title for panel in panels][:2] == ["annotated", f"a: OKS {likeness:.3f}"]
     assert panels[2].title.startswith("b: OKS 0.")
     assert len({panel.picture.shape for panel in panels}) == 1
-    strangers = compare(ways, pixels, BOX, Truth(joints, 4000.0, ("nose",)))
+    strangers = compare(ways, pixels, BOX, Truth(joints, 4000.0, ("muzzle",)))
     assert [panel.title for panel in strangers] == ["a", "b"]
+
+
+def test_annotated_joints_are_those_of_the_checkpoint(checkpoint: Path) -> None:
+    """Matched by name; the file may have others, and lack some."""
+    pixels, predictor = rgb_photo(), Predictor.from_checkpoint(checkpoint, device="cpu")
+    found = predictor(pixels, BOX[None]).keypoints[0]
+    names = ("muzzle", "Eye R", "nose")
+    there = [[0.0, 0, 2], [*(found[2, :2] + 3), 1], [*found[0, :2], 2]]
+    truth = Truth(np.array(there), 4000.0, names)
+    joints = truth.of(predictor.spec)
+    assert joints is not None
+    assert np.flatnonzero(joints[:, 2]).tolist() == [0, 2]
+    np.testing.assert_array_equal(joints[[0, 2]], truth.joints[[2, 1]])
+    titles = [panel.title for panel in compare([Way("a", predictor)], pixels, BOX, truth)]
+    likeness = (1 + np.exp(-18 / (2 * 4000 * (2 * 0.025) ** 2))) / 2
+    assert titles == ["annotated", f"a: OKS {likeness:.3f}"]
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "names", "said"),
+    [
+        ([60, 52, 2], ["muzzle"], None),
+        ([60, 52, 2], None, None),  # the checkpoint's, as the file names none
+        ([60, 52, 2], ["tail"], "people.json must have joints of the checkpoint, muzzle, got tail"),
+        ([60, 52, 0], ["muzzle"], "people.json must hold people"),
+        (None, ["muzzle"], None),
+    ],
+)
+def test_annotated_joints_that_are_not_drawn_are_said(
+    keypoints: Any,
+    names: Any,
+    said: str | None,
+    image: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = KeypointSpec(("muzzle",), (), (0.05,))
+    checkpoint = save(untrained(spec), tmp_path / "muzzle.ckpt")
+    path = Path(annotate(image))
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 1, "name": "dog", "keypoints": names}]
+    content["annotations"][0]["keypoints"] = keypoints
+    path.write_text(json.dumps(content))
+    columns: list[list[str]] = []
+
+    def seen(rows: Any, side_by_side: Any = plots.side_by_side) -> Any:
+        columns.extend([panel.title for panel in row] for row in rows)
+        return side_by_side(rows)
+
+    monkeypatch.setattr(plots, "side_by_side", seen)
+    with caplog.at_level(logging.WARNING):
+        looked(checkpoint, image, out=tmp_path, boxes=str(path), what=(), decoders=("argmax",))
+    assert len(columns[0]) == (2 if said is None and keypoints else 1)
+    records = [record for record in caplog.records if record.name == "darkpose.show.look"]
+    assert len(records) == (said is not None) and (said or "") in caplog.text
 
 
 @pytest.mark.parametrize("convention", ["hrnet", "darkpose", "udp"])

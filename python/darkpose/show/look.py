@@ -22,6 +22,8 @@ from darkpose.data.annotation_file import read_json
 from darkpose.data.annotations import load_annotations
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
+from darkpose.data.sides import finder, listed, same_joints
+from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.people import checked_boxes, matrices
@@ -97,9 +99,8 @@ def look(options: LookOptions) -> None:
 
     boxes, out = options.boxes, options.out
     table: BoxTable | NDArray[np.float64] | None = None if boxes is None else parse_boxes(boxes)
-    truths: Mapping[Any, Truth] = {}
     if boxes is not None and table is None:
-        table, truths = read_boxes(boxes, image_names=options.image_names), _truths(Path(boxes))
+        table = read_boxes(boxes, image_names=options.image_names)
     work = plan(options.images, table, options.orientation, leave_out=[out])
     paths = [path for path in (options.checkpoint, options.versus) if path is not None]
     predictors = [
@@ -114,6 +115,9 @@ def look(options: LookOptions) -> None:
     joint = None if options.joint is None else _joint(options.joint, predictors[0].spec.names)
     compared = options.versus is not None or options.decoders
     ways = _ways(predictors, paths, options.decoders) if compared else []
+    truths: Mapping[Any, Truth] = {}
+    if isinstance(table, BoxTable) and (ways or "modulation" in options.what):
+        truths = _truths(Path(str(boxes)), [each.spec for each in predictors])
     for source, stem in zip(work.sources, _stems(work.sources), strict=True):
         if source.is_video:
             raise ValueError(f"look draws images, got the video {source.path}")
@@ -167,9 +171,10 @@ def _pictures(
     if "modulation" in options.what:
         for i, (one, truth) in enumerate(zip(seen, truths, strict=False)):
             k = _most_certain(one) if joint is None else joint
+            known = None if truth is None else truth.of(predictor.spec)
             there = None
-            if truth is not None and truth.names == names and truth.joints[k, 2] > 0:
-                there = (float(truth.joints[k, 0]), float(truth.joints[k, 1]))
+            if known is not None and known[k, 2] > 0:
+                there = (float(known[k, 0]), float(known[k, 1]))
             figure = plots.person_modulation(one, predictor.codec, k, names[k], there)
             yield f"modulation-{i}-{_safe(names[k])}", figure
 
@@ -177,19 +182,42 @@ def _pictures(
 # ---- what is asked for ---------------------------------------------------------------------------
 
 
-def _truths(path: Path) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
-    """Return by image id and box what a COCO-style file says of joints; other files say nothing."""
+def _truths(
+    path: Path, specs: Sequence[KeypointSpec]
+) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
+    """Return by image id and box what a COCO-style file says of the checkpoints' joints.
+
+    Files with boxes alone say nothing; of joints that cannot be drawn is said why.
+    """
     content = read_json(path) if path.suffix.lower() == ".json" else None
     if not isinstance(content, dict):
         return {}
+    people = content.get("annotations")
+    entries = people if isinstance(people, list) else []
+    if not any(isinstance(entry, dict) and entry.get("keypoints") for entry in entries):
+        return {}
     try:
-        found = load_annotations(path, path.parent, content=content)
-    except ValueError:  # boxes alone, or joints that nothing is known of
+        own = _joints(content, specs[0])
+        if not any(same_joints(own.names, spec.names) for spec in specs):
+            raise ValueError(
+                f"{path} must have joints of the checkpoint, {listed(specs[0].names)}, "
+                f"got {listed(own.names)}"
+            )
+        found = load_annotations(path, path.parent, content=content, spec=own)
+    except ValueError as error:
+        _logger.warning("annotated joints are not drawn: %s", error)
         return {}
     return {
-        (one.image_id, one.box): Truth(one.joints, one.area, found.spec.names)
-        for one in found.records
+        (one.image_id, one.box): Truth(one.joints, one.area, own.names) for one in found.records
     }
+
+
+def _joints(content: Mapping[str, Any], spec: KeypointSpec) -> KeypointSpec:
+    """Return the joints that a COCO-style file names; the checkpoint's if it names none."""
+    for category in content.get("categories") or ():
+        if isinstance(category, dict) and category.get("keypoints"):
+            return KeypointSpec.from_names(category["keypoints"], flip_pairs=[], oks_sigmas=1.0)
+    return spec
 
 
 def _ways(
@@ -222,9 +250,10 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _joint(name: str, names: Sequence[str]) -> int:
-    if name not in names:
+    place = finder(names)(name)
+    if place is None:
         raise ValueError(f"joint must be one of {', '.join(names)}, got {name}")
-    return names.index(name)
+    return place
 
 
 def _most_certain(seen: PersonMaps) -> int:

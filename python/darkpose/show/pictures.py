@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.drawing import Image, View, draw_errors, draw_skeleton, overlay, view
+from darkpose.data.sides import same_joints
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import oks
 from darkpose.geometry import Box, Crop, apply, compose
@@ -23,6 +24,13 @@ class Truth(NamedTuple):
     joints: NDArray[np.float64]  # [K, 3] x, y, v
     area: float  # square pixels
     names: tuple[str, ...]
+
+    def of(self, spec: KeypointSpec) -> NDArray[np.float64] | None:
+        """Return the joints [K, 3] of a keypoint set, matched by name; None if none is labeled."""
+        joints = np.zeros((spec.num_joints, 3))
+        for k, own in same_joints(spec.names, self.names):
+            joints[k] = self.joints[own]
+        return joints if joints[:, 2].any() else None
 
 
 class Panel(NamedTuple):
@@ -74,22 +82,25 @@ def compare(
     close = view(pixels, _hull(crops), _LONGEST)
     panels = []
     if truth is not None:
-        fitting = [w.predictor.spec for w in ways if w.predictor.spec.names == truth.names]
+        specs = (way.predictor.spec for way in ways)
+        fitting = [(spec, joints) for spec in specs if (joints := truth.of(spec)) is not None]
         if fitting:
-            points = apply(close.matrix, truth.joints[:, :2])
-            drawn = draw_skeleton(close.pixels, points, fitting[0], truth.joints[:, 2] > 0)
-            panels.append(Panel("annotated", drawn))
+            spec, joints = fitting[0]
+            points = apply(close.matrix, joints[:, :2])
+            panels.append(
+                Panel("annotated", draw_skeleton(close.pixels, points, spec, joints[:, 2] > 0))
+            )
     for way in ways:
         spec, label = way.predictor.spec, way.label
         person = way.predictor(pixels, box[None]).keypoints[0].astype(np.float64)
         points = apply(close.matrix, person[:, :2])
         drawn = draw_skeleton(close.pixels, points, spec, person[:, 2] > threshold)
-        if truth is not None and spec.names == truth.names:
-            likeness = float(oks(person, truth.joints, truth.area, spec.oks_sigmas))
+        known = None if truth is None else truth.of(spec)
+        if truth is not None and known is not None:
+            likeness = float(oks(person, known, truth.area, spec.oks_sigmas))
             label = f"{label}: OKS {likeness:.3f}"
-            joints = truth.joints.copy()
-            joints[:, :2] = apply(close.matrix, joints[:, :2])
-            drawn = draw_errors(drawn, points, joints)
+            known[:, :2] = apply(close.matrix, known[:, :2])
+            drawn = draw_errors(drawn, points, known)
         panels.append(Panel(label, drawn))
     return panels
 
