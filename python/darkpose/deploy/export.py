@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from darkpose.deploy import onnx, pt2
-from darkpose.deploy.check import SHARE, compare
+from darkpose.deploy.check import compare
 from darkpose.deploy.program import CropsToKeypoints
 from darkpose.files import replacing
 from darkpose.models.pose import PoseModel
@@ -59,10 +59,7 @@ def export(
             comparison = compare(program, pt2.Pt2Model(made))
         print(f"{out}: {comparison}")
         if not comparison.passed:
-            raise ValueError(
-                f"{out} is not written: {100 * SHARE:g} % of its joints must be where the "
-                "checkpoint has them and rounding explain the others"
-            )
+            raise ValueError(f"{out} is not written: {comparison.fault}")
         with made.open("rb") as source, replacing(out) as file:
             shutil.copyfileobj(source, file)
 
