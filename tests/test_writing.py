@@ -11,11 +11,12 @@ import scipy.io
 
 from darkpose.cli.main import main
 from darkpose.data.annotations import load_annotations
-from darkpose.data.spec import KeypointSpec
+from darkpose.data.spec import ASSUMED_SIGMA, KeypointSpec
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics import error_table, evaluate_oks, pck
 from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.evaluate.writing import write_evaluation
+from darkpose.show.report import write_report
 from reporting import annotated, annotation_file, evaluated, evaluated_mpii
 from training_runs import fit, logged
 
@@ -46,6 +47,17 @@ def test_the_results_file_scores_what_the_figures_say(people: Path, tmp_path: Pa
     assert again == pytest.approx({name: figures[name] for name in again}, abs=SAME, nan_ok=True)
     without_nan = {name: None if np.isnan(value) else value for name, value in figures.items()}
     assert strict_json(tmp_path / "figures.json") == without_nan
+
+
+def test_assumed_sigmas_are_said_beside_the_figures(people: Path, tmp_path: Path) -> None:
+    content = annotated(people)
+    content["categories"][0]["keypoints"][0] = "muzzle"
+    evaluation = evaluated(people, ("dark",), content=content)
+    assert evaluation.dataset.spec.oks_sigmas[0] == ASSUMED_SIGMA
+    write_evaluation(evaluation, "dark", tmp_path)
+    assert strict_json(tmp_path / "figures.json")["assumed_sigmas"] == ["muzzle"]
+    write_report(evaluation, tmp_path / "page.html")
+    assert "0.05 assumed for muzzle" in (tmp_path / "page.html").read_text()
 
 
 def test_a_mean_of_nothing_is_null_and_a_dash(people: Path, tmp_path: Path) -> None:

@@ -120,6 +120,11 @@ class KeypointSpec:
             index[a], index[b] = b, a
         return tuple(index)
 
+    @property
+    def assumed_names(self) -> list[str]:
+        """Names of the joints whose sigma is assumed."""
+        return [self.names[k] for k in self.assumed_sigmas]
+
     @classmethod
     def from_names(
         cls,

@@ -21,8 +21,8 @@ def write_evaluation(evaluation: Evaluation, decoder: str, folder: Path) -> dict
 
     `results.json` is COCO's format, which its test server takes as it is; MPII's is `pred.mat`,
     with NaN for people who are not scored. `figures.json` has the figures, null for the mean of
-    none; `errors.md` has the errors by joint. A test set has neither, and an earlier evaluation's
-    are removed.
+    none, and the names of joints whose OKS sigma was assumed, if there are any; `errors.md` has the
+    errors by joint. A test set has neither, and an earlier evaluation's are removed.
     """
     found, figures = evaluation.predictions(decoder), evaluation.figures(decoder)
     for name in ("figures.json", "errors.md"):
@@ -34,7 +34,11 @@ def write_evaluation(evaluation: Evaluation, decoder: str, folder: Path) -> dict
     else:
         write_results(folder / "results.json", found.results())
     if figures:
-        known = {name: None if math.isnan(value) else value for name, value in figures.items()}
+        known: dict[str, Any] = {
+            name: None if math.isnan(value) else value for name, value in figures.items()
+        }
+        if assumed := evaluation.dataset.spec.assumed_names:
+            known["assumed_sigmas"] = assumed
         write_text(folder / "figures.json", json.dumps(known, indent=2))
     if found.labeled.any():
         names = evaluation.dataset.spec.names

@@ -12,6 +12,8 @@ from typing import Any
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.drawing import skeleton_colors
+from darkpose.data.sides import listed
+from darkpose.data.spec import ASSUMED_SIGMA
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.files import replacing
 from darkpose.show.report.figures import (
@@ -117,12 +119,15 @@ def _facts(codec: HeatmapCodec, matched: Matched) -> dict[str, object]:
     width, height = codec.input_size
     map_width, map_height = codec.heatmap_size or (0, 0)
     records = matched.shown.records
+    assumed = matched.shown.subjects.spec.assumed_names
+    sigmas = {"OKS sigmas": f"{ASSUMED_SIGMA:g} assumed for {listed(assumed)}"} if assumed else {}
     return {
         "people": f"{len(records)} in {len({one.image_path for one in records})} images",
         "boxes": "detected" if matched.detected else "annotated",
         "input": f"{width} x {height}, heatmaps {map_width} x {map_height}",
         "encoding": f"{codec.encoding}, sigma {codec.sigma:g}",
         "convention": codec.convention.value,
+        **sigmas,
     }
 
 
