@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from darkpose.data import dataset as dataset_module
+from darkpose.data import orientation
 from darkpose.data.annotations import Annotations, KeypointSpec, PersonRecord
-from darkpose.data.images import DecodedImage, decode_image
+from darkpose.data.images import DecodedImage, decode_bytes
 
 INPUT_SIZE = (96, 128)
 SPEC = KeypointSpec.from_names(["nose", "left_eye", "right_eye"])
@@ -44,10 +44,10 @@ def note_decodings(monkeypatch: pytest.MonkeyPatch) -> Decodings:
     """Return what data sets decode from here on: the file's name, the reduction, the image."""
     calls: Decodings = []
 
-    def noted(path: Path, reduction: int = 1) -> DecodedImage:
-        image = decode_image(path, reduction)
+    def noted(data: bytes, path: Path, reduction: int = 1, **turned: bool) -> DecodedImage:
+        image = decode_bytes(data, path, reduction, **turned)
         calls.append((path.name, reduction, weakref.ref(image)))
         return image
 
-    monkeypatch.setattr(dataset_module, "decode_image", noted)
+    monkeypatch.setattr(orientation, "decode_bytes", noted)
     return calls

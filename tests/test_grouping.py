@@ -15,8 +15,9 @@ from darkpose.data import dataset as dataset_module
 from darkpose.data.annotations import Annotations, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.grouping import by_image, image_numbers, shuffled_together
-from darkpose.data.images import DecodedImage, decode_image
+from darkpose.data.images import DecodedImage
 from darkpose.data.loading import ResumableLoader, SeededSampler
+from darkpose.data.orientation import Pixels, decode_file
 from training_runs import run_data
 
 names = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=60)
@@ -170,14 +171,14 @@ def test_evaluation_decodes_each_image_once_in_any_files_order(
 ) -> None:
     decoded = []
 
-    def noted(path: Path, reduction: int) -> DecodedImage:
+    def noted(path: Path, pixels: Pixels, reduction: int) -> DecodedImage:
         decoded.append(path)
-        return decode_image(path, reduction)
+        return decode_file(path, pixels, reduction)
 
     dataset = KeypointDataset(scattered, (64, 64))
     assert runs(np.arange(len(dataset)), dataset.images) > len(set(dataset.images))
     expected = [dataset[i]["image"] for i in range(len(dataset))]
-    monkeypatch.setattr(dataset_module, "decode_image", noted)
+    monkeypatch.setattr(dataset_module, "decode_file", noted)
     dataset = KeypointDataset(scattered, (64, 64))
     sampler = SeededSampler(len(dataset), shuffle=False, even=False, images=dataset.images)
     loader = ResumableLoader(dataset, batch_size=4, sampler=sampler)  # type: ignore[arg-type]

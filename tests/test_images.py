@@ -15,6 +15,7 @@ from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation, augment, sample_rng
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import DecodedImage, crop_image, decode_image, read_image
+from darkpose.data.orientation import Pixels, decode_file
 from photos import INPUT_SIZE, SPEC, annotations, note_decodings, photo
 
 # ---- the same pixels -----------------------------------------------------------------------------
@@ -77,11 +78,11 @@ def test_a_skipped_image_is_tried_once_for_its_people(
 ) -> None:
     tried = []
 
-    def noted(path: Path, reduction: int) -> DecodedImage:
+    def noted(path: Path, pixels: Pixels, reduction: int) -> DecodedImage:
         tried.append(path)
-        return decode_image(path, reduction)
+        return decode_file(path, pixels, reduction)
 
-    monkeypatch.setattr(dataset_module, "decode_image", noted)
+    monkeypatch.setattr(dataset_module, "decode_file", noted)
     missing = tmp_path / "missing.jpg"
     people = KeypointDataset(annotations(missing, missing), INPUT_SIZE, on_bad_image="skip")
     assert [people[i]["image_read"] for i in range(2)] == [False, False]

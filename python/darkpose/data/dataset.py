@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
 from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
 from darkpose.data.grouping import Indices, image_numbers
-from darkpose.data.images import DecodedImage, decode_image, largest_reduction
+from darkpose.data.images import DecodedImage, largest_reduction
+from darkpose.data.orientation import Once, Pixels, decode_file
 from darkpose.data.tally import Tally
 from darkpose.geometry import (
     Box,
@@ -140,6 +141,7 @@ class KeypointDataset(Dataset[Sample]):
         self._epoch = 0
         self._skip_bad = on_bad_image == "skip"
         self._warned: set[Path] = set()
+        self._uncertain = Once()
         self._cache: dict[Path, DecodedImage | None] = {}
         for record in self.records if cache_images else []:
             if record.image_path not in self._cache:
@@ -238,12 +240,7 @@ class KeypointDataset(Dataset[Sample]):
     def _read(self, record: PersonRecord, reduction: int = 1) -> DecodedImage | None:
         """Return the person's image, or None where it is bad and to be skipped."""
         try:
-            image = decode_image(record.image_path, reduction)
-            if record.image_size is not None and image.size != record.image_size:
-                raise ValueError(
-                    f"image {record.image_path} must be of the annotated size {record.image_size}, "
-                    f"got {image.size}"
-                )
+            image = decode_file(record.image_path, Pixels("stored", record.image_size), reduction)
         except ValueError as error:
             message = f"{record.name}: {error}"
             if not self._skip_bad:
@@ -252,4 +249,5 @@ class KeypointDataset(Dataset[Sample]):
                 self._warned.add(record.image_path)
                 _logger.warning("%s; its people carry no weight", message)
             return None
+        self._uncertain.say(image.note)
         return image

@@ -42,6 +42,8 @@ class DecodedImage:
     """(width, height) of the stored image."""
     reduction: int = 1
     """Stored pixels to a side of one in memory: 1, 2, 4 or 8."""
+    note: str = ""
+    """A sentence, where it is uncertain whether the image is turned as its annotations are."""
 
     def crop(self, to_input: Matrix, input_size: tuple[int, int]) -> Image:
         """Warp to the network's input (width, height), RGB [H, W, 3]: bilinear, black outside.
@@ -102,11 +104,15 @@ def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) 
     """
     if reduction not in _REDUCED_FLAGS:
         raise ValueError(f"reduction must be 1, 2, 4 or 8, got {reduction}")
+    return decode_bytes(file_bytes(path), path, reduction, turned=turned)
+
+
+def file_bytes(path: str | Path) -> bytes:
+    """Return what an image file holds, or raise ValueError if it cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"image {path} must be a readable file, got: {error.strerror}") from error
-    return decode_bytes(data, path, reduction, turned=turned)
 
 
 def decode_bytes(
@@ -120,7 +126,7 @@ def decode_bytes(
         raise ValueError(
             f"image {name} must be complete, got a file cut short at {len(data)} bytes"
         )
-    size = _jpeg_size(data) if reduction > 1 else None
+    size = jpeg_size(data) if reduction > 1 else None
     flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if size else 1]
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -147,7 +153,7 @@ def _is_truncated(data: bytes) -> bool:
     return False
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) as a JPEG's frame header has it; None if this is no JPEG with one.
 
     A reduced image does not tell its whole size: 639 and 640 columns both become 320.

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from darkpose.data.drawing import view
-from darkpose.data.images import read_image
+from darkpose.data.orientation import Pixels, decode_file
 from darkpose.evaluate.predictions import Predictions
 from darkpose.geometry import apply
+from darkpose.predict.pixels import as_rgb
 from darkpose.show.report.markup import picture
 from darkpose.show.report.matching import Matched
 
@@ -53,7 +54,8 @@ def people(matched: Matched, count: int) -> list[dict[str, Any]]:
 def _entry(matched: Matched, i: int, kind: str) -> dict[str, Any]:
     record, crop = matched.shown.records[i], matched.shown.subjects.crops[i]
     corner = np.subtract(crop.center, np.divide(crop.size, 2))
-    seen = view(read_image(record.image_path), [*corner, *crop.size], LONGEST, enlarge=False)
+    image = decode_file(record.image_path, Pixels("stored", record.image_size))
+    seen = view(as_rgb(image), [*corner, *crop.size], LONGEST, enlarge=False)
     # From pixels with centers at integers to pixels with centers at halves.
     to_svg = seen.matrix + np.array([[0, 0, 0.5], [0, 0, 0.5]])
     height, width = seen.pixels.shape[:2]

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pixels of an image file people are annotated in: as it is stored, or as EXIF turns it.
+
+A camera held upright stores a lying image and a tag that says so. Most tools show it turned, and
+boxes and joints count the pixels that are shown; COCO was annotated without turning. Nothing in the
+numbers tells which, but the width and height that come with them do, unless they are the same both
+ways.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from darkpose.data.images import DecodedImage, decode_bytes, file_bytes, jpeg_size
+
+Orientation = Literal["exif", "stored"]
+"""Of files: turned as EXIF says, as people see them, or as their pixels are stored, as COCO and
+most other data sets were annotated."""
+
+_TAG, _SIDES_CHANGE = 0x0112, 5  # of the orientation; from this value on it swaps width and height
+_JPEG, _PNG, _WEBP = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"WEBPVP8X"
+_JPEG_EXIF, _JPEG_SCAN = 0xE1, 0xDA
+_logger = logging.getLogger(__name__)
+
+
+class Pixels(NamedTuple):
+    """How boxes and joints in an image file count its pixels."""
+
+    orientation: Orientation
+    """Holds where `size` cannot tell."""
+    size: tuple[int, int] | None = None
+    """(width, height) that came with them; None: unknown."""
+    sure: bool = False
+    """Whether `orientation` holds whatever the size says, as it was asked for."""
+
+
+class Once:
+    """Says the first note about an orientation, and no other, in all processes that load data."""
+
+    def __init__(self) -> None:
+        self._said = torch.zeros(1, dtype=torch.bool).share_memory_()
+
+    def say(self, note: str) -> None:
+        """Log a note, if it is one and the first."""
+        if note and not self._said:
+            self._said.fill_(True)
+            _logger.warning("%s; others like it are not named", note)
+
+
+def decode_file(path: str | Path, pixels: Pixels, reduction: int = 1) -> DecodedImage:
+    """Decode an image file, see `decode`."""
+    return decode(file_bytes(path), path, pixels, reduction)
+
+
+def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> DecodedImage:
+    """Decode what an image file holds, turned such that boxes fit; where that is not certain, the
+    image's `note` says so.
+
+    Args:
+        data: of the file.
+        name: what messages call it.
+        pixels: what boxes count.
+        reduction: as of `decode_image`; an image that is turned is decoded whole.
+
+    Raises:
+        ValueError: the file is cut short or not an image, or neither the stored image nor the
+            turned one is of the size that is known.
+    """
+    tag, size = exif_orientation(data), pixels.size
+    turned, note = pixels.orientation == "exif", ""
+    if tag > 1 and not pixels.sure:
+        if size is None or tag < _SIDES_CHANGE or size[0] == size[1]:
+            why = "there is no width and height to tell" if size is None else "its size is the same"
+            read = "turned" if turned else "as it is stored"
+            note = (
+                f"image {name} has an EXIF orientation of {tag}, and {why} whether people are "
+                f"annotated in the turned image: it is read {read}"
+            )
+        else:
+            turned = jpeg_size(data) == size[::-1]
+    image = decode_bytes(data, name, 1 if turned else reduction, turned=turned)
+    if size is not None and image.size != size:
+        other = image.size == size[::-1]
+        if other and tag >= _SIDES_CHANGE and not pixels.sure:  # no JPEG: known only now
+            image = decode_bytes(data, name, turned=True)
+        if image.size != size and not (other and pixels.sure):
+            raise ValueError(
+                f"image {name} must be of the annotated size {size}, stored or turned as EXIF "
+                f"says, got {image.size} with an EXIF orientation of {tag}"
+            )
+    return replace(image, note=note) if note else image
+
+
+# ---- the tag -------------------------------------------------------------------------------------
+
+
+def exif_orientation(data: bytes) -> int:
+    """Return the EXIF orientation of an image file, 1 to 8; 1, not turned, where it has none.
+
+    Of JPEG, PNG and WebP: OpenCV turns no others, or always.
+    """
+    if data.startswith(_JPEG):
+        exif = _jpeg_exif(data)
+    elif data.startswith(_PNG):
+        exif = _chunk(data, b"eXIf", len(_PNG), "big")
+    elif data[8:16] == _WEBP:
+        exif = _chunk(data, b"EXIF", 12, "little")
+    else:
+        return 1
+    exif = exif.removeprefix(b"Exif\0\0")
+    order: Literal["big", "little"] = "big" if exif.startswith(b"MM") else "little"
+
+    def number(at: int, size: int = 2) -> int:
+        return int.from_bytes(exif[at : at + size], order)
+
+    first = number(4, 4) + 2
+    for entry in range(first, min(first + 12 * number(first - 2), len(exif)), 12):
+        if number(entry) == _TAG:
+            value = number(entry + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _jpeg_exif(data: bytes) -> bytes:
+    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
+    while at + 4 <= len(data) and data[at] == 0xFF and (marker := data[at + 1]) != _JPEG_SCAN:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _JPEG_EXIF and data.startswith(b"Exif\0\0", at + 4):
+            return data[at + 4 : end]
+        at = at + 1 if marker == 0xFF else end
+    return b""
+
+
+def _chunk(data: bytes, wanted: bytes, at: int, order: Literal["big", "little"]) -> bytes:
+    """Return the content of a PNG's or WebP's chunk; empty if there is none."""
+    while at + 8 <= len(data):
+        first, second = data[at : at + 4], data[at + 4 : at + 8]
+        length, kind = (first, second) if order == "big" else (second, first)
+        size = int.from_bytes(length, order)
+        if kind == wanted:
+            return data[at + 8 : at + 8 + size]
+        at += 8 + size + (4 if order == "big" else size % 2)  # a checksum; padding to even
+    return b""
