@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`darkpose predict`: a checkpoint, images and boxes to keypoints, in files and in pictures."""
 
-import csv
-import io
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from darkpose.predict.outputs import Kind, NotDrawnError, Setting, kind_of, pict
 from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from darkpose.predict.sources import Plan, Shot, Source, plan
-from darkpose.predict.table import as_text, with_pose
+from darkpose.predict.table import as_text, csv_text, with_pose
 
 _logger = logging.getLogger(__name__)
 
@@ -168,6 +166,4 @@ def _record(out: Path, failures: Sequence[tuple[str, str]]) -> None:
     if not failures:
         _failures_file(out).unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("file", "error"), *failures])
-    write_text(_failures_file(out), as_text(text.getvalue()))
+    write_text(_failures_file(out), as_text(csv_text([("file", "error"), *failures])))

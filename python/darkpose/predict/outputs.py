@@ -6,7 +6,6 @@ function to call with every image's people, in order, and puts a complete file i
 end, or after an error none. `KINDS` at the end of this file has all of them.
 """
 
-import csv
 import io
 import json
 import logging
@@ -26,7 +25,7 @@ from darkpose.files import replacing
 from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
-from darkpose.predict.table import Entry, columns, rows_of, schema, with_pose
+from darkpose.predict.table import Entry, columns, csv_text, rows_of, schema, with_pose
 
 Write = Callable[[Shot, Poses], None]
 
@@ -91,13 +90,12 @@ def csv_table(path: Path, setting: Setting) -> Iterator[Write]:
     """Write the columns of `darkpose.predict.table`."""
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
         names = [name for name in columns((), setting.spec) if name != "error"]
-        writer.writerow(names)
+        text.write(csv_text([names]))
 
         def write(shot: Shot, poses: Poses) -> None:
             table = columns([Entry(shot.name, shot.frame, poses)], setting.spec)
-            writer.writerows(zip(*(table[name] for name in names), strict=True))
+            text.write(csv_text(zip(*(table[name] for name in names), strict=True)))
 
         try:
             yield write

@@ -7,8 +7,10 @@ joint `<name>_x`, `<name>_y` in image pixels and `<name>_score`. It can be read 
 Parquet has `error` too: null for people, else what is wrong with an image or a box.
 """
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +107,18 @@ def columns(
         **dict(zip(names, np.concatenate(numbers).T, strict=True)),
         "error": errors,
     }
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as lines of CSV that are read again as they are: also names with blanks at their
+    ends and carriage returns, which Python's writer leaves without quotes."""
+    text = io.StringIO(newline="")
+    usual = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    for row in map(tuple, rows):
+        odd = any(isinstance(each, str) and (each != each.strip() or "\r" in each) for each in row)
+        (quoted if odd else usual).writerow(row)
+    return text.getvalue()
 
 
 def as_text(name: str) -> str:
