@@ -14,7 +14,7 @@ from rich.console import Console
 from darkpose.data.annotations import load_annotations
 from darkpose.data.joint_sets import COCO
 from darkpose.evaluate.metrics.coco import evaluate_oks
-from darkpose.predict.predictor import Predictor
+from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from predicting import BOXES, INLINE, clip, close, points, rgb_photo, rows_of, run, save, untrained
 
@@ -41,7 +41,10 @@ def test_results_of_annotated_people_are_complete_and_can_be_measured(
     predictor = Predictor(task, device="cpu", orientation="stored")
     records = load_annotations(people, images).records
     for record in records[::10]:
-        expected = predictor(record.image_path, [record.box]).keypoints[0]
+        request = Request(0, record.image_path, [record.box], annotated=True)
+        ((_, poses, _),) = predictor.stream([request])
+        assert poses is not None
+        expected = poses.keypoints[0]
         same_image = [
             np.reshape(each["keypoints"], (-1, 3))
             for each in found

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The predictor: what evaluation says, for any image and any boxes, in bounded memory."""
 
-import itertools
 import pickle
 import subprocess
 import sys
@@ -12,93 +11,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 import darkpose
-from darkpose.data.batches import Batches
-from darkpose.data.grouping import by_image
-from darkpose.data.options import DataOptions
-from darkpose.evaluate.evaluation import Evaluation
-from darkpose.evaluate.predictions import Predictions, Subjects
-from darkpose.evaluate.scores import person_scores, score_threshold
-from darkpose.models.pose import PoseModel
-from darkpose.predict.predictor import Predictor, Request
-from predicting import BATCH, BOXES, MOST, SIZE, close, rgb_photo, save, share_within, untrained
+from darkpose.evaluate.scores import person_scores
+from darkpose.predict.predictor import Predictor
+from predicting import BOXES, MOST, SIZE, close, rgb_photo, save, share_within, untrained
 
 SHIFTED = 0.05  # pixels: the same crop out of a shifted image, with other rounding of the map
 EXACT = 1e-6
 HEAVY = set("lightning torchmetrics transformers matplotlib scipy pycocotools rich".split())
 
 
-# ---- the evaluation path -------------------------------------------------------------------------
-
-
-def evaluated(model: PoseModel, root: Path, split: str) -> Predictions:
-    """Return what validation predicts for the people of coco_mini, without clipping boxes; people
-    of an image together, as it sees them."""
-    options = DataOptions(
-        val=root / f"annotations/person_keypoints_{split}.json",
-        val_images=root / f"images/{split}",
-        batch_size=BATCH,
-        workers=0,
-        clip_boxes=False,
-    )
-    data, decoder = Batches(model.codec, options), model.codec.decoders[-1]
-    evaluation = Evaluation(model.codec, data.val_set, data.truth, [decoder])
-    with torch.inference_mode():
-        for batch in data.val_batches():
-            heatmaps, flipped = model.heatmaps(batch["image"], flip_test=True)
-            index, read = (torch.as_tensor(batch[name]) for name in ("index", "image_read"))
-            evaluation.add(heatmaps, flipped, batch["to_image"], read, index)
-    found = evaluation.predictions(decoder)
-    order = by_image(data.val_set.images)
-    people = Subjects.of(data.val_set).at(order)
-    return Predictions(people, found.points[order], found.scores[order])
-
-
-def requests(found: Predictions) -> list[Request]:
-    """Return a request for each image of the people evaluated."""
-    grouped = itertools.groupby(found.records, key=lambda record: record.image_path)
-    return [
-        Request(str(path), path, np.array([record.box for record in people]))
-        for path, people in grouped
-    ]
-
-
-@pytest.mark.parametrize(
-    ("split", "codec"),
-    [
-        ("val2017", {"input_size": (64, 96), "convention": "darkpose"}),
-        ("train2017", {"convention": "hrnet", "encoding": "biased"}),
-        ("train2017", {"convention": "udp", "encoding": "dsnt"}),
-    ],
-    ids=["darkpose", "hrnet", "udp"],
-)
-def test_predictions_are_those_of_evaluation_bit_for_bit_in_the_same_batches(
-    data: Path, split: str, codec: dict[str, Any]
-) -> None:
-    model = untrained(**codec)
-    expected = evaluated(model, data / "coco_mini", split)
-    asked = requests(expected)
-
-    def predicted(batch_size: int, some: list[Request]) -> tuple[NDArray[Any], NDArray[Any]]:
-        predictor = Predictor(model, device="cpu", batch_size=batch_size, orientation="stored")
-        poses = [outcome.poses for outcome in predictor.stream(some) if outcome.poses]
-        assert len(poses) == len(some)
-        return (
-            np.concatenate([each.keypoints for each in poses]),
-            np.concatenate([each.scores for each in poses]),
-        )
-
-    found, ranks = predicted(BATCH, asked)
-    assert len(found) == len(expected.records) > 60
-    np.testing.assert_array_equal(found[..., :2], expected.points)
-    np.testing.assert_array_equal(found[..., 2], expected.scores)
-    expected_ranks = person_scores(expected.scores, 1.0, score_threshold(model.codec))
-    np.testing.assert_allclose(ranks, expected_ranks, rtol=EXACT)
-    for batch_size in (1, 13):
-        again = predicted(batch_size, asked[:12])[0][..., :2]
-        assert close(again, found[: len(again), :, :2])
+# ---- devices -------------------------------------------------------------------------------------
 
 
 def test_a_predictor_runs_on_any_device_and_takes_crops_of_any(device: str) -> None:

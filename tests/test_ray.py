@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from darkpose.data.joint_sets import COCO
+from darkpose.data.orientation import Pixels
 from darkpose.predict import distributed, shards
 from darkpose.predict.distributed import predict_ray
 from darkpose.predict.options import PredictOptions
@@ -215,6 +216,7 @@ def test_another_checkpoint_or_other_options_are_refused(
         "flip_test": False,
         "batch_size": 16,
         "orientation": "stored",
+        "clip_boxes": False,
         "min_box_score": 0.1,
         "shard_size": 3,
     }
@@ -280,7 +282,7 @@ def test_boxes_of_annotations_count_stored_pixels(
     checkpoint: Path, two_photos: list[Path], tmp_path: Path, no_cluster: list[Any]
 ) -> None:
     content = {
-        "images": [{"id": 7, "file_name": two_photos[0].name}],
+        "images": [{"id": 7, "file_name": two_photos[0].name, "width": 240, "height": 320}],
         "categories": [{"id": 1, "name": "person"}],
         "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}],
     }
@@ -290,3 +292,4 @@ def test_boxes_of_annotations_count_stored_pixels(
     assert json.loads((out / shards.MANIFEST).read_text())["orientation"] == "stored"
     (request,) = requests(*no_cluster[0][0][1:], "stored")
     assert (request.key, request.image) == (two_photos[0].name, two_photos[0])
+    assert request.annotated and request.pixels == Pixels("stored", (240, 320))

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from darkpose.data.orientation import Orientation, Pixels
 from darkpose.predict import shards, stored
 from darkpose.predict.boxes import BoxTable, ImageBoxes
-from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.rows import find_tables, list_images, requests
 from darkpose.predict.shards import MANIFEST, begin, keep_index
 from darkpose.predict.stored import Folder, StoredImage, UnreachableError, files, inside, located
@@ -160,7 +161,8 @@ def test_the_images_of_an_object_store_are_all_or_those_with_boxes(
         (bucket / "day1" / name).parent.mkdir(parents=True, exist_ok=True)
         (bucket / "day1" / name).touch()
     scores = np.ones(len(BOXES))
-    table = BoxTable((ImageBoxes("sub/b.JPG", None, 7, BOXES, scores),), stored=True)
+    boxed = ImageBoxes("sub/b.JPG", None, 7, BOXES, scores, size=(320, 240))
+    table = BoxTable((boxed,), stored=True, annotated=True)
     boxes = {None: None, "array": BOXES, "table": table}[given]
     found, orientation = list_images([BUCKET], boxes, None)
     assert orientation == ("stored" if given == "table" else "exif")
@@ -171,6 +173,8 @@ def test_the_images_of_an_object_store_are_all_or_those_with_boxes(
             "path": inside(BUCKET, name),
             "boxes": given and BOXES.tolist(),
             "box_scores": scores.tolist() if given == "table" else None,
+            "image_size": [320, 240] if given == "table" else None,
+            "annotated": given == "table",
         }
         for name in names
     ]
@@ -217,7 +221,7 @@ def test_a_store_that_does_not_answer_makes_no_image_bad(monkeypatch: pytest.Mon
             raise error
 
     monkeypatch.setattr(stored, "located", lambda place: (Absent(), place))
-    image = StoredImage("s3://people/a.jpg?x", "exif", None, "s3://people/a.jpg")
+    image = StoredImage("s3://people/a.jpg?x", Pixels("exif"), None, "s3://people/a.jpg")
     error: OSError = OSError("no route to host")
     with pytest.raises(UnreachableError, match="image s3://people/a.jpg cannot be fetched: no rou"):
         np.asarray(image)
@@ -249,7 +253,7 @@ def test_pixels_are_those_that_the_predictor_reads_from_a_file(
         cv2.imwrite(str(path), made[kind])
     expected = as_rgb(as_decoded(path, orientation))
     for data in (None, path.read_bytes()):
-        found = StoredImage(path.as_uri(), orientation, data, kind)
+        found = StoredImage(path.as_uri(), Pixels(orientation), data, kind)
         np.testing.assert_array_equal(np.asarray(found), expected)
         np.testing.assert_array_equal(as_rgb(as_decoded(found, orientation)), expected)
 
@@ -264,5 +268,5 @@ def test_a_bad_image_is_called_bad_as_the_predictor_does(content: Any, tmp_path:
     with pytest.raises(ValueError) as expected:
         as_decoded(path, "exif")
     with pytest.raises(ValueError) as found:
-        np.asarray(StoredImage("", "exif", content, str(path)))
+        np.asarray(StoredImage("", Pixels("exif"), content, str(path)))
     assert str(found.value) == str(expected.value)

@@ -58,6 +58,7 @@ def predict(options: PredictOptions) -> None:
         batch_size=options.batch_size,
         orientation=work.orientation,
         detector=detector,
+        clip_boxes=options.clip_boxes,
     )
     for note in work.notes:
         _logger.info("%s", note)
@@ -99,9 +100,7 @@ def _drawn(source: Source, folder: Path) -> Path:
 def _run(
     predictor: Predictor, work: Plan, kinds: Mapping[Path, Kind], options: PredictOptions
 ) -> None:
-    setting = Setting(
-        predictor.spec, work.orientation, work.category_id, options.threshold, work.rate
-    )
+    setting = Setting(predictor.spec, work.category_id, options.threshold, work.rate)
     first_path = next(iter(kinds))
     failures: list[tuple[str, str]] = []
     pending: deque[Shot] = deque()  # asked for and not yet answered

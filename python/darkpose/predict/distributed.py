@@ -79,9 +79,14 @@ def predict_ray(options: PredictOptions) -> None:
         "batch_size": options.batch_size,
         "network": options.network,
         "orientation": orientation or "exif",
+        "clip_boxes": options.clip_boxes,
     }
     predictor = Predictor.from_checkpoint(options.checkpoint, device="cpu", **settings)
-    settings |= {"decoder": predictor.decoder, "min_box_score": options.min_box_score or 0.0}
+    settings |= {
+        "decoder": predictor.decoder,
+        "min_box_score": options.min_box_score or 0.0,
+        "orientation_given": options.orientation is not None,
+    }
     weights = Path(options.checkpoint).read_bytes()
     run = {
         "format of results": "darkpose.predict.table",
@@ -138,7 +143,8 @@ class ShardWorker:
 
     Args:
         weights: Ray's reference to the checkpoint's bytes.
-        settings: of `Predictor.from_checkpoint`, device too, and `min_box_score`.
+        settings: of `Predictor.from_checkpoint`, device too, and `min_box_score` and
+            `orientation_given`.
         out: where results are written to.
         begun: Ray's handle of `Begun`.
     """
@@ -148,6 +154,7 @@ class ShardWorker:
 
         settings = dict(settings)
         self.min_box_score = settings.pop("min_box_score")
+        self.sure = settings.pop("orientation_given")
         self.folder, self.begun = Folder(out), begun
         with NamedTemporaryFile(suffix=".ckpt") as file:
             file.write(ray.get(weights))
@@ -166,8 +173,8 @@ class ShardWorker:
         """Write a shard's results, and count them."""
         from pyarrow.parquet import write_table
 
-        orientation = self.predictor.orientation
-        images = requests(shard.table, shard.start, shard.stop, orientation, self.min_box_score)
+        rows = shard.table, shard.start, shard.stop, self.predictor.orientation
+        images = requests(*rows, self.min_box_score, sure=self.sure)
         entries = [
             Entry(str(request.key), None, poses, error)
             for request, poses, error in self.predictor.stream(images)

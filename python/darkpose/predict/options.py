@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.orientation import Orientation
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.outputs import described
-from darkpose.predict.pixels import Orientation
 
 
 @dataclass
@@ -28,7 +28,8 @@ class PredictOptions:
             URI of Parquet files, where the same command does what is missing.
         draw: another output: pictures or a video of `KINDS`.
         image_names: JSON with images that says which file each image_id of detections is.
-        category: of the boxes to take. By default the one with keypoints, or named person.
+        category: of the boxes to take: a name, an id, or all. By default those with keypoints, if
+            they have the same, or the one named person.
         min_box_score: least score of a box; by default 0 for boxes that are given, 0.5 for
             huggingface's.
         detector: finds people where no boxes are given: module:function of your own, called with an
@@ -37,8 +38,10 @@ class PredictOptions:
         flip_test: average over the mirrored input too, which takes twice the time.
         batch_size: people that the network sees at once.
         device: to run on; by default a GPU if there is one.
+        clip_boxes: clip annotated boxes as the checkpoint's convention was trained; others never.
         orientation: exif turns images as people see them, stored leaves them as COCO was annotated.
-            By default stored if the boxes are COCO's, else exif.
+            By default as width and height in the boxes' file say; where they are the same both ways
+            or missing, stored if the boxes are COCO's, else exif.
         threshold: joints of a lower score are not drawn.
         threads: that read images; by default as many as processors.
         engine: local, or ray for many machines.
@@ -53,13 +56,14 @@ class PredictOptions:
     out: str | Path = "predictions.json"
     draw: Path | None = None
     image_names: Path | None = None
-    category: int | None = None
+    category: int | str | None = None
     min_box_score: float | None = None
     detector: str | None = None
     decoder: str | None = None
     flip_test: bool = True
     batch_size: int = 32
     device: str | None = None
+    clip_boxes: bool = True
     orientation: Orientation | None = None
     threshold: float = 0.2
     threads: int | None = None

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
-from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.coco_boxes import OWN_BOX
+from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
 from darkpose.predict.table import Entry, columns, csv_text, rows_of, schema, with_pose
@@ -44,10 +45,8 @@ class Setting:
     """What all outputs of a run are told."""
 
     spec: KeypointSpec
-    orientation: Orientation = "exif"
-    """Of the images that were predicted."""
     category_id: int = 1
-    """Of the people."""
+    """Of people whose boxes say none."""
     threshold: float = 0.2
     """Joints of a lower score are not drawn."""
     rate: float = 25.0
@@ -63,7 +62,8 @@ class NotDrawnError(ValueError):
 
 @contextmanager
 def coco_results(path: Path, setting: Setting) -> Iterator[Write]:
-    """Write `image_id`, `category_id`, `keypoints` and `score` of each person with a pose."""
+    """Write `image_id`, `category_id`, `keypoints` and `score` of each person with a pose; and the
+    box, and a video's frame, so that the file can be read again as boxes."""
     with replacing(path) as file:
         separator = b"[\n"
 
@@ -72,12 +72,16 @@ def coco_results(path: Path, setting: Setting) -> Iterator[Write]:
             for person in np.flatnonzero(with_pose(poses)):
                 rows = poses.keypoints[person].astype(np.float64)
                 rows[~np.isfinite(rows).all(1)] = (_NOWHERE, _NOWHERE, 0)
+                own, box = shot.categories, poses.boxes[person]
                 result = {
                     "image_id": shot.request.key,
-                    "category_id": setting.category_id,
+                    "category_id": setting.category_id if own is None else int(own[person]),
                     "keypoints": rows.ravel().tolist(),
                     "score": float(poses.scores[person]),
+                    OWN_BOX: [float(str(side)) for side in box],  # 0.1, not 0.10000000149
                 }
+                if shot.frame is not None:
+                    result["frame"] = shot.frame
                 file.write(separator + json.dumps(result, allow_nan=False).encode())
                 separator = b",\n"
 
@@ -168,7 +172,7 @@ def picture_name(name: str, frame: int | None) -> str:
 
 def _write_picture(path: Path, shot: Shot, poses: Poses, setting: Setting) -> None:
     try:
-        image = as_rgb(as_decoded(shot.request.image, setting.orientation))
+        image = as_rgb(as_decoded(shot.request.image, shot.request.pixels or "exif"))
     except ValueError as error:  # it has changed since
         raise NotDrawnError(str(error)) from error
     bgr = _drawn(image, poses, setting)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.images import DecodedImage, Image
-from darkpose.geometry import Matrix, invert
+from darkpose.geometry import Convention, Matrix, clip_box, invert
 from darkpose.predict.pixels import crop_any
 
 FARTHEST = 2.0**24
@@ -127,6 +127,19 @@ def checked_boxes(boxes: ArrayLike | None, image_size: tuple[int, int]) -> NDArr
             f"{FARTHEST:.0f} pixels, got {values[first].tolist()} at position {first}"
         )
     return values
+
+
+def clipped(
+    boxes: NDArray[np.float64],  # [N, 4]
+    image_size: tuple[int, int],
+    convention: Convention,
+) -> NDArray[np.float64]:  # [N, 4]
+    """Return annotated boxes as `KeypointDataset` clips them; without size if nothing is left."""
+    found = boxes.copy()
+    for row, box in enumerate(boxes):
+        if (box[2:] > 0).all():
+            found[row] = clip_box(box, image_size, convention) or (*box[:2], 0.0, 0.0)
+    return found
 
 
 def checked_scores(scores: ArrayLike | None, count: int, *, given: bool) -> NDArray[np.float64]:

@@ -6,17 +6,14 @@ transparency, 16 bits a channel, turned by its EXIF tag, wider than OpenCV can w
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
-from darkpose.data.images import DecodedImage, Image, decode_image
+from darkpose.data.images import DecodedImage, Image
+from darkpose.data.orientation import Orientation, Pixels, decode_file
 from darkpose.geometry import Matrix, compose, invert
-
-Orientation = Literal["exif", "stored"]
-"""Of files: turned as EXIF says, as people see them, or as their pixels are stored, as COCO and
-most other data sets were annotated."""
 
 LONGEST_SIDE = 32766
 """The most pixels in a row that `cv2.warpAffine` reads."""
@@ -26,41 +23,46 @@ _AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 
 _MARGIN = 2  # pixels round a region, so that bilinear values at its border are those of the image
 
 
-def as_decoded(image: Any, orientation: Orientation) -> DecodedImage:
+def as_decoded(image: Any, pixels: Pixels | Orientation) -> DecodedImage:
     """Return any image as what crops are cut out of.
 
     Args:
-        image: the path of a file; or pixels [H, W], [H, W, 1], [H, W, 3] in RGB or [H, W, 4] in
-            RGBA, uint8 or uint16, or a Pillow image, which are taken as they are: nothing is
-            turned. Of 16 bits the upper 8 are used, as OpenCV reads files; A is ignored.
-        orientation: of files.
+        image: the path of a file, or what `decoded` returns the image of, such as `StoredImage`; or
+            pixels [H, W], [H, W, 1], [H, W, 3] in RGB or [H, W, 4] in RGBA, uint8 or uint16, or a
+            Pillow image, which are taken as they are: nothing is turned. Of 16 bits the upper 8 are
+            used, as OpenCV reads files; A is ignored.
+        pixels: which ones of a file are counted; an orientation alone holds whatever its size.
 
     Raises:
         TypeError: the pixels are neither uint8 nor uint16.
-        ValueError: the file is missing, cut short, or not an image; the array has another shape.
+        ValueError: the file is missing, cut short, not an image, or of another size than `pixels`
+            says; the array has another shape.
     """
+    pixels = Pixels(pixels, sure=True) if isinstance(pixels, str) else pixels
     if isinstance(image, str | Path):
-        return decode_image(image, turned=orientation == "exif")
+        return decode_file(image, pixels)
+    if hasattr(image, "decoded"):
+        return image.decoded()  # type: ignore[no-any-return]
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...
         known = image.mode in _AS_THEY_ARE or image.mode.startswith("I;16")
         image = image if known else image.convert("RGB")
-    pixels = np.asarray(image)
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+    values = np.asarray(image)
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
         raise TypeError(
-            f"an image must have uint8 values, or uint16 ones, got {pixels.dtype}: "
+            f"an image must have uint8 values, or uint16 ones, got {values.dtype}: "
             "scale it to 0 to 255 and convert it to uint8"
         )
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in _TO_RGBA or 0 in pixels.shape:
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.shape[2] not in _TO_RGBA or 0 in values.shape:
         raise ValueError(
             "an image must be [H, W], or [H, W, C] with 1, 3 or 4 channels, "
             f"got {list(np.shape(image))}"
         )
-    if pixels.dtype.itemsize == 2:
-        pixels = (pixels >> 8).astype(np.uint8)
-    code = _TO_RGBA[pixels.shape[2]]
-    rgba = np.ascontiguousarray(pixels)
+    if values.dtype.itemsize == 2:
+        values = (values >> 8).astype(np.uint8)
+    code = _TO_RGBA[values.shape[2]]
+    rgba = np.ascontiguousarray(values)
     if code is not None:
         rgba = np.asarray(cv2.cvtColor(rgba, code), np.uint8)
     return DecodedImage(rgba, (rgba.shape[1], rgba.shape[0]))

@@ -3,7 +3,9 @@
 
 Crop, color order, flip test, decoding and the way back to the image all depend on one another and
 on the network. `Predictor` takes them from the checkpoint, so that no caller can get them wrong;
-its output is that of the evaluation, bit for bit for the same batches.
+its output is that of the evaluation, bit for bit for the same batches and boxes. What boxes are
+decides about crops, here as there: those of an annotation file are clipped (`geometry.clip_box`),
+a detector's and all others never.
 """
 
 import os
@@ -18,18 +20,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from darkpose.data.orientation import Once, Orientation, Pixels
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import read_ahead
 from darkpose.predict.detectors import Detector, detect
-from darkpose.predict.people import Pending, checked_boxes, checked_scores
-from darkpose.predict.pixels import Orientation, as_decoded
+from darkpose.predict.people import Pending, checked_boxes, checked_scores, clipped
+from darkpose.predict.pixels import as_decoded
 
 if TYPE_CHECKING:
     import supervision
 
-__all__ = ["Detector", "Orientation", "Outcome", "Poses", "Predictor", "Request"]
+__all__ = ["Detector", "Orientation", "Outcome", "Pixels", "Poses", "Predictor", "Request"]
 
 MAX_THREADS = 16
 """That read images ahead of the network."""
@@ -44,7 +47,7 @@ class Poses:
     scores: NDArray[np.float32]
     """[N]: the box's score times the mean of the joints' scores that count, as for COCO's AP."""
     boxes: NDArray[np.float32]
-    """[N, 4]: x, y, width, height in image pixels, as given."""
+    """[N, 4]: x, y, width, height in image pixels, as given or as clipped, to 0 x 0 if outside."""
     names: tuple[str, ...]
     """K names of joints."""
     skeleton: tuple[tuple[int, int], ...]
@@ -90,6 +93,10 @@ class Request(NamedTuple):
     """[N, 4]: x, y, width, height in image pixels."""
     box_scores: ArrayLike | None = None
     """[N]"""
+    annotated: bool = False
+    """Whether the boxes are those of an annotation file, not a detector's or one's own."""
+    pixels: Pixels | None = None
+    """How the boxes count an image file's; None: as the predictor's `orientation` says."""
 
 
 class Outcome(NamedTuple):
@@ -113,8 +120,10 @@ class Predictor:
         decoder: how to read the heatmaps, see `HeatmapCodec.decoders`; the best if None.
         batch_size: people that the network sees at once.
         orientation: of image files: "exif", as people see them, or "stored", as COCO and most data
-            sets count pixels. Boxes given and keypoints returned are in that image's pixels.
+            sets count pixels, where a request does not say. Boxes given and keypoints returned are
+            in that image's pixels.
         detector: finds people where no boxes are given; None: the whole image is one person.
+        clip_boxes: clip annotated boxes as the convention's training does: `data.clip_boxes`.
 
     Raises:
         ValueError: an option is unknown, or not one of this network's.
@@ -130,6 +139,7 @@ class Predictor:
         batch_size: int = 32,
         orientation: Orientation = "exif",
         detector: Detector | None = None,
+        clip_boxes: bool = True,
     ) -> None:
         if decoder is not None:
             find_decoder(model.codec, decoder)
@@ -143,6 +153,7 @@ class Predictor:
         self.spec, self.codec = model.spec, model.codec
         self.decoder, self.flip_test = decoder or model.codec.decoders[-1], flip_test
         self.batch_size, self.orientation, self.detector = batch_size, orientation, detector
+        self.clip_boxes, self._uncertain = clip_boxes, Once()
 
     @classmethod
     def from_checkpoint(
@@ -156,8 +167,7 @@ class Predictor:
             options: of the class.
 
         Raises:
-            OSError: there is no such file.
-            ValueError: darkpose did not write it, or not to its end.
+            OSError, ValueError: there is no such file, or not one that darkpose wrote to its end.
         """
         return cls(PoseModel.load(path, network=network), **options)
 
@@ -170,7 +180,8 @@ class Predictor:
             image: the path of a file; or pixels [H, W] or [H, W, C], grey, RGB or RGBA, uint8 or
                 uint16; or a Pillow image. Pixels are taken as they are, nothing turns them.
             boxes: [N, 4], x, y, width, height in image pixels; N may be 0. They may reach beyond
-                the image. None: whom the detector finds, or without one the whole image.
+                the image and are not clipped: only `Request.annotated` ones are. None: whom the
+                detector finds, or the whole image.
             box_scores: [N]; 1 if None.
 
         Raises:
@@ -219,15 +230,27 @@ class Predictor:
         """Read an image and cut its first people out of it; what is wrong is kept for later."""
         joints = self.spec.num_joints
         try:
-            image = as_decoded(request.image, self.orientation)
+            pixels = request.pixels or Pixels(self.orientation, sure=True)
+            image = as_decoded(request.image, pixels)
+            self._uncertain.say(image.note)
             boxes, scores = request.boxes, request.box_scores
             if boxes is None and self.detector is not None:
                 boxes, scores = detect(self.detector, image)
             checked = checked_boxes(boxes, image.size)
+            if request.annotated:
+                checked = self.clipped(checked, image.size)
             scores = checked_scores(scores, len(checked), given=boxes is not None)
         except (ValueError, TypeError, OSError) as error:
             return Pending.bad(request, self.codec, joints, str(error))
         return Pending(request, self.codec, joints, image, checked, scores, self.batch_size)
+
+    def clipped(
+        self,
+        boxes: NDArray[np.float64],  # [N, 4] image pixels
+        image_size: tuple[int, int],
+    ) -> NDArray[np.float64]:  # [N, 4]
+        """Return annotated boxes as people are cut out by them, see `clip_boxes`."""
+        return clipped(boxes, image_size, self.codec.convention) if self.clip_boxes else boxes
 
     def _decode(self, batch: list[tuple[Pending, int, NDArray[np.uint8]]]) -> None:
         crops = torch.from_numpy(np.stack([crop for _, _, crop in batch]))
@@ -248,8 +271,7 @@ class Predictor:
         self,
         crops: Tensor,  # [B, H, W, 3] uint8 RGB
     ) -> tuple[Tensor, Tensor | None]:  # [B, K, h, w]
-        """Return the heatmaps of crops on any device, and those of the mirrored crops if the flip
-        test is on: `codec.decode` takes both."""
+        """Return heatmaps of crops on any device, and of the mirrored ones if `flip_test` is on."""
         with torch.inference_mode():
             return self.model.heatmaps(crops.to(self.device, non_blocking=True), self.flip_test)
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.orientation import Orientation, Pixels
 from darkpose.predict.boxes import BoxTable
-from darkpose.predict.pixels import Orientation
 from darkpose.predict.predictor import Request
-from darkpose.predict.sources import IMAGE_SUFFIXES, plan
+from darkpose.predict.sources import IMAGE_SUFFIXES, Boxes, plan
 from darkpose.predict.stored import StoredImage, files, inside, is_uri, located, shown
 
 ROWS_AT_ONCE = 64
@@ -35,7 +35,9 @@ class Layout(NamedTuple):
     it. Results call it by its `key`, else by its path. `boxes` is a list of [x, y, w, h] for each
     image, null for the whole image, and `box_scores` one of numbers; or `x`, `y`, `w`, `h` and
     `box_score` or `score` make a row for each person, and rows of one image that follow one another
-    are looked at together.
+    are looked at together. `image_size`, [width, height] of the image, says whether boxes count the
+    turned pixels of a photo; `annotated`, whether boxes are those of an annotation file, which are
+    clipped; null is unknown, and false.
     """
 
     path: str | None
@@ -43,6 +45,14 @@ class Layout(NamedTuple):
     key: str | None
     boxes: tuple[str, ...]
     scores: str | None
+    size: str | None = None
+    annotated: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of those there are."""
+        named = self.path, self.data, self.key, self.scores, self.size, self.annotated
+        return [*filter(None, named), *self.boxes]
 
     @classmethod
     def of(cls, columns: Sequence[str], table: str) -> "Layout":
@@ -60,17 +70,20 @@ class Layout(NamedTuple):
             raise ValueError(
                 f"{table} must have a column path, uri or image, got {', '.join(columns)}"
             )
+        more = first("image_size"), first("annotated")
         if "boxes" in columns:
-            return cls(path, data, first("key"), ("boxes",), first("box_scores"))
+            return cls(path, data, first("key"), ("boxes",), first("box_scores"), *more)
         sides = tuple(filter(first, _SIDES))
         if sides not in ((), _SIDES):
             raise ValueError(f"{table} must have all of x, y, w, h, got {', '.join(sides)}")
-        return cls(path, data, first("key"), sides, first("box_score", "score") if sides else None)
+        score = first("box_score", "score") if sides else None
+        return cls(path, data, first("key"), sides, score, *more)
 
     def requests(
-        self, rows: Iterator[tuple[int, Row]], table: str, orientation: Orientation, least: float
+        self, rows: Iterator[tuple[int, Row]], table: str, pixels: Pixels, least: float
     ) -> Iterator[Request]:
-        """Yield the images of numbered rows, without boxes of a lower score than `least`."""
+        """Yield the images of numbered rows, without boxes of a lower score than `least`; `pixels`
+        are what boxes count where a row has no size."""
         head, mark, options = table.partition("?")
         folder = f"{dirname(head)}{mark}{options}"
 
@@ -83,14 +96,21 @@ class Layout(NamedTuple):
         together = image_of if self.boxes == _SIDES else lambda numbered: numbered[0]
         for _, group in groupby(rows, together):
             people = list(group)
-            key, path = image_of(people[0])
+            (key, path), first = image_of(people[0]), people[0][1]
             place = inside(folder, path) if path else ""
-            data = people[0][1][self.data] if self.data else None
+            data = first[self.data] if self.data else None
             data = data["bytes"] if isinstance(data, dict) else data
+            boxes, scores = self._boxes([row for _, row in people], least)
+            size = first[self.size] if self.size else None
+            its = pixels._replace(
+                size=None if size is None else (int(size[0]), int(size[1])),
+                sure=pixels.sure or boxes is None,
+            )
             image: Any = Path(place)
             if data is not None or is_uri(place):
-                image = StoredImage(place, orientation, data, shown(place) or key)
-            yield Request(key, image, *self._boxes([row for _, row in people], least))
+                image = StoredImage(place, its, data, shown(place) or key)
+            annotated = bool(self.annotated and first[self.annotated])
+            yield Request(key, image, boxes, scores, annotated, its)
 
     def _boxes(self, rows: Sequence[Row], least: float) -> tuple[Any, Any]:
         """Return the boxes of an image and their scores, which whoever predicts checks."""
@@ -112,14 +132,19 @@ class Layout(NamedTuple):
 
 
 def requests(
-    table: str, start: int, stop: int, orientation: Orientation, min_box_score: float = 0.0
+    table: str,
+    start: int,
+    stop: int,
+    orientation: Orientation,
+    min_box_score: float = 0.0,
+    *,
+    sure: bool = False,
 ) -> Iterator[Request]:
-    """Yield the images of a range of rows, which are read as needed."""
+    """Yield the images of a range of rows, which are read as needed; `sure` as of `Pixels`."""
     with opened(table) as (file, _):
         layout = Layout.of(file.schema_arrow.names, table)
-        columns = [*filter(None, (layout.path, layout.data, layout.key, layout.scores))]
-        rows = _rows(file, start, stop, [*columns, *layout.boxes])
-        yield from layout.requests(rows, table, orientation, min_box_score)
+        rows = _rows(file, start, stop, layout.columns)
+        yield from layout.requests(rows, table, Pixels(orientation, sure=sure), min_box_score)
 
 
 def _rows(file: Any, start: int, stop: int, columns: list[str]) -> Iterator[tuple[int, Row]]:
@@ -207,8 +232,7 @@ def list_images(
         if videos := [source.name for source in work.sources if source.is_video]:
             raise ValueError(f"engine ray takes images alone, got the video {videos[0]}")
         return [
-            _row(each.name, abspath(each.path), *(each.boxes or (None, None)))
-            for each in work.sources
+            _row(each.name, abspath(each.path), each.boxes, each.size) for each in work.sources
         ], work.orientation
     if not isinstance(boxes, BoxTable):
         found: dict[str, str] = {}
@@ -217,7 +241,8 @@ def list_images(
             found |= its if len(images) == 1 else {shown(each): each for each in its.values()}
         if not found:
             raise ValueError(f"{images[0]} must hold images, got none")
-        return [_row(*each, boxes, None) for each in found.items()], orientation or "exif"
+        same = None if boxes is None else Boxes(boxes, None)
+        return [_row(*each, same) for each in found.items()], orientation or "exif"
     if len(images) > 1:
         raise ValueError(
             f"images must be the one folder that the boxes' files are in, got {', '.join(images)}"
@@ -225,12 +250,23 @@ def list_images(
     if framed := [each.name for each in boxes.images if each.frame is not None]:
         raise ValueError(f"engine ray takes images alone, got boxes in a frame of {framed[0]}")
     return [
-        _row(each.name, inside(images[0], each.name), each.boxes, each.scores)
+        _row(
+            each.name,
+            inside(images[0], each.name),
+            Boxes(each.boxes, each.scores, boxes.annotated),
+            each.size,
+        )
         for each in boxes.images
-    ], orientation or ("stored" if boxes.stored else "exif")
+    ], orientation or boxes.orientation
 
 
-def _row(key: str, path: str, boxes: Any, scores: Any) -> Row:
-    numbers = {"boxes": boxes, "box_scores": scores}
-    lists = {name: its if its is None else its.tolist() for name, its in numbers.items()}
-    return {"key": key, "path": path, **lists}
+def _row(key: str, path: str, boxes: Boxes | None, size: tuple[int, int] | None = None) -> Row:
+    scores = None if boxes is None else boxes.scores
+    return {
+        "key": key,
+        "path": path,
+        "boxes": None if boxes is None else boxes.boxes.tolist(),
+        "box_scores": None if scores is None else scores.tolist(),
+        "image_size": None if size is None else list(size),
+        "annotated": boxes is not None and boxes.annotated,
+    }

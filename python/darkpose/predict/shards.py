@@ -90,7 +90,14 @@ def keep_index(folder: Folder, rows: Iterable[Row], shard_size: int) -> None:
     from pyarrow.parquet import write_table
 
     numbers, text = pa.list_(pa.float64()), pa.string()
-    kinds = {"key": text, "path": text, "boxes": pa.list_(numbers), "box_scores": numbers}
+    kinds = {
+        "key": text,
+        "path": text,
+        "boxes": pa.list_(numbers),
+        "box_scores": numbers,
+        "image_size": pa.list_(pa.int64()),
+        "annotated": pa.bool_(),
+    }
     file = BytesIO()
     write_table(pa.Table.from_pylist(list(rows), pa.schema(kinds)), file, shard_size)
     folder.write(INDEX, file.getvalue())

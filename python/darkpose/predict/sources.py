@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import abspath, commonpath
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.orientation import Orientation, Pixels
 from darkpose.predict.boxes import BoxTable, ImageBoxes
-from darkpose.predict.pixels import Orientation
 from darkpose.predict.predictor import Request
 
 IMAGE_SUFFIXES = frozenset(
@@ -38,6 +38,10 @@ class Boxes(NamedTuple):
 
     boxes: NDArray[np.float64]  # [N, 4]
     scores: NDArray[np.float64] | None  # [N]
+    annotated: bool = False
+    """Whether they are those of an annotation file."""
+    categories: NDArray[np.int64] | None = None  # [N]
+    """Of the people; None: the plan's."""
 
 
 class Source(NamedTuple):
@@ -51,6 +55,8 @@ class Source(NamedTuple):
     """Of the image, or of each frame. None: the whole image, or whom a detector finds."""
     frames: Mapping[int, Boxes] | None = None
     """Boxes by frame, where frames have their own."""
+    size: tuple[int, int] | None = None
+    """(width, height) of the image, as the boxes' file has it; None: it does not say."""
 
     @property
     def is_video(self) -> bool:
@@ -65,6 +71,8 @@ class Shot(NamedTuple):
     frame: int | None
     request: Request
     """Its key is the image's id, `name#frame` for frames; its image the file, or RGB pixels."""
+    categories: NDArray[np.int64] | None = None  # [N]
+    """Of the boxes; None: the plan's."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,17 @@ class Plan:
 
     sources: tuple[Source, ...]
     orientation: Orientation
-    """How to read image files, so that the boxes fit."""
+    """How to read image files, so that the boxes fit, where their sizes do not tell."""
     category_id: int = 1
     """Of results."""
     notes: tuple[str, ...] = ()
     """Sentences about what is left out."""
+    sure: bool = False
+    """Whether the orientation holds whatever the sizes say."""
+
+    def pixels(self, source: Source) -> Pixels:
+        """Return which pixels of a source's file its boxes count."""
+        return Pixels(self.orientation, source.size, self.sure or source.boxes is None)
 
     @property
     def total(self) -> int | None:
@@ -98,8 +112,19 @@ class Plan:
             if source.is_video:
                 yield from _frames(source, failed)
             else:
-                request = Request(source.image_id, source.path, *(source.boxes or (None, None)))
-                yield Shot(source.name, None, request)
+                yield _shot(source, None, source.image_id, source.path, self.pixels(source))
+
+
+def _shot(
+    source: Source, frame: int | None, key: int | str, image: Any, pixels: Pixels | None = None
+) -> Shot:
+    boxes = source.boxes
+    if source.frames is not None and frame is not None:
+        boxes = source.frames.get(frame, boxes)
+    if boxes is None:
+        return Shot(source.name, frame, Request(key, image, pixels=pixels))
+    request = Request(key, image, boxes.boxes, boxes.scores, boxes.annotated, pixels)
+    return Shot(source.name, frame, request, boxes.categories)
 
 
 def plan(
@@ -114,7 +139,8 @@ def plan(
         images: files, folders (with all folders in them), patterns such as `day1/*.jpg`, videos.
         boxes: a table, of which images without boxes are not looked at; an array [N, 4]: the same
             boxes in every image; None: no boxes are known.
-        orientation: of image files; None: as the boxes count pixels.
+        orientation: of image files; None: as each one's size in the table says, and where it does
+            not, as boxes of such a file usually count pixels.
         leave_out: folders that are written to: what lies there is not taken for a folder's images.
 
     Raises:
@@ -129,8 +155,8 @@ def plan(
         found = _expand(images, leave_out)
         named = zip(found, _names(found, images), strict=True)
         sources = tuple(Source(path, name, name, same) for path, name in named)
-        return Plan(sources, orientation or "exif")
-    orientation = orientation or ("stored" if boxes.stored else "exif")
+        return Plan(sources, orientation or "exif", sure=orientation is not None)
+    read = orientation or boxes.orientation
     if len(images) == 1 and Path(images[0]).is_dir():
         paths = {each.name: Path(images[0]) / each.name for each in boxes.images}
         if paths and not any(path.is_file() for path in paths.values()):
@@ -153,7 +179,8 @@ def plan(
         notes.append(f"images without boxes, not looked at: {ignored}")
     if absent := len({each.name for each in boxes.images}.difference(paths)):
         notes.append(f"images with boxes that are not among those given, left out: {absent}")
-    return Plan(_with_boxes(boxes, paths), orientation, boxes.category_id, tuple(notes))
+    people = _with_boxes(boxes, paths)
+    return Plan(people, read, boxes.category_id, tuple(notes), orientation is not None)
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -224,8 +251,9 @@ def _with_boxes(table: BoxTable, paths: Mapping[str, Path]) -> tuple[Source, ...
     for each in table.images:
         if each.name not in paths:
             continue
-        own = Boxes(each.boxes, each.scores)
-        blank = Source(paths[each.name], each.name, each.image_id, Boxes(*_NOBODY))
+        own = Boxes(each.boxes, each.scores, table.annotated, each.categories)
+        nobody = Boxes(*_NOBODY)
+        blank = Source(paths[each.name], each.name, each.image_id, nobody, size=each.size)
         source = found.get((each.name, each.image_id), blank)
         if each.frame is None:
             source = source._replace(boxes=own)
@@ -252,12 +280,8 @@ def _frames(source: Source, failed: ShotFailure) -> Iterator[Shot]:
             there, frame = video.read()
             if not there:
                 break
-            boxes = source.boxes
-            if source.frames is not None:
-                boxes = source.frames.get(number, source.boxes)
             image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-            request = Request(f"{source.name}#{number}", image, *(boxes or (None, None)))
-            yield Shot(source.name, number, request)
+            yield _shot(source, number, f"{source.name}#{number}", image)
             number += 1
     finally:
         video.release()

@@ -15,8 +15,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data.images import decode_bytes
-from darkpose.predict.pixels import Orientation, as_rgb
+from darkpose.data.images import DecodedImage
+from darkpose.data.orientation import Pixels, decode
+from darkpose.predict.pixels import as_rgb
 
 
 class UnreachableError(RuntimeError):
@@ -116,17 +117,25 @@ class StoredImage:
 
     Args:
         place: of the file.
-        orientation: see `darkpose.predict.pixels`.
+        pixels: which ones of the file boxes count.
         data: the file's content, if it is known already.
         name: it is called in messages.
     """
 
-    def __init__(self, place: str, orientation: Orientation, data: bytes | None, name: str) -> None:
-        self.place, self.orientation, self.data, self.name = place, orientation, data, name
+    def __init__(self, place: str, pixels: Pixels, data: bytes | None, name: str) -> None:
+        self.place, self.pixels, self.data, self.name = place, pixels, data, name
+
+    def decoded(self) -> DecodedImage:
+        """Return what crops are cut out of; errors as of `darkpose.data.orientation.decode`.
+
+        Raises:
+            UnreachableError: the file cannot be fetched now.
+        """
+        data = self._fetch() if self.data is None else self.data
+        return decode(data, self.name, self.pixels)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[np.uint8]:
-        data = self._fetch() if self.data is None else self.data
-        return as_rgb(decode_bytes(data, self.name, turned=self.orientation == "exif"))
+        return as_rgb(self.decoded())
 
     def _fetch(self) -> bytes:
         system, path = located(self.place)

@@ -22,12 +22,13 @@ from darkpose.data.annotation_file import read_json
 from darkpose.data.annotations import load_annotations
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
+from darkpose.data.orientation import Once, Orientation
 from darkpose.data.sides import finder, listed, same_joints
 from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.people import checked_boxes, matrices
-from darkpose.predict.pixels import Orientation, as_decoded, as_rgb
+from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Predictor
 from darkpose.predict.sources import Source, plan
 from darkpose.show.maps import PersonMaps, person_maps
@@ -63,8 +64,10 @@ class LookOptions:
         image_names: JSON with images that says which file each image_id of detections is.
         flip_test: average over the mirrored input too.
         device: to run on; by default a GPU if there is one.
+        clip_boxes: clip annotated boxes as the checkpoint's convention was trained; others never.
         orientation: exif turns images as people see them, stored leaves them as COCO was annotated.
-            By default stored if the boxes are COCO's, else exif.
+            By default as width and height in the boxes' file say; where they are the same both ways
+            or missing, stored if the boxes are COCO's, else exif.
         threshold: joints of a lower score are not drawn.
         people: of an image at most, in all pictures but skeletons.
     """
@@ -80,6 +83,7 @@ class LookOptions:
     image_names: Path | None = None
     flip_test: bool = True
     device: str | None = None
+    clip_boxes: bool = True
     orientation: Orientation | None = None
     threshold: float = 0.2
     people: int = 12
@@ -109,6 +113,7 @@ def look(options: LookOptions) -> None:
             device=options.device,
             flip_test=options.flip_test,
             orientation=work.orientation,
+            clip_boxes=options.clip_boxes,
         )
         for path in paths
     ]
@@ -118,24 +123,36 @@ def look(options: LookOptions) -> None:
     truths: Mapping[Any, Truth] = {}
     if isinstance(table, BoxTable) and (ways or "modulation" in options.what):
         truths = _truths(Path(str(boxes)), [each.spec for each in predictors])
+    uncertain = Once()
     for source, stem in zip(work.sources, _stems(work.sources), strict=True):
         if source.is_video:
             raise ValueError(f"look draws images, got the video {source.path}")
         try:
-            image = as_decoded(source.path, work.orientation)
+            image = as_decoded(source.path, work.pixels(source))
+            uncertain.say(image.note)
             found = checked_boxes(source.boxes and source.boxes.boxes, image.size)
         except ValueError as error:
             if len(work.sources) == 1:
                 raise
             _logger.warning("%s", error)
             continue
+        annotated = source.boxes is not None and source.boxes.annotated
+        cut = [
+            each.clipped(found, image.size) if annotated else found for each in predictors
+        ]  # for each checkpoint [N, 4]
         # Boxes without size, which some files have, have no crop and no keypoints.
-        found = found[[all(matrices(each.codec, box) for each in predictors) for box in found]]
+        kept = [
+            all(matrices(one.codec, box) for one, box in zip(predictors, its, strict=True))
+            for its in zip(*cut, strict=True)
+        ]
+        found, first_cut = found[kept], cut[0][kept]
         known = [truths.get((source.image_id, tuple(box))) for box in found.tolist()]
-        drawn = _pictures(predictors[0], image, found, known, options, joint)
+        drawn = _pictures(predictors[0], image, first_cut, known, options, joint)
         if ways and len(found):
             pixels, first = as_rgb(image), zip(found[: options.people], known, strict=False)
-            rows = [compare(ways, pixels, *one, options.threshold) for one in first]
+            rows = [
+                compare(ways, pixels, *one, options.threshold, annotated=annotated) for one in first
+            ]
             drawn = chain(drawn, [("versus", plots.side_by_side(rows))])
         for name, picture in drawn:
             path = out / f"{stem}-{name}.png"
@@ -235,6 +252,7 @@ def _ways(
                 device=predictor.device,
                 decoder=decoder,
                 orientation=predictor.orientation,
+                clip_boxes=predictor.clip_boxes,
             )
             ways.append(Way(name, one))
     return ways

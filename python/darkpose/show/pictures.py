@@ -76,9 +76,14 @@ def compare(
     box: NDArray[np.float64],  # x, y, width, height
     truth: Truth | None = None,
     threshold: float = 0.2,
+    *,
+    annotated: bool = False,
 ) -> list[Panel]:
-    """Return one person as each way finds them, with OKS and errors where the truth is known."""
-    crops = [way.predictor.codec.crop(box) for way in ways]
+    """Return one person as each way finds them, with OKS and errors where the truth is known; the
+    box of one who is `annotated` is clipped as each predictor does."""
+    size, given = (pixels.shape[1], pixels.shape[0]), box[None]
+    boxes = [way.predictor.clipped(given, size) if annotated else given for way in ways]
+    crops = [way.predictor.codec.crop(its[0]) for way, its in zip(ways, boxes, strict=True)]
     close = view(pixels, _hull(crops), _LONGEST)
     panels = []
     if truth is not None:
@@ -90,9 +95,9 @@ def compare(
             panels.append(
                 Panel("annotated", draw_skeleton(close.pixels, points, spec, joints[:, 2] > 0))
             )
-    for way in ways:
+    for way, its in zip(ways, boxes, strict=True):
         spec, label = way.predictor.spec, way.label
-        person = way.predictor(pixels, box[None]).keypoints[0].astype(np.float64)
+        person = way.predictor(pixels, its).keypoints[0].astype(np.float64)
         points = apply(close.matrix, person[:, :2])
         drawn = draw_skeleton(close.pixels, points, spec, person[:, 2] > threshold)
         known = None if truth is None else truth.of(spec)
