@@ -11,9 +11,10 @@ from torch import nn
 
 import published
 from darkpose import models
+from darkpose.models.matching import complete
 from darkpose.models.weights import load_backbone
 from darkpose.models.weights.convert import convert
-from darkpose.models.weights.formats import complete, read_weights, recognize
+from darkpose.models.weights.formats import read_weights, recognize
 from published import State, save, trained
 
 file = published.file

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 import published
-from darkpose.models.weights.reading import Discarded, read_state_dict
+from darkpose.models.torch_files import Discarded
+from darkpose.models.weights.reading import read_state_dict
 from published import save
 
 LEGACY = {"_use_new_zipfile_serialization": False}

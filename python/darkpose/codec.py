@@ -7,7 +7,7 @@ the coordinate regression that the paper compares with, the functions of `darkpo
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -27,6 +27,7 @@ from darkpose.geometry import (
     transform_points,
 )
 from darkpose.regression import RegressionLoss, dsnt_loss, ipr_loss
+from darkpose.values import finite, integers, shown
 from darkpose_ext import encode, gaussian_taps, heatmap_mse, opencv_taps
 
 __all__ = ["DECODERS", "ENCODINGS", "HEATMAP_ENCODINGS", "HeatmapCodec", "released_sigma"]
@@ -55,6 +56,9 @@ else:
     EncodingName = Literal[tuple(ENCODINGS)]
 
 HEATMAP_ENCODINGS = tuple(name for name, encoding in ENCODINGS.items() if encoding.targets)
+
+
+_MOST_PIXELS = 2**24  # of an input that a file names
 
 
 def released_sigma(input_size: tuple[int, int]) -> float:
@@ -243,8 +247,18 @@ class HeatmapCodec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HeatmapCodec":
-        """Return the codec that `to_dict` described."""
-        return cls(**values)
+        """Return the codec that `to_dict` described, whoever wrote the values.
+
+        Raises:
+            ValueError: a value is missing, unknown, or not what such a value can be.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"codec must be a mapping, got {shown(values)}")
+        known = [field.name for field in fields(cls)]
+        if values.get("input_size") is None or not set(known).issuperset(values):
+            wanted = f"codec must have input_size and others of {', '.join(known)}"
+            raise ValueError(f"{wanted}, got {shown(list(values))}")
+        return cls(**{name: _read(v, name) for name, v in values.items() if v is not None})
 
     # ---- what __post_init__ has filled in --------------------------------------------------------
 
@@ -265,3 +279,21 @@ class HeatmapCodec:
                 f"heatmaps must be {height} x {width} for an input of "
                 f"{self.input_size[1]} x {self.input_size[0]}, got {list(heatmaps.shape)}"
             )
+
+
+def _read(value: Any, name: str) -> Any:
+    """Return a value from a checkpoint for the field of this name; ValueError if it is not one."""
+    if name == "flip_index":
+        return tuple(integers(value, name, (-1,)).tolist())
+    if name == "modulation":
+        return integers([value], name, (1,)).item()
+    if name in ("sigma", "padding"):
+        return finite([value], name, 1).item()
+    if name in ("input_size", "heatmap_size"):
+        width, height = integers(value, name, (2,)).tolist()
+        if width * height > _MOST_PIXELS:
+            raise ValueError(f"{name} must have at most {_MOST_PIXELS} pixels, got {shown(value)}")
+        return width, height
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a name, got {shown(value)}")
+    return value

@@ -69,6 +69,25 @@ def finite(value: Any, name: str, *shape: int) -> NDArray[np.float64]:
     return found
 
 
+def integers(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return a list, or a nested list, of whole numbers as an array of a shape; -1 in it: of any
+    length.
+
+    Raises:
+        ValueError: it is not that; `name` is what the message calls it.
+    """
+    found = numbers(value, name)
+    if found.size == 0 and -1 in shape:
+        found = found.reshape([max(0, length) for length in shape])
+    alike = len(found.shape) == len(shape) and all(
+        wanted in (-1, length) for wanted, length in zip(shape, found.shape, strict=True)
+    )
+    if not alike or not (np.abs(found) < 2**53).all() or (found % 1).any():
+        wanted = " x ".join("n" if length == -1 else str(length) for length in shape)
+        raise ValueError(f"{name} must be {wanted} whole numbers, got {shown(value)}")
+    return found.astype(np.int64)
+
+
 def flag(value: Any, name: str) -> bool:
     """Return whether a value says yes: a number other than 0, or true; null says no.
 

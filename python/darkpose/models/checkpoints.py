@@ -6,17 +6,29 @@ joint order give wrong coordinates without an error. A checkpoint therefore carr
 is refused where it disagrees with what it is loaded into.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from darkpose.codec import HEATMAP_ENCODINGS, HeatmapCodec
+from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
+from darkpose.models.matching import few
+from darkpose.models.torch_files import read_torch_file
+from darkpose.values import finite, integers, numbers, printable, shown
 
 METADATA = "darkpose"  # its key in a checkpoint
 FORMAT = 1
+COLORS = ("rgb", "bgr")
+
+_MOST_VALUES = 100_000  # in the metadata
+_DEEPEST = 8
+_LONGEST = 400  # characters of a message
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
@@ -28,24 +40,38 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU. Nothing in it is ever executed.
 
+    Its metadata come as `PoseModel.metadata` gives them and its weights are dense tensors, whoever
+    wrote it.
+
     Raises:
         OSError: there is no such file.
-        ValueError: it is cut short, or no checkpoint that darkpose wrote.
+        ValueError: it is damaged or cut short, no checkpoint that darkpose wrote, or has values
+            that cannot be.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive fails in as many ways as it has parts
-        raise ValueError(
-            f"{path} must be a complete checkpoint, got a file that torch.load cannot read"
-        ) from error
-    found = checkpoint.get(METADATA) if isinstance(checkpoint, dict) else None
+    content = read_torch_file(path)
+    found = content.get(METADATA) if isinstance(content, dict) else None
     if found is None:
-        raise ValueError(f"{path} must be a checkpoint that darkpose wrote, it has no metadata")
-    if found["format"] != FORMAT:
-        raise ValueError(f"{path} must be of format {FORMAT}, got {found['format']}")
+        raise ValueError(
+            f"{printable(str(path))} must be a checkpoint that darkpose wrote, it has no metadata: "
+            "darkpose convert makes one of another project's pose network"
+        )
+    with naming(path):
+        content[METADATA] = _checked_metadata(found)
+        content["state_dict"] = _checked_weights(content.get("state_dict"))
+        _check_progress(content)
+    checkpoint: dict[str, Any] = content
     return checkpoint
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let a ValueError about a checkpoint begin with its name, in one line that can be shown."""
+    try:
+        yield
+    except ValueError as error:
+        words = printable(" ".join(str(error).split()))
+        cut = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+        raise ValueError(f"{printable(str(path))}: {cut}") from error
 
 
 def check_metadata(
@@ -72,13 +98,117 @@ def check_metadata(
 
 def _meaning(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return by name all that must agree, with lists for tuples."""
-    joints = metadata["joints"]
     meaning = {
         **{name: metadata[name] for name in ("network", "color", "mean", "std")},
-        "joints": joints["names"],
-        "oks_sigmas": joints["oks_sigmas"],
+        "joints": metadata["joints"]["names"],
+        "oks_sigmas": list(metadata["joints"]["oks_sigmas"]),
         **HeatmapCodec.from_dict(metadata["codec"]).to_dict(),
     }
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in meaning.items()
     }
+
+
+# ---- what a file gave ----------------------------------------------------------------------------
+
+
+def _checked_metadata(found: Any) -> dict[str, Any]:
+    """Return metadata as `PoseModel.metadata` gives them, and what else is beside them."""
+    _check_plain([found])
+    for name in ("format", "network", "codec", "joints", "color", "mean", "std"):
+        if not isinstance(found, dict) or name not in found:
+            raise ValueError(f"metadata must say the checkpoint's {name}, got {shown(found)}")
+    for name, choices in {"format": (FORMAT,), "color": COLORS}.items():
+        if found[name] not in choices:
+            wanted = " or ".join(map(str, choices))
+            raise ValueError(f"{name} must be {wanted}, got {shown(found[name])}")
+    if not isinstance(found["network"], str):
+        raise ValueError(f"network must be a name, got {shown(found['network'])}")
+    normalization = {name: finite(found[name], name, 3) for name in ("mean", "std")}
+    if not (normalization["std"] > 0).all():
+        raise ValueError(f"std must be positive, got {shown(found['std'])}")
+    return {
+        **found,
+        **{name: tuple(values.tolist()) for name, values in normalization.items()},
+        "codec": HeatmapCodec.from_dict(found["codec"]).to_dict(),
+        "joints": asdict(_joints(found["joints"])),
+    }
+
+
+def _check_plain(values: list[Any]) -> None:
+    """Raise ValueError for what is neither a number, text, a list nor a mapping, and for so many
+    values, or so deep in each other, as no joints have."""
+    seen = 0
+    for _ in range(_DEEPEST):
+        inside: list[Any] = []
+        for value in values:
+            if isinstance(value, dict):
+                inside += [*value, *value.values()]
+            elif isinstance(value, list | tuple):
+                inside += value
+            elif value is not None and not isinstance(value, str | int | float):
+                raise ValueError(f"metadata must be plain values, got {type(value).__name__}")
+            if seen + len(inside) > _MOST_VALUES:
+                raise ValueError(f"metadata must be at most {_MOST_VALUES} values, got more")
+        seen += len(inside)
+        values = inside
+    if values:
+        raise ValueError(f"metadata must be at most {_DEEPEST} deep, got more")
+
+
+def _joints(found: Any) -> KeypointSpec:
+    known = {field.name for field in fields(KeypointSpec)}
+    if (
+        not isinstance(found, dict)
+        or not {"names", "flip_pairs", "oks_sigmas"} <= set(found) <= known
+    ):
+        raise ValueError(
+            f"joints must be a mapping of {', '.join(sorted(known))}, got {shown(found)}"
+        )
+    names = found["names"]
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names of joints must be a list of names, got {shown(names)}")
+    pairs = {
+        name: tuple(map(tuple, integers(found.get(name, ()), name, (-1, 2)).tolist()))
+        for name in ("flip_pairs", "skeleton")
+    }
+    return KeypointSpec(
+        names=tuple(names),
+        oks_sigmas=tuple(numbers(found["oks_sigmas"], "oks_sigmas", len(names)).ravel().tolist()),
+        upper_body=tuple(integers(found.get("upper_body", ()), "upper_body", (-1,)).tolist()),
+        **pairs,
+    )
+
+
+def _checked_weights(found: Any) -> dict[str, Tensor]:
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"state_dict must be the network's tensors, got {shown(type(found))}")
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f"state_dict must be tensors by name, "
+                f"got {type(value).__name__} as {few([str(key)])}"
+            )
+        if value.layout is not torch.strided or value.device.type != "cpu":
+            raise ValueError(f"state_dict must be dense tensors, got another one as {shown(key)}")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(
+                f"{shown(key)} must hold every value, got {list(value.shape)} of fewer"
+            )
+    return found
+
+
+def _check_progress(found: Mapping[str, Any]) -> None:
+    """Raise ValueError for what Lightning's trainer reads before it knows whether it needs it."""
+    kinds = {
+        **dict.fromkeys(("epoch", "global_step"), int),
+        "pytorch-lightning_version": str,
+        **dict.fromkeys(("loops", "callbacks"), dict),
+        **dict.fromkeys(("optimizer_states", "lr_schedulers"), list),
+    }
+    for name in kinds.keys() & found.keys():
+        kind = kinds[name]
+        if type(found[name]) is not kind:
+            raise ValueError(f"{name} must be {kind.__name__}, got {type(found[name]).__name__}")
+        if kind is int and not 0 <= found[name] < 2**53:
+            raise ValueError(f"{name} must count what was trained, got {shown(found[name])}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pose network with all that its heatmaps mean: what a checkpoint is, without a trainer."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +18,12 @@ from darkpose.models.checkpoints import (
     FORMAT,
     METADATA,
     check_metadata,
+    naming,
     read_checkpoint,
     write_checkpoint,
 )
+from darkpose.models.matching import complete, describe, differences
+from darkpose.values import printable
 
 # ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
 MEAN = (0.485, 0.456, 0.406)
@@ -152,21 +156,44 @@ class PoseModel(nn.Module):
         _check_network(path, found["network"], network)
         codec, spec = HeatmapCodec.from_dict(found["codec"]), KeypointSpec(**found["joints"])
         given = {name: found[name] for name in ("network", "color", "mean", "std")}
-        model = cls(codec, spec, **given)
-        check_metadata(found, model.metadata())
-        model.load_state_dict(checkpoint["state_dict"])
+        with naming(path):
+            weights = checkpoint["state_dict"]
+            if network is None and all(spec.num_joints not in w.shape for w in weights.values()):
+                raise ValueError(f"state_dict must have heatmaps of {spec.num_joints} joints")
+            model = cls(codec, spec, **given)
+            check_metadata(found, model.metadata())
+            model.load_state_dict(weights)
         return model.eval()
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See `nn.Module.load_state_dict`.
 
-def _check_network(path: object, found: object, given: str | None) -> None:
+        Raises:
+            ValueError: tensors are missing, left over, of another shape or another kind of numbers.
+                Nothing has then been loaded.
+        """
+        if not strict:
+            return super().load_state_dict(state_dict, strict, assign)
+        own = self.state_dict()
+        if found := differences(state_dict, own):
+            raise ValueError(
+                f"a checkpoint of {self.network_name} must hold exactly its tensors, "
+                f"got {describe(found)}"
+            )
+        return super().load_state_dict(complete(state_dict, own), assign=assign)
+
+
+def _check_network(path: object, found: str, given: str | None) -> None:
     """Raise ValueError unless a file's network is darkpose's own, or the one that is given.
 
     A file from a stranger must not choose what is imported.
     """
     if given is not None and given != found:
-        raise ValueError(f"{path} must have network {given}, got {found}")
-    if given is None and is_import_path(str(found)):
+        raise ValueError(f"{path} must have network {given}, got {printable(found)}")
+    if given is None and is_import_path(found):
         raise ValueError(
-            f"{path} has a network of other people's code, {found}, which is only imported where "
-            f"network={found} is given"
+            f"{path} has a network of other people's code, {printable(found)}, which is only "
+            f"imported where network={printable(found)} is given"
         )

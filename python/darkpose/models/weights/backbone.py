@@ -6,11 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
+from darkpose.models.matching import complete, describe, differences
 from darkpose.models.weights.formats import (
     JOINT_LAYERS,
-    complete,
-    describe,
-    differences,
     joints_in,
     read_weights,
     without_classifier,
@@ -49,12 +47,12 @@ def load_backbone(network: nn.Module, path: str | Path, *, backbone_only: bool =
         left = JOINT_LAYERS
     elif weights.num_joints != (wanted := joints_in(own)):
         raise ValueError(
-            f"{path} must be for the {wanted} joints of the network, "
-            f"got one for {weights.num_joints}"
+            f"{path} must be for the {wanted} joints of the network, got one for "
+            f"{weights.num_joints}: model.init_joints=false takes all but its last layer"
         )
     kept = {key: value for key, value in own.items() if key.startswith(left)}
     expected = {key: value for key, value in own.items() if key not in kept}
-    if found := differences(given, {key: value.shape for key, value in expected.items()}):
+    if found := differences(given, expected):
         kind = "backbone" if weights.num_joints is None else "network"
         raise ValueError(
             f"{path} must hold exactly the tensors of this {kind}, got {describe(found)}"

@@ -17,12 +17,12 @@ from darkpose.data.mpii import MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
+from darkpose.models.matching import complete
 from darkpose.models.pose import Color, PoseModel
 from darkpose.models.weights.formats import (
     CODE_BASES,
     Source,
     Weights,
-    complete,
     read_weights,
     recognize,
 )
@@ -125,7 +125,10 @@ def _checked(convention: Convention, weights: Weights) -> Convention:
     UDP and this is not."""
     meta = weights.others.get("meta")
     texts = [meta.get(key) for key in ("config", "cfg")] if isinstance(meta, Mapping) else []
-    says_udp = any(re.search(r"use_udp\s*=\s*True|UDPHeatmap", str(text)) for text in texts)
+    says_udp = any(
+        isinstance(text, str) and re.search(r"use_udp\s*=\s*True|UDPHeatmap", text)
+        for text in texts
+    )
     if says_udp and convention is not Convention.udp:
         raise ValueError(
             f"convention must be udp for {weights.path}, whose configuration says so, "

@@ -20,6 +20,7 @@ from torch import Tensor
 from darkpose import models
 from darkpose.codec import EncodingName
 from darkpose.geometry import Convention
+from darkpose.models.matching import describe, differences, few
 from darkpose.models.pose import Color
 from darkpose.models.weights.reading import read_state_dict
 
@@ -63,12 +64,11 @@ JOINT_LAYERS = ("final_layer.", "score.", "score_.")
 """Beginnings of the keys of layers whose size is the number of joints."""
 
 _WRAPPERS = ("module.", "model.", "network.")  # DataParallel, princeton's trainer, our own task
+_MOST_JOINTS = 10_000
 _FAMILIES = {"hg": "hourglass", "stage2": "hrnet", "deconv_layers": "simple"}  # by top-level module
-_COUNTED = "num_batches_tracked"
-_SHOWN = 5
 _CLASSIFIER = re.compile(
     r"(fc|classifier|head|incre_modules|downsamp_modules|final_layer\.[01])\.|"
-    r"stage4\.(\d+)\.fuse_layers\.[1-3]\."
+    r"stage4\.(\d{1,3})\.fuse_layers\.[1-3]\."
 )
 
 
@@ -126,7 +126,8 @@ def read_weights(path: str | Path) -> Weights:
             f"{path} must be a ResNet with the stride in its 3x3 convolutions, got a Caffe-style "
             "one by its name, whose weights would fit and compute something else"
         )
-    while prefix := next((p for p in _WRAPPERS if all(k.startswith(p) for k in state)), None):
+    for _ in _WRAPPERS:  # one around another, each once
+        prefix = next((p for p in _WRAPPERS if all(k.startswith(p) for k in state)), "")
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     if any(key.startswith("hgs.") for key in state):
         raise ValueError(
@@ -162,7 +163,7 @@ def without_classifier(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     releases, and what HRNet's last exchange adds up for its three coarser branches, which only a
     classifier reads.
     """
-    exchanges = (re.match(r"stage4\.(\d+)\.", key) for key in tensors)
+    exchanges = (re.match(r"stage4\.(\d{1,3})\.", key) for key in tensors)
     last = max((int(match[1]) for match in exchanges if match), default=-1)
     backbone = {}
     for key, tensor in tensors.items():
@@ -187,13 +188,15 @@ def recognize(weights: Weights) -> str:
             f"{weights.path} must be a pose network, got a backbone without heatmaps, "
             "which can only initialize one for training"
         )
+    if num_joints is not None and not 0 < num_joints <= _MOST_JOINTS:
+        raise ValueError(f"{weights.path} must have heatmaps of joints, got {num_joints} of them")
     if family is None or num_joints is None:
         raise ValueError(
             f"{weights.path} must be an HRNet, SimpleBaseline or Hourglass network, "
-            f"got tensors named {_few(weights.tensors)}"
+            f"got tensors named {few(weights.tensors)}"
         )
     found = {
-        name: differences(weights.tensors, _shapes(name, num_joints))
+        name: differences(weights.tensors, _without_values(name, num_joints))
         for name in models.MODELS
         if name.startswith(f"{family}_")
     }
@@ -206,57 +209,8 @@ def recognize(weights: Weights) -> str:
     return nearest
 
 
-def _shapes(name: str, num_joints: int) -> Mapping[str, torch.Size]:
+def _without_values(name: str, num_joints: int) -> Mapping[str, Tensor]:
     with torch.device("meta"):
         network = models.create(name, num_joints)
-    return {key: tensor.shape for key, tensor in network.state_dict().items()}
-
-
-# ---- strict comparison ---------------------------------------------------------------------------
-
-
-def differences(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
-) -> dict[str, list[str]]:
-    """Return the keys of tensors that are missing, unexpected or of another shape, by these words.
-
-    Words without keys are left out.
-    """
-    found = {
-        "missing": _beside(expected, tensors),
-        "unexpected": _beside(tensors, expected),
-        "of another shape": [
-            f"{key} {list(tensors[key].shape)} for {list(shape)}"
-            for key, shape in expected.items()
-            if key in tensors and tensors[key].shape != shape
-        ],
-    }
-    return {kind: keys for kind, keys in found.items() if keys}
-
-
-def _beside(keys: Iterable[str], others: Mapping[str, object]) -> list[str]:
-    return [key for key in keys if key not in others and not key.endswith(_COUNTED)]
-
-
-def describe(found: Mapping[str, list[str]]) -> str:
-    """Return `differences` in words: of every kind the number and the first keys."""
-    return "; ".join(f"{len(keys)} {kind}: {_few(keys)}" for kind, keys in found.items())
-
-
-def complete(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what `load_state_dict(strict=True)` takes: with all counts of batches, and no others.
-
-    Args:
-        tensors: without `differences` from what is expected.
-        expected: the state dict of the network.
-    """
-    return {
-        key: tensors.get(key, torch.zeros_like(value)) if key.endswith(_COUNTED) else tensors[key]
-        for key, value in expected.items()
-    }
-
-
-def _few(keys: Iterable[str]) -> str:
-    keys = list(keys)
-    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return ", ".join(keys[:_SHOWN]) + more
+    state: Mapping[str, Tensor] = network.state_dict()
+    return state
