@@ -80,8 +80,8 @@ def check_metadata(
     """Raise ValueError, naming the first difference, if a checkpoint is of another kind of network.
 
     The encoding of heatmaps and how they are smoothed may differ unless training resumes: that is
-    what they are trained toward and how they are read, not what they mean. Skeleton and upper body
-    change nothing that has been learned.
+    what they are trained toward and how they are read, not what they mean. Skeleton, upper body and
+    OKS sigmas change nothing that has been learned.
     """
     was, wanted = _meaning(found), _meaning(expected)
     if not resuming:
@@ -101,7 +101,6 @@ def _meaning(metadata: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {
         **{name: metadata[name] for name in ("network", "color", "mean", "std")},
         "joints": metadata["joints"]["names"],
-        "oks_sigmas": list(metadata["joints"]["oks_sigmas"]),
         **HeatmapCodec.from_dict(metadata["codec"]).to_dict(),
     }
     return {
