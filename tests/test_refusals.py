@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_named(config: Path, tmp_path: Path, content: by
         ("--data.train=null", "got no data.train"),
         ("--data.train_images=null", "got no data.train_images"),
         ("--model.network=resnet", "network must be one of small, simple_r18, simple_r50"),
-        ("--codec.encoding=soft", "'unbiased', 'biased'"),
+        ("--codec.encoding=soft", "must be unbiased, biased, dsnt or ipr, got soft"),
         ("--codec.convention=openpose", "hrnet"),
         ("--codec.input_size=[72,96]", "input_size must be divisible by 32"),
         (

@@ -16,6 +16,7 @@ except ModuleNotFoundError:
     raise ImportError("darkpose needs jsonargparse: pip install 'darkpose[train]'") from None
 
 from darkpose.cli.commands import COMMANDS
+from darkpose.cli.sentences import sentence
 from darkpose.paper.recipes import find_configs
 
 _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = f"darkpose {called}"
         command.run(config[called])
     except _refusals() as error:
-        sys.exit(f"{name}: {_sentence(error)}")
+        sys.exit(f"{name}: {sentence(error)}")
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -52,14 +53,6 @@ def _refusals() -> tuple[type[Exception], ...]:
     own = (ValueError, OSError, ImportError, ArgumentError)
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
     return own if lightning is None else (*own, lightning.MisconfigurationException)
-
-
-def _sentence(error: Exception) -> str:
-    """Return what an error says on one line; of one from a worker, without its traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if any(line.endswith("Traceback (most recent call last):") for line in lines):
-        return lines[-1].partition(": ")[2]
-    return " ".join(lines)
 
 
 if __name__ == "__main__":
