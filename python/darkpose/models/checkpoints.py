@@ -6,6 +6,7 @@ joint order give wrong coordinates without an error. A checkpoint therefore carr
 is refused where it disagrees with what it is loaded into.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -25,6 +26,9 @@ from darkpose.values import finite, integers, numbers, printable, shown
 METADATA = "darkpose"  # its key in a checkpoint
 FORMAT = 1
 COLORS = ("rgb", "bgr")
+
+_INDICES = {"flip_pairs": (-1, 2), "skeleton": (-1, 2), "upper_body": (-1,)}
+"""Of joints, by their name in the metadata: how many there are."""
 
 _MOST_VALUES = 100_000  # in the metadata
 _DEEPEST = 8
@@ -167,16 +171,13 @@ def _joints(found: Any) -> KeypointSpec:
     names = found["names"]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"names of joints must be a list of names, got {shown(names)}")
-    pairs = {
-        name: tuple(map(tuple, integers(found.get(name, ()), name, (-1, 2)).tolist()))
-        for name in ("flip_pairs", "skeleton")
+    sigmas = numbers(found["oks_sigmas"], "oks_sigmas", len(names)).ravel().tolist()
+    indices = {
+        name: integers(found[name], name, shape).tolist()
+        for name, shape in _INDICES.items()
+        if name in found
     }
-    return KeypointSpec(
-        names=tuple(names),
-        oks_sigmas=tuple(numbers(found["oks_sigmas"], "oks_sigmas", len(names)).ravel().tolist()),
-        upper_body=tuple(integers(found.get("upper_body", ()), "upper_body", (-1,)).tolist()),
-        **pairs,
-    )
+    return KeypointSpec(**{**found, "oks_sigmas": tuple(sigmas), **indices})
 
 
 def _checked_weights(found: Any) -> dict[str, Tensor]:
@@ -209,5 +210,7 @@ def _check_progress(found: Mapping[str, Any]) -> None:
         kind = kinds[name]
         if type(found[name]) is not kind:
             raise ValueError(f"{name} must be {kind.__name__}, got {type(found[name]).__name__}")
+        if kind is str and not re.fullmatch(r"\d+(\.\d+)+\S{0,20}", found[name]):
+            raise ValueError(f"{name} must be like 2.6.0, got {shown(found[name])}")
         if kind is int and not 0 <= found[name] < 2**53:
             raise ValueError(f"{name} must count what was trained, got {shown(found[name])}")
