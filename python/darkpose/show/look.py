@@ -18,13 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darkpose.data.annotation_file import read_json
-from darkpose.data.annotations import load_annotations
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
 from darkpose.data.orientation import Once, Orientation
-from darkpose.data.sides import finder, listed, same_joints
-from darkpose.data.spec import KeypointSpec
+from darkpose.data.sides import finder
 from darkpose.files import replacing
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.people import checked_boxes, matrices
@@ -33,6 +30,7 @@ from darkpose.predict.predictor import Predictor
 from darkpose.predict.sources import Source, plan
 from darkpose.show.maps import PersonMaps, person_maps
 from darkpose.show.pictures import Truth, Way, compare, with_heatmaps, with_skeletons
+from darkpose.show.truths import read_truths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +120,7 @@ def look(options: LookOptions) -> None:
     ways = _ways(predictors, paths, options.decoders) if compared else []
     truths: Mapping[Any, Truth] = {}
     if isinstance(table, BoxTable) and (ways or "modulation" in options.what):
-        truths = _truths(Path(str(boxes)), [each.spec for each in predictors])
+        truths = read_truths(Path(str(boxes)), [each.spec for each in predictors])
     uncertain = Once()
     for source, stem in zip(work.sources, _stems(work.sources), strict=True):
         if source.is_video:
@@ -197,44 +195,6 @@ def _pictures(
 
 
 # ---- what is asked for ---------------------------------------------------------------------------
-
-
-def _truths(
-    path: Path, specs: Sequence[KeypointSpec]
-) -> Mapping[tuple[int | str, tuple[float, ...]], Truth]:
-    """Return by image id and box what a COCO-style file says of the checkpoints' joints.
-
-    Files with boxes alone say nothing; of joints that cannot be drawn is said why.
-    """
-    content = read_json(path) if path.suffix.lower() == ".json" else None
-    if not isinstance(content, dict):
-        return {}
-    people = content.get("annotations")
-    entries = people if isinstance(people, list) else []
-    if not any(isinstance(entry, dict) and entry.get("keypoints") for entry in entries):
-        return {}
-    try:
-        own = _joints(content, specs[0])
-        if not any(same_joints(own.names, spec.names) for spec in specs):
-            raise ValueError(
-                f"{path} must have joints of the checkpoint, {listed(specs[0].names)}, "
-                f"got {listed(own.names)}"
-            )
-        found = load_annotations(path, path.parent, content=content, spec=own)
-    except ValueError as error:
-        _logger.warning("annotated joints are not drawn: %s", error)
-        return {}
-    return {
-        (one.image_id, one.box): Truth(one.joints, one.area, own.names) for one in found.records
-    }
-
-
-def _joints(content: Mapping[str, Any], spec: KeypointSpec) -> KeypointSpec:
-    """Return the joints that a COCO-style file names; the checkpoint's if it names none."""
-    for category in content.get("categories") or ():
-        if isinstance(category, dict) and category.get("keypoints"):
-            return KeypointSpec.from_names(category["keypoints"], flip_pairs=[], oks_sigmas=1.0)
-    return spec
 
 
 def _ways(
