@@ -96,10 +96,10 @@ def test_the_size_says_whether_the_image_is_turned(kind: str, tag: int, default:
 @pytest.mark.parametrize(
     ("tag", "size", "known", "said"),
     [
-        (3, SIZE, SIZE, "its size is the same whether"),  # upside down
-        (2, SIZE, SIZE, "its size is the same whether"),
-        (6, (240, 240), (240, 240), "its size is the same whether"),
-        (6, SIZE, None, "there is no width and height to tell whether"),
+        (3, SIZE, SIZE, "a width and height that fit both ways"),  # upside down
+        (2, SIZE, SIZE, "a width and height that fit both ways"),
+        (6, (240, 240), (240, 240), "a width and height that fit both ways"),
+        (6, SIZE, None, "and no width and height, which do not tell"),
         (1, SIZE, None, ""),
         (6, SIZE, SIZE, ""),
     ],

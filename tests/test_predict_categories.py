@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from darkpose.data.detections import load_detections
 from darkpose.data.joint_sets import COCO
 from darkpose.predict.boxes import read_boxes
 from predicting import BOXES, INLINE, annotation, clip, rgb_photo, run, save, untrained, write_json
 
-IMAGES = [{"id": 5, "file_name": "a.png"}]
+IMAGES = [{"id": 5, "file_name": "a.png", "width": 320, "height": 240}]
 DOG, CAT = ({"id": i, "name": name, "keypoints": ["nose"]} for i, name in ((3, "dog"), (8, "cat")))
 CAR = {"id": 9, "name": "car"}
 FISH = {"id": 4, "name": "fish", "keypoints": ["fin", "tail"]}
@@ -76,6 +77,24 @@ def test_of_categories_with_other_joints_the_one_with_boxes_is_taken() -> None:
     assert read_boxes("boxes.json").images[0].categories == np.array([3])
 
 
+@pytest.mark.parametrize("content", ["[]", "file,x,y,w,h\n", "nobody"])
+def test_a_file_without_a_box_is_said_to_have_none(
+    content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(untrained(), Path("n.ckpt"))
+    path = Path("none.csv" if content[0] == "f" else "none.json")
+    path.write_text(content) if content != "nobody" else boxes_of(DOG, ids=[]).rename(path)
+    assert "people: 0, images: 0," in run(Path("n.ckpt"), ["images"], str(path))
+    assert [line for line in caplog.messages if "box" in line] == [
+        f"{path} has no box of the people to take"
+    ]
+    caplog.clear()
+    read_boxes(boxes_of(DOG), min_score=2)
+    assert caplog.messages == [
+        "boxes.json has no box of the people to take with a score of at least 2"
+    ]
+
+
 def test_results_name_each_ones_own_category() -> None:
     save(untrained(), Path("n.ckpt"))
     run(Path("n.ckpt"), ["images"], str(boxes_of(DOG, CAT, CAR)), category="all")
@@ -113,6 +132,10 @@ def test_predictions_with_ids_of_images_serve_as_boxes_with_their_names() -> Non
         json.loads(Path(name).read_text()) for name in ("first.json", "predictions.json")
     )
     assert first["image_id"] == 5 and again["keypoints"] == first["keypoints"]
+    (record,) = load_detections("first.json", file, "images").records
+    assert [*record.box] == first["box"] and record.score == first["score"]
+    write_json(Path("text.json"), [{**first, "image_id": "5", "category_id": "3"}])
+    assert read_boxes("text.json", image_names=file).images[0].image_id == 5
 
 
 def test_pycocotools_takes_the_same_areas_as_without_the_boxes() -> None:
@@ -134,5 +157,8 @@ def test_pycocotools_takes_the_same_areas_as_without_the_boxes() -> None:
 def test_predictions_of_before_get_a_sentence(box: dict[str, Any]) -> None:
     person = {"image_id": "a.png", "category_id": 1, "keypoints": 51 * [1], "score": 1, **box}
     path = write_json(Path("before.json"), [person])
-    with pytest.raises(ValueError, match="got keypoints without a box, as darkpose predict wrote"):
+    sentence = "must have 'bbox', got none: results of keypoints serve as boxes if each has a 'box'"
+    with pytest.raises(ValueError, match=sentence):
         read_boxes(path)
+    with pytest.raises(ValueError, match=sentence):
+        load_detections(path, boxes_of(DOG), "images")

@@ -9,12 +9,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from darkpose.data.annotations import load_annotations
+from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
+from darkpose.data.options import DataOptions
 from darkpose.data.orientation import Pixels
+from darkpose.evaluate.evaluation import Evaluation
+from darkpose.evaluate.metrics.coco import evaluate_oks
 from darkpose.models.pose import PoseModel
 from darkpose.predict.predictor import Poses, Predictor, Request
 from darkpose.show.look import LookOptions, look
@@ -133,6 +138,33 @@ def test_other_boxes_are_never_clipped(convention: str, cut: Crops) -> None:
     assert alike(cut, expected) and poses.boxes.tolist() == BOXES
 
 
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_average_precision_is_that_of_validation(convention: str) -> None:
+    """With what the network says as the truth: 1 where crops are the same, less where not."""
+    its = model(convention)
+    save(its, Path("n.ckpt"))
+    file = people(BOXES)
+    run(Path("n.ckpt"), ["images"], str(file))
+    content, sigmas = json.loads(file.read_text()), its.spec.oks_sigmas
+    for person, found in zip(
+        content["annotations"], json.loads(Path("predictions.json").read_text()), strict=True
+    ):
+        person["keypoints"] = [*found["keypoints"][:2], 2]
+    write_json(file, content)
+    options = DataOptions(val=file, val_images=Path("images"), workers=0, batch_size=4)
+    data, decoder = Batches(its.codec, options), its.codec.decoders[-1]
+    evaluation = Evaluation(its.codec, data.val_set, data.truth, [decoder])
+    with torch.inference_mode():
+        for batch in data.val_batches():
+            maps, flipped = its.heatmaps(batch["image"], flip_test=True)
+            read, index = (torch.as_tensor(batch[name]) for name in ("image_read", "index"))
+            evaluation.add(maps, flipped, batch["to_image"], read, index)
+    assert evaluation.figures(decoder)["AP"] == 1
+    assert evaluate_oks(file, "predictions.json", sigmas)["AP"] == 1
+    run(Path("n.ckpt"), ["images"], str(file), clip_boxes=False)
+    assert evaluate_oks(file, "predictions.json", sigmas)["AP"] < 1
+
+
 def test_people_outside_of_the_image_have_no_pose(caplog: pytest.LogCaptureFixture) -> None:
     save(model(), Path("n.ckpt"))
     said = run(Path("n.ckpt"), ["images"], str(people([*BOXES, OUTSIDE])), Path("out.csv"))
@@ -236,7 +268,7 @@ def test_where_the_file_cannot_tell_the_usual_holds_and_is_said_once(
     people(BOXES, None, "images/a.jpg")
     look(LookOptions(Path("n.ckpt"), ["images"], str(file), ("skeletons",)))
     (note,) = [line for line in caplog.messages if "EXIF" in line]
-    assert "no width and height to tell" in note and "as it is stored" in note
+    assert "no width and height" in note and "as it is stored" in note
 
 
 def test_a_size_that_fits_neither_way_is_refused(cut: Crops) -> None:

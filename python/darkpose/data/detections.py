@@ -20,6 +20,23 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.data.tally import Tally
 from darkpose.values import finite, number, shown
 
+OWN_BOX = "box"
+"""The field of a person's box in results that `darkpose predict` writes: pycocotools would take the
+person's area from one called `bbox`."""
+
+
+def box_of(person: Mapping[str, Any], name: str) -> Any:
+    """Return a detected or predicted person's box; `name` is what messages call the person.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for key in ("bbox", OWN_BOX):
+        if person.get(key) is not None:
+            return person[key]
+    poses = ": results of keypoints serve as boxes if each has a 'box', as darkpose predict writes"
+    raise ValueError(f"{name} must have 'bbox', got none{poses * ('keypoints' in person)}")
+
 
 def load_detections(
     detections: str | Path,
@@ -37,7 +54,8 @@ def load_detections(
     with a warning.
 
     Args:
-        detections: a list of `image_id`, `category_id`, `bbox` (x, y, width, height) and `score`.
+        detections: a list of `image_id`, `category_id`, `bbox` (x, y, width, height) and `score`;
+            or what `darkpose predict` wrote.
         images: COCO-style file with the images that the detector has seen; it may be a test set's
             image information, which has no annotations.
         image_root: folder that each image's `file_name` is relative to.
@@ -80,7 +98,7 @@ def load_detections(
     unlabeled.flags.writeable = False  # all share it: a test set has a million detections
     records = []
     for name, person in people:
-        x, y, width, height = finite(person["bbox"], f"{name}: bbox", 4).tolist()
+        x, y, width, height = finite(box_of(person, name), f"{name}: bbox", 4).tolist()
         score = number(person["score"], f"{name}: score")
         if not math.isfinite(score):
             raise ValueError(f"{name} must have a finite score, got {shown(person['score'])}")
@@ -136,9 +154,9 @@ def _categories(
 
 def _category_of(detection: Any, position: int, path: str | Path, wanted: Mapping[Any, Any]) -> Any:
     """Return which of the wanted categories a detection is of, None if of another."""
-    for key in ("image_id", "category_id", "bbox", "score"):
+    name = f"{path}: the detection at position {position}"
+    for key in ("image_id", "category_id", "score"):
         if not isinstance(detection, dict) or detection.get(key) is None:
-            raise ValueError(
-                f"{path}: the detection at position {position} must have {key!r}, got none"
-            )
+            raise ValueError(f"{name} must have {key!r}, got none")
+    box_of(detection, name)
     return known_id(detection["category_id"], wanted)

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from darkpose.data.images import DecodedImage, decode_bytes, file_bytes, jpeg_size
+from darkpose.values import printable
 
 Orientation = Literal["exif", "stored"]
 """Of files: turned as EXIF says, as people see them, or as their pixels are stored, as COCO and
@@ -73,11 +74,11 @@ def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> Dec
     turned, note = pixels.orientation == "exif", ""
     if tag > 1 and not pixels.sure:
         if size is None or tag < _SIDES_CHANGE or size[0] == size[1]:
-            why = "there is no width and height to tell" if size is None else "its size is the same"
+            why = "no width and height" if size is None else "a width and height that fit both ways"
             read = "turned" if turned else "as it is stored"
             note = (
-                f"image {name} has an EXIF orientation of {tag}, and {why} whether people are "
-                f"annotated in the turned image: it is read {read}"
+                f"image {printable(str(name))} has an EXIF orientation of {tag} and {why}, "
+                f"which do not tell whether its people are annotated turned: it is read {read}"
             )
         else:
             turned = jpeg_size(data) == size[::-1]
@@ -88,8 +89,8 @@ def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> Dec
             image = decode_bytes(data, name, turned=True)
         if image.size != size and not (other and pixels.sure):
             raise ValueError(
-                f"image {name} must be of the annotated size {size}, stored or turned as EXIF "
-                f"says, got {image.size} with an EXIF orientation of {tag}"
+                f"image {printable(str(name))} must be of the annotated size {size}, stored or "
+                f"turned as EXIF says, got {image.size} with an EXIF orientation of {tag}"
             )
     return replace(image, note=note) if note else image
 

@@ -6,6 +6,7 @@ anything is predicted, and named by its line, position or id.
 """
 
 import csv
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ CSV_COLUMNS = ("file", "x", "y", "w", "h")
 """What a CSV file of boxes must have; `score` and `frame`, the number of a video's frame from 0,
 may be there too."""
 
+_logger = logging.getLogger(__name__)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BOX = re.compile(rf"{_NUMBER}(?:\s*,\s*{_NUMBER})*")
 
@@ -96,7 +98,7 @@ def read_boxes(
         path: CSV with a header that has `CSV_COLUMNS`; or JSON: COCO-style annotations with
             `images`, of which crowds are left out; or a list of detections in COCO's results format
             with `image_id`, `bbox` and perhaps `score` and `category_id`; or what `darkpose
-            predict` wrote, with `coco_boxes.OWN_BOX` in place of `bbox`.
+            predict` wrote, with `data.detections.OWN_BOX` in place of `bbox`.
         image_names: JSON with `images` that says which file each `image_id` of detections is. Not
             needed where `image_id` is the name of a file.
         category: whom to take, where there are categories: a name, an id, or `coco_boxes.ALL`.
@@ -111,12 +113,17 @@ def read_boxes(
     """
     path = Path(path)
     if path.suffix.lower() == ".csv":
-        return BoxTable(_by_image(_csv_boxes(path), min_score), stored=False)
-    if path.suffix.lower() != ".json":
+        table = BoxTable(_by_image(_csv_boxes(path), min_score), stored=False)
+    elif path.suffix.lower() == ".json":
+        found = json_boxes(path, image_names, category)
+        images = _by_image(found.boxes, min_score)
+        table = BoxTable(images, found.listed, found.category_id, found.annotated)
+    else:
         raise ValueError(f"boxes must be x,y,w,h or a .json or .csv file, got {path}")
-    found = json_boxes(path, image_names, category)
-    images = _by_image(found.boxes, min_score)
-    return BoxTable(images, found.listed, found.category_id, found.annotated)
+    if not any(len(each.boxes) for each in table.images):
+        least = "" if min_score is None else f" with a score of at least {min_score:g}"
+        _logger.warning("%s has no box of the people to take%s", path, least)
+    return table
 
 
 # ---- CSV -----------------------------------------------------------------------------------------

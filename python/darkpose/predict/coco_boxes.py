@@ -6,20 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkpose.data.annotation_file import read_annotation_file, read_json
+from darkpose.data.annotation_file import known_id, read_annotation_file, read_json
+from darkpose.data.detections import OWN_BOX, box_of
 from darkpose.values import flag, number, printable, shown
 
 ALL = "all"
 """The category of boxes that are taken whatever they are of."""
 
-OWN_BOX = "box"
-"""The field of a person's box in results that `darkpose predict` writes: pycocotools would take the
-person's area from one called `bbox`."""
-
 _ID = (int, float, str)  # of an image
-_POSES_ALONE = (
-    ", got keypoints without a box, as darkpose predict wrote before: predict again to have both"
-)
 
 
 class FoundBox(NamedTuple):
@@ -97,17 +91,11 @@ def _is_list(path: Path) -> bool:
 def _detections(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the detections of a file, and what messages call them."""
     for position, each in enumerate(read_json(path)):
-        what, there = f"{path}: the detection at position {position}", isinstance(each, dict)
-        if not there or each.get("image_id") is None or box_of(each) is None:
-            poses = there and "keypoints" in each
-            raise ValueError(f"{what} must have 'image_id' and 'bbox'{_POSES_ALONE * poses}")
+        what = f"{path}: the detection at position {position}"
+        if not isinstance(each, dict) or each.get("image_id") is None:
+            raise ValueError(f"{what} must have 'image_id' and 'bbox'")
+        box_of(each, what)
         yield what, each
-
-
-def box_of(person: Mapping[str, Any]) -> Any:
-    """Return a person's box, be they annotated, detected or predicted; None if there is none."""
-    found = person.get("bbox")
-    return person.get(OWN_BOX) if found is None else found
 
 
 def _found(
@@ -115,11 +103,12 @@ def _found(
 ) -> FoundBox:
     image, frame, size = person.get("image_id"), None, None
     if files is not None:
-        if not isinstance(image, _ID) or image not in files:
+        known = known_id(image, files)
+        if known is None:
             raise ValueError(
                 f"{what} must be in an image that is listed, got image_id {shown(image)}"
             )
-        name, size = files[image]
+        image, (name, size) = known, files[known]
     elif isinstance(image, str):
         name = image
         if OWN_BOX in person and person.get("frame") is not None:
@@ -131,7 +120,7 @@ def _found(
             "which file that is"
         )
     score = 1.0 if person.get("score") is None else person["score"]
-    return FoundBox(name, frame, image, box_of(person), score, what, category, size)
+    return FoundBox(name, frame, image, box_of(person, what), score, what, category, size)
 
 
 def _files(path: str | Path, images: Iterable[Any]) -> dict[Any, _File]:

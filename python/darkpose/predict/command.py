@@ -144,7 +144,8 @@ def _run(
         )
     if left_out:
         _logger.warning(
-            "boxes without a pose, left out: %d (they have no size, or the network says NaN)",
+            "boxes without a pose, left out: %d (they have no size or lie outside of the image, "
+            "or the network says NaN)",
             left_out,
         )
     if failures:

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.detections import OWN_BOX
 from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
-from darkpose.predict.coco_boxes import OWN_BOX
 from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
