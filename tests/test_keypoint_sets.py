@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from darkpose.data.spec import KeypointSpec, read_spec_yaml
+from darkpose.models.pose import PoseModel
+from predicting import save, untrained
 
 NAMES = ["nose", "left_eye", "right_eye"]
 GOOD = {
@@ -114,6 +116,14 @@ def test_checkpoints_of_before_say_nothing_of_assumed_sigmas() -> None:
     before = asdict(spec)
     del before["assumed_sigmas"]
     assert KeypointSpec(**before) == spec
+
+
+def test_a_checkpoint_keeps_the_pairs_and_sigmas_it_has(tmp_path: Path) -> None:
+    """Those of before found no pairs in such names."""
+    spec = KeypointSpec(("L_eye", "R_eye", "tail"), (), (0.1, 0.2, 0.05), assumed_sigmas=(2,))
+    assert KeypointSpec.from_names(spec.names).flip_pairs == ((0, 1),)
+    found = PoseModel.load(save(untrained(spec), tmp_path / "a.ckpt"))
+    assert found.spec == spec and found.codec.flip_index == (0, 1, 2)
 
 
 # ---- names ---------------------------------------------------------------------------------------
