@@ -29,8 +29,8 @@ from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Predictor
 from darkpose.predict.sources import Source, plan
 from darkpose.show.maps import PersonMaps, person_maps
-from darkpose.show.pictures import Truth, Way, compare, with_heatmaps, with_skeletons
-from darkpose.show.truths import read_truths
+from darkpose.show.pictures import Way, compare, with_heatmaps, with_skeletons
+from darkpose.show.truths import Truth, read_truths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,29 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.drawing import Image, View, draw_errors, draw_skeleton, overlay, view
-from darkpose.data.sides import same_joints
 from darkpose.data.spec import KeypointSpec
 from darkpose.evaluate.metrics import oks
 from darkpose.geometry import Box, Crop, apply, compose
 from darkpose.predict.predictor import Predictor
 from darkpose.show.maps import PersonMaps
+from darkpose.show.truths import Truth
 
 _LONGEST = 640  # pixels of a picture of one person
-
-
-class Truth(NamedTuple):
-    """What is annotated of a person."""
-
-    joints: NDArray[np.float64]  # [K, 3] x, y, v
-    area: float  # square pixels
-    names: tuple[str, ...]
-
-    def of(self, spec: KeypointSpec) -> NDArray[np.float64] | None:
-        """Return the joints [K, 3] of a keypoint set, matched by name; None if none is labeled."""
-        joints = np.zeros((spec.num_joints, 3))
-        for k, own in same_joints(spec.names, self.names):
-            joints[k] = self.joints[own]
-        return joints if joints[:, 2].any() else None
 
 
 class Panel(NamedTuple):

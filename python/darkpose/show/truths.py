@@ -1,18 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The annotated joints of people whose boxes are looked at."""
+"""What is annotated of people, by the joints of a checkpoint."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from darkpose.data.annotation_file import read_json
 from darkpose.data.annotations import load_annotations
 from darkpose.data.sides import listed, same_joints
 from darkpose.data.spec import KeypointSpec
-from darkpose.show.pictures import Truth
 
 _logger = logging.getLogger(__name__)
+
+
+class Truth(NamedTuple):
+    """What is annotated of a person."""
+
+    joints: NDArray[np.float64]  # [K, 3] x, y, v
+    area: float  # square pixels
+    names: tuple[str, ...]
+
+    def of(self, spec: KeypointSpec) -> NDArray[np.float64] | None:
+        """Return the joints [K, 3] of a keypoint set, matched by name; None if none is labeled."""
+        joints = np.zeros((spec.num_joints, 3))
+        for k, own in same_joints(spec.names, self.names):
+            joints[k] = self.joints[own]
+        return joints if joints[:, 2].any() else None
 
 
 def read_truths(
