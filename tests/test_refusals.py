@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training and evaluation refuse: each with one sentence that names what is wrong."""
 
+import copy
 import subprocess
 import sys
 from dataclasses import replace
@@ -153,6 +154,36 @@ def test_a_regression_checkpoint_is_not_read_as_heatmaps() -> None:
     check_metadata(metadata(), PoseModel(HeatmapCodec((64, 64)), wide).metadata(), resuming=True)
     with pytest.raises(ValueError, match="trained with modulation 11"):
         check_metadata(metadata(modulation=11), metadata(modulation=3), resuming=True)
+
+
+def test_a_strangers_state_of_training_is_refused_before_it_is_read(
+    config: Path, tmp_path: Path
+) -> None:
+    checkpoint = fit(config, tmp_path / "run", "--trainer.max_epochs=1")
+    sound = torch.load(checkpoint, weights_only=True)
+    for place, value, words in (
+        (
+            ("loops", "fit_loop", "epoch_progress", "total", "ready"),
+            "x",
+            "ready must be int, got st",
+        ),
+        (("loops", "fit_loop", "epoch_progress"), None, "epoch_progress must be dict, got None"),
+        (("loops", "fit_loop"), {}, "fit_loop must have epoch_loop.* and 6 more, got none"),
+        (("optimizer_states",), [{}], "optimizer_states must have param_groups, state, got none"),
+        (
+            ("optimizer_states", 0, "state", 0, "exp_avg"),
+            torch.zeros(()).expand(2**40),
+            r"state.0.exp_avg must be numbers .*, got torch.float32 .1099511627776",
+        ),
+    ):
+        content = copy.deepcopy(sound)
+        inside = content
+        for key in place[:-1]:
+            inside = inside[key]
+        inside[place[-1]] = value
+        torch.save(content, checkpoint)
+        with pytest.raises(SystemExit, match=f"^darkpose fit: .*{words}"):
+            fit(config, tmp_path / "run", "--ckpt_path", str(checkpoint))
 
 
 def test_converted_weights_are_nothing_to_resume_from(config: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from darkpose.codec import HEATMAP_ENCODINGS, HeatmapCodec
 from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
-from darkpose.models.matching import few
+from darkpose.models.matching import FLOATING, few
 from darkpose.models.torch_files import read_torch_file
 from darkpose.values import finite, integers, numbers, printable, shown
 
@@ -97,6 +97,35 @@ def check_metadata(
             raise ValueError(
                 f"the checkpoint was trained with {name} {value}, "
                 f"the configuration says {wanted[name]}"
+            )
+
+
+def check_alike(found: Any, expected: Any, name: str) -> None:
+    """Raise ValueError unless a state from a file is made as a new one is: mappings with its keys,
+    lists as long, tensors of its shapes, numbers for numbers. What is null in the new one may be
+    any one value; `name` is what the message calls it."""
+    kind: Any = Tensor if isinstance(expected, Tensor) else type(expected)
+    if isinstance(expected, int | float):
+        kind = int | float
+    elif expected is None:
+        kind = int | float | str | Tensor | None
+    if not isinstance(found, kind):
+        raise ValueError(f"{name} must be {type(expected).__name__}, got {type(found).__name__}")
+    if isinstance(expected, dict):
+        if missing := expected.keys() - found.keys():
+            raise ValueError(f"{name} must have {few(sorted(map(str, missing)))}, got none")
+        for key, value in expected.items():
+            check_alike(found[key], value, f"{name}.{key}")
+    elif isinstance(expected, list | tuple):
+        if len(found) != len(expected):
+            raise ValueError(f"{name} must have {len(expected)} values, got {len(found)}")
+        for one, other in zip(found, expected, strict=True):
+            check_alike(one, other, name)
+    elif isinstance(found, Tensor):
+        wanted = torch.Size() if expected is None else expected.shape
+        if found.shape != wanted or found.dtype not in FLOATING:
+            raise ValueError(
+                f"{name} must be numbers {list(wanted)}, got {found.dtype} {list(found.shape)}"
             )
 
 

@@ -17,7 +17,7 @@ from darkpose.decoders import find_decoder
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.coco import Nms
 from darkpose.files import expanded
-from darkpose.models.checkpoints import METADATA, check_metadata
+from darkpose.models.checkpoints import METADATA, check_alike, check_metadata
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
 from darkpose.train.finite import poison
@@ -216,3 +216,20 @@ class PoseTask(LightningModule):
                 "start from its weights with model.init"
             )
         check_metadata(checkpoint[METADATA], self.model.metadata(), resuming=resuming)
+        if resuming:
+            self._check_state(checkpoint)
+
+    def _check_state(self, checkpoint: dict[str, Any]) -> None:
+        """Raise ValueError if the states to resume from are not made as this trainer's."""
+        loops = {"fit_loop": self.trainer.fit_loop.state_dict()}
+        check_alike(checkpoint.get("loops"), loops, "loops")
+        for callback in self.trainer.checkpoint_callbacks:
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if state is not None:
+                check_alike(state, callback.state_dict(), callback.state_key)
+        optimizer = self.configure_optimizers().state_dict()
+        moments = (
+            {"step": p.new_zeros(()), "exp_avg": p, "exp_avg_sq": p} for p in self.parameters()
+        )
+        optimizer["state"] = dict(enumerate(moments))
+        check_alike(checkpoint["optimizer_states"], [optimizer], "optimizer_states")
