@@ -5,6 +5,7 @@ The ops of `darkpose_ext` and what a program needs beside them, each imported wh
 `darkpose.decode(heatmaps, taps)`, `from darkpose import Predictor`.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
         modulate,
         opencv_taps,
     )
+
+# OpenCV reads it once, as it is imported: pixels of an image, which may be told in its stead.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**29))
 
 __all__ = [
     "HeatmapCodec",

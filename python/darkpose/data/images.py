@@ -6,6 +6,8 @@ be cut out of. It can also decode a JPEG at a fraction of its size, onto a coars
 says which, and its crops are still asked for by maps that begin at the stored image's pixels.
 """
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data.containers import JPEG_START, format_name, is_cut_short, stored_size
 from darkpose.geometry import Matrix, compose
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -26,9 +29,9 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
 }
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+"""Of an image; OpenCV refuses larger ones before it decodes them. The environment may say another
+number before this package is imported."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,8 @@ def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) 
 def file_bytes(path: str | Path) -> bytes:
     """Return what an image file holds, or raise ValueError if it cannot be read."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, for ever
+            raise ValueError(f"image {path} must be a file, got a folder, a device or a pipe")
         return Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"image {path} must be a readable file, got: {error.strerror}") from error
@@ -121,53 +126,29 @@ def decode_bytes(
     """Decode what an image file holds, as `decode_image`; `name` is what messages call it."""
     if turned and reduction > 1:
         raise ValueError(f"a turned image must have a reduction of 1, got {reduction}")
-    # OpenCV decodes what there is of a truncated file and returns gray for the rest.
-    if _is_truncated(data):
+    if is_cut_short(data):
         raise ValueError(
             f"image {name} must be complete, got a file cut short at {len(data)} bytes"
         )
-    size = jpeg_size(data) if reduction > 1 else None
-    flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if size else 1]
+    size = stored_size(data)
+    if size and size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"image {name} must have at most {MAX_PIXELS} pixels, its header says "
+            f"{size[0]} x {size[1]}"
+        )
+    reducible = reduction > 1 and data.startswith(JPEG_START)
+    flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if reducible and size else 1]
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error as error:  # more pixels than OpenCV is willing to decode
+    except cv2.error as error:
         raise ValueError(f"image {name} must be readable by OpenCV, got: {error.err}") from error
     if image is None:
-        raise ValueError(
-            f"image {name} must be in a format OpenCV reads, got {len(data)} other bytes"
-        )
+        got = format_name(data) or f"{len(data)} other bytes"
+        raise ValueError(f"image {name} must be in a format OpenCV reads, got {got}")
     rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA).astype(np.uint8, copy=False)
-    if size:
+    if reducible and size:
         return DecodedImage(rgba, size, reduction)
     return DecodedImage(rgba, (image.shape[1], image.shape[0]))
-
-
-def _is_truncated(data: bytes) -> bool:
-    if data.startswith(_JPEG_START):
-        # A scan's data escapes every 0xff, so a marker in it is real. The end of an embedded
-        # thumbnail comes before the last scan starts. Only what follows the last end is searched
-        # for a scan: a complete file has hardly anything there.
-        return data.find(_JPEG_SCAN, max(0, data.rfind(_JPEG_END))) >= 0
-    if data.startswith(_PNG_START):
-        return _PNG_END not in data[-64:]
-    return False
-
-
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return (width, height) as a JPEG's frame header has it; None if this is no JPEG with one.
-
-    A reduced image does not tell its whole size: 639 and 640 columns both become 320.
-    """
-    if not data.startswith(_JPEG_START):
-        return None
-    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _JPEG_FRAMES:  # length, precision, height, width
-            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
-            return (width, height) if height else None
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
 
 
 # ---- pixels --------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from darkpose.data.images import DecodedImage, decode_bytes, file_bytes, jpeg_size
+from darkpose.data.containers import jpeg_size
+from darkpose.data.images import DecodedImage, decode_bytes, file_bytes
 from darkpose.values import printable
 
 Orientation = Literal["exif", "stored"]

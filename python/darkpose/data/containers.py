@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image file says of itself before it is decoded: its size, and whether it is all there.
+
+OpenCV decodes what there is of a file that was cut short and returns gray for the rest. Whether it
+was cut is in the order of its markers or chunks, read from the start: the end that closes the
+picture counts, and behind it may be anything, such as the film of a motion photo.
+"""
+
+import re
+import struct
+
+JPEG_START = b"\xff\xd8"
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+# A scan's data escapes every 0xff by a zero, and has restart markers in it.
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Return whether a JPEG or PNG ends before its picture does; False for other formats."""
+    if data.startswith(JPEG_START):
+        return not _jpeg_closes(data)
+    if data.startswith(_PNG_START):
+        return not _png_closes(data)
+    return False
+
+
+def _jpeg_closes(data: bytes) -> bool:
+    """Return whether a scan with data in it is followed by the end of the image."""
+    first = data.find(b"\xff\xda", _header_end(data))
+    if first < 0:
+        return False
+    body = first + 2 + int.from_bytes(data[first + 2 : first + 4], "big")
+    # Nothing behind the end and no other image: most files are told without looking at each marker.
+    if data.endswith(b"\xff\xd9") and data.find(JPEG_START, first) < 0:
+        return len(data) > body + 2
+    at, scanned = first, False
+    while (found := _MARKER.search(data, at)) is not None:
+        at, marker = found.start(), data[found.start() + 1]
+        if marker == _JPEG_END:
+            return scanned
+        if marker == JPEG_START[1]:  # of another image: this one has not been closed
+            return False
+        after = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _JPEG_SCAN:
+            following = _MARKER.search(data, after)
+            scanned |= following is not None and following.start() > after
+        at = after
+    return False
+
+
+def _header_end(data: bytes) -> int:
+    """Return where a JPEG's first scan is, or where its segments end before one."""
+    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _JPEG_SCAN:
+        marker = data[at + 1]
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+def _png_closes(data: bytes) -> bool:
+    """Return whether image data is followed by the chunk that ends the image."""
+    at, shown = len(_PNG_START), False
+    while at + 12 <= len(data):  # a length, a type, so many bytes, a checksum
+        kind = data[at + 4 : at + 8]
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if kind == b"IEND":
+            return shown and at <= len(data)
+        shown |= kind == b"IDAT"
+    return False
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) as a JPEG's frame header has it; None if this is no JPEG with one.
+
+    A reduced image does not tell its whole size: 639 and 640 columns both become 320.
+    """
+    if not data.startswith(JPEG_START):
+        return None
+    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _JPEG_FRAMES:  # length, precision, height, width
+            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
+            return (width, height) if height else None
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) as the header of a JPEG, PNG, WebP, BMP or GIF has them, else None."""
+    if data.startswith(_PNG_START) and len(data) >= 24:
+        return struct.unpack(">II", data[16:24])
+    if data.startswith(b"BM") and len(data) >= 26:
+        width, height = struct.unpack("<ii", data[18:26])
+        return abs(width), abs(height)
+    if data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
+        return struct.unpack("<HH", data[6:10])
+    if data[8:12] == b"WEBP" and len(data) >= 30:
+        if data[12:16] == b"VP8X":
+            width, height = (int.from_bytes(data[i : i + 3], "little") for i in (24, 27))
+            return width + 1, height + 1
+        if data[12:16] == b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        width, height = struct.unpack("<HH", data[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return jpeg_size(data)
+
+
+def format_name(data: bytes) -> str | None:
+    """Return what a file is that OpenCV does not read, if it is HEIC, as telephones write it."""
+    brands = [data[8:12], *(data[i : i + 4] for i in range(16, 32, 4))]
+    if data[4:8] == b"ftyp" and any(brand in _HEIF_BRANDS for brand in brands):
+        return "HEIC"
+    return None
