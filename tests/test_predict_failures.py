@@ -35,15 +35,20 @@ def test_failures_are_listed_beside_the_results_and_the_rest_is_kept(
     assert not Path("out.failures.csv").exists()  # of the run before
 
 
+@pytest.mark.parametrize("name", ["cut.avi", "cut.mp4"])
 def test_a_video_cut_short_keeps_the_frames_it_has(
-    checkpoint: Path, caplog: pytest.LogCaptureFixture
+    checkpoint: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The count of frames is an estimate, but for two formats."""
     whole = clip(Path("whole.avi"), 8).read_bytes()
-    Path("cut.avi").write_bytes(whole[: len(whole) // 2])
-    run(checkpoint, ["cut.avi"], INLINE, Path("out.csv"))
-    frames = {row["frame"] for row in rows_of(Path("out.csv"))}
-    assert 0 < len(frames) < 8
-    assert f"must be complete, got {len(frames)} of 8 frames" in caplog.text
+    Path(name).write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level("INFO"):
+        run(checkpoint, [name], INLINE, Path("out.csv"))
+    frames = len({row["frame"] for row in rows_of(Path("out.csv"))})
+    assert 0 < frames < 8
+    failed = f"{name} must be complete, got {frames} of 8 frames" in caplog.text
+    assert failed == name.endswith(".mp4") == Path("out.failures.csv").exists()
+    assert failed or f"{name} has {frames} frames, its header estimates 8" in caplog.text
 
 
 def test_where_nothing_can_be_predicted_nothing_is_written(checkpoint: Path, photos: Path) -> None:
@@ -123,16 +128,15 @@ def test_names_that_are_no_text_or_too_long_cost_no_result(
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow", reason="an extra of its own")
     strange, bad = (os.fsdecode(text) for text in (b"\xff.jpg", b"\xfe.jpg"))
-    long = 246 * "x" + ".jpg"  # may be read, but no file beside it has room for a longer name
+    long = 246 * "x" + ".jpg"  # no file beside it has room for a longer name
     for each in (strange, long):
         (photos / each).write_bytes((photos / "a.jpg").read_bytes())
     (photos / bad).write_bytes(b"no image")
     said = run(checkpoint, [str(photos)], INLINE, Path(name), draw=Path("drawn"))
     assert "people: 12, images: 4," in said
-    assert {path.name for path in Path("drawn").rglob("*.jpg")} == {"a.jpg", "c.jpg", strange}
+    assert {path.name for path in Path("drawn").rglob("*.jpg")} == {"a.jpg", "c.jpg", strange, long}
     failures = {each["file"]: each["error"] for each in rows_of(Path("out.failures.csv"))}
-    assert failures.keys() == {"b.jpg", r"\udcfe.jpg", long}
-    assert "cannot be written: File name too long" in failures[long]
+    assert failures.keys() == {"b.jpg", r"\udcfe.jpg"}
     if name.endswith("csv"):
         assert {row["file"] for row in rows_of(Path(name))} >= {r"\udcff.jpg", "a.jpg"}
 

@@ -104,7 +104,7 @@ def test_files_are_turned_as_people_see_them_unless_told_otherwise(
         (np.zeros(9, np.uint8), r"got \[9\]"),
         ("nothing.jpg", "nothing.jpg must be a readable file, got: No such file"),
         (Path(__file__), "must be in a format OpenCV reads"),
-        (Path(__file__).parent, "must be a readable file, got: Is a directory"),
+        (Path(__file__).parent, "must be a file, got a folder, a device or a pipe"),
         (None, "got object"),
     ],
 )
@@ -126,7 +126,9 @@ def test_an_image_of_more_pixels_than_opencv_decodes_is_refused(
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     path.write_bytes(data)
     for orientation in ("exif", "stored"):
-        with pytest.raises(ValueError, match=r"bomb.png must be (readable by|in a format) OpenCV"):
+        with pytest.raises(
+            ValueError, match="bomb.png must have at most 536870912 pixels, .* 200000 x"
+        ):
             Predictor(predictor.model, device="cpu", orientation=orientation)(path)
 
 

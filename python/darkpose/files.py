@@ -1,30 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files by the names that users give them, complete or not there: never half a file."""
 
+import io
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+
+class _Output(io.FileIO):
+    """A file that remembers what went wrong with it: what writes to it may say something else."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` to write to, and give it that name once all is written.
 
-    Missing folders are made. After an error an older file of that name is as it was.
+    Missing folders are made. After an error an older file of that name is as it was. A device, such
+    as `/dev/null`, is written to as it is.
+
+    Raises:
+        OSError: it cannot be written; the message has the cause and the file's name.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    beside = final.with_name(f".{final.name}.{os.getpid()}")
+    special = is_special(final)
+    beside = final if special else beside_name(final)
+    raw: _Output | None = None
     try:
-        with beside.open("wb") as file:
+        raw = _Output(beside, "w" if special else "x")
+        with io.BufferedWriter(raw) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        beside.replace(final)
+            if not special:
+                os.fsync(raw.fileno())
+        if not special:
+            beside.replace(final)
+    except Exception as error:
+        cause = error if raw is None else raw.error
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror, str(final)) from error
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        if not special:
+            beside.unlink(missing_ok=True)
+
+
+def beside_name(path: Path, suffix: str = "") -> Path:
+    """Return a hidden name beside a file that no other writer has."""
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{suffix}")
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is there and neither a file nor a folder: a device, a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_text(path: str | Path, text: str) -> None:

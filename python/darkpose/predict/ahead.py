@@ -4,7 +4,16 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Condition
 from typing import TypeVar
+
+from darkpose.data.containers import stored_size
+
+SMALL = 2**25
+"""Bytes of a decoded image of which as many may be held as are read ahead."""
+
+_MOST = 2**30
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,3 +41,31 @@ def read_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> 
             yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Room:
+    """Room for decoded images that threads work on: 1 GiB of all that are not small, or one image.
+
+    Images up to `SMALL` are not counted: with those read ahead by 16 threads, that is 1 GiB too.
+    """
+
+    def __init__(self) -> None:
+        self._changed, self._held = Condition(), 0
+
+    @contextmanager
+    def take(self, data: bytes) -> Iterator[None]:
+        """Wait until there is room for what an image file decodes to, and keep it for a while."""
+        size = stored_size(data)  # where a header does not tell, it is taken for a large one
+        cost = _MOST if size is None else min(_MOST, 4 * size[0] * size[1])
+        if cost <= SMALL:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._held + cost <= _MOST)
+            self._held += cost
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= cost
+                self._changed.notify_all()

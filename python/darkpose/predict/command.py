@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkpose.files import write_text
+from darkpose.files import is_special, write_text
 from darkpose.predict.detectors import load_detector
 from darkpose.predict.options import PredictOptions, boxes_of
 from darkpose.predict.outputs import Kind, NotDrawnError, Setting, kind_of, picture_name
@@ -103,6 +103,7 @@ def _run(
     setting = Setting(predictor.spec, work.category_id, options.threshold, work.rate)
     first_path = next(iter(kinds))
     failures: list[tuple[str, str]] = []
+    undrawn: list[str] = []
     pending: deque[Shot] = deque()  # asked for and not yet answered
     good = people = left_out = 0
     highest = 0.0  # score of a joint
@@ -131,6 +132,7 @@ def _run(
                     write(shot, outcome.poses)
                 except NotDrawnError as error:
                     failures.append((shot.name, str(error)))
+                    undrawn.append(str(error))
         _record(first_path, failures)
         if failures and not good:
             raise ValueError(f"none of the images could be predicted, the first: {failures[0][1]}")
@@ -155,6 +157,10 @@ def _run(
             _failures_file(first_path),
             failures[0][1],
         )
+    if undrawn:
+        raise OSError(
+            f"pictures that could not be written: {len(undrawn)}, the first: {undrawn[0]}"
+        )
 
 
 def _failures_file(out: Path) -> Path:
@@ -163,6 +169,8 @@ def _failures_file(out: Path) -> Path:
 
 def _record(out: Path, failures: Sequence[tuple[str, str]]) -> None:
     """Write which images failed and why beside the results; take away what a run before left."""
+    if is_special(out):
+        return
     if not failures:
         _failures_file(out).unlink(missing_ok=True)
         return

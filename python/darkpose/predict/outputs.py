@@ -9,7 +9,6 @@ end, or after an error none. `KINDS` at the end of this file has all of them.
 import io
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from darkpose.data.detections import OWN_BOX
 from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
-from darkpose.files import replacing
+from darkpose.files import beside_name, is_special, replacing
 from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
@@ -210,22 +209,33 @@ def video(path: Path, setting: Setting) -> Iterator[Write]:
     _logger.info("%s will have no sound", path)
     codec = _VIDEO_CODECS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # OpenCV goes by the suffix
+    beside = beside_name(path, path.suffix)  # OpenCV goes by the suffix
     writer: cv2.VideoWriter | None = None
+    frames = 0
 
     def write(shot: Shot, poses: Poses) -> None:
-        nonlocal writer
+        nonlocal writer, frames
         if writer is None:
             code = cv2.VideoWriter.fourcc(*codec)
-            writer = cv2.VideoWriter(str(beside), code, setting.rate, poses.image_size)
+            width, height = (side + side % 2 for side in poses.image_size)  # codecs need even ones
+            writer = cv2.VideoWriter(str(beside), code, setting.rate, (width, height))
             if not writer.isOpened():
                 raise ValueError(f"{path} cannot be written: this OpenCV does not encode {codec}")
-        writer.write(_drawn(shot.request.image, poses, setting))
+        frame = _drawn(shot.request.image, poses, setting)
+        odd = [side % 2 for side in frame.shape[:2]]
+        writer.write(cv2.copyMakeBorder(frame, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE))
+        frames += 1
 
     try:
         yield write
         if writer is not None:
             writer.release()
+            written = int(cv2.VideoCapture(str(beside)).get(cv2.CAP_PROP_FRAME_COUNT))
+            if written < frames - 1:  # OpenCV says nothing of a full disk; a count may be rounded
+                raise OSError(
+                    f"{path} could not be written: {max(0, written)} of {frames} frames, "
+                    "maybe there is no space left on the device"
+                )
             beside.replace(path)
     finally:
         if writer is not None:
@@ -264,11 +274,15 @@ def kind_of(path: Path) -> Kind:
     Raises:
         ValueError: there is none with such a suffix.
     """
-    suffix = "" if path.is_dir() else path.suffix.lower()
-    if suffix not in KINDS:
+    suffix, folder = path.suffix.lower(), path.is_dir()
+    if is_special(path):  # such as /dev/null
+        suffix = suffix or ".json"
+    if suffix not in KINDS and not folder:
         names = ", ".join(filter(None, KINDS))
         raise ValueError(f"outputs must be a folder or a file of {names}, got {path}")
-    return KINDS[suffix]
+    if folder and KINDS.get(suffix, KINDS[""]).drawn_from != "images":
+        raise ValueError(f"{path} must be a file to write, got a folder of that name")
+    return KINDS["" if folder else suffix]
 
 
 def described(*, drawn: bool) -> str:

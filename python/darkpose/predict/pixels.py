@@ -5,14 +5,15 @@ Training reads one kind of file: 8-bit color, as annotated. Here anything may co
 transparency, 16 bits a channel, turned by its EXIF tag, wider than OpenCV can warp.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from darkpose.data.images import DecodedImage, Image
-from darkpose.data.orientation import Orientation, Pixels, decode_file
+from darkpose.data.images import DecodedImage, Image, file_bytes
+from darkpose.data.orientation import Orientation, Pixels, decode
 from darkpose.geometry import Matrix, compose, invert
 
 LONGEST_SIDE = 32766
@@ -23,7 +24,9 @@ _AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 
 _MARGIN = 2  # pixels round a region, so that bilinear values at its border are those of the image
 
 
-def as_decoded(image: Any, pixels: Pixels | Orientation) -> DecodedImage:
+def as_decoded(
+    image: Any, pixels: Pixels | Orientation, before: Callable[[bytes], None] | None = None
+) -> DecodedImage:
     """Return any image as what crops are cut out of.
 
     Args:
@@ -32,6 +35,7 @@ def as_decoded(image: Any, pixels: Pixels | Orientation) -> DecodedImage:
             Pillow image, which are taken as they are: nothing is turned. Of 16 bits the upper 8 are
             used, as OpenCV reads files; A is ignored.
         pixels: which ones of a file are counted; an orientation alone holds whatever its size.
+        before: called with what a file holds, before it is decoded.
 
     Raises:
         TypeError: the pixels are neither uint8 nor uint16.
@@ -40,7 +44,10 @@ def as_decoded(image: Any, pixels: Pixels | Orientation) -> DecodedImage:
     """
     pixels = Pixels(pixels, sure=True) if isinstance(pixels, str) else pixels
     if isinstance(image, str | Path):
-        return decode_file(image, pixels)
+        data = file_bytes(image)
+        if before is not None:
+            before(data)
+        return decode(data, image, pixels)
     if hasattr(image, "decoded"):
         return image.decoded()  # type: ignore[no-any-return]
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...

@@ -10,10 +10,10 @@ a detector's and all others never.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -24,89 +24,19 @@ from darkpose.data.orientation import Once, Orientation, Pixels
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
-from darkpose.predict.ahead import read_ahead
+from darkpose.predict.ahead import SMALL, Room, read_ahead
 from darkpose.predict.detectors import Detector, detect
 from darkpose.predict.people import Pending, checked_boxes, checked_scores, clipped
 from darkpose.predict.pixels import as_decoded
+from darkpose.predict.poses import Outcome, Poses, Request
 
 if TYPE_CHECKING:
-    import supervision
+    pass
 
 __all__ = ["Detector", "Orientation", "Outcome", "Pixels", "Poses", "Predictor", "Request"]
 
 MAX_THREADS = 16
 """That read images ahead of the network."""
-
-
-@dataclass(frozen=True, eq=False)
-class Poses:
-    """The people of one image. Pixel centers are at integers, points are (x, y)."""
-
-    keypoints: NDArray[np.float32]
-    """[N, K, 3]: x, y in pixels of the image and the joint's score; NaN for a box without size."""
-    scores: NDArray[np.float32]
-    """[N]: the box's score times the mean of the joints' scores that count, as for COCO's AP."""
-    boxes: NDArray[np.float32]
-    """[N, 4]: x, y, width, height in image pixels, as given or as clipped, to 0 x 0 if outside."""
-    names: tuple[str, ...]
-    """K names of joints."""
-    skeleton: tuple[tuple[int, int], ...]
-    """Pairs of joints with a limb between."""
-    image_size: tuple[int, int]
-    """(width, height) in pixels of the image that boxes and keypoints are in."""
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.keypoints)
-
-    def to_supervision(self) -> "supervision.KeyPoints":
-        """Return the same for the `supervision` library; a joint that is NaN is at (0, 0) there.
-
-        Raises:
-            ImportError: the library is not installed.
-        """
-        try:
-            from supervision import KeyPoints
-        except ImportError as error:
-            raise ImportError(
-                "Poses.to_supervision needs supervision: pip install 'darkpose[supervision]'"
-            ) from error
-        if not len(self):
-            return KeyPoints.empty()
-        found = np.nan_to_num(self.keypoints)
-        return KeyPoints(
-            xy=found[..., :2],
-            class_id=np.zeros(len(self), np.int_),
-            keypoint_confidence=found[..., 2],
-            detection_confidence=self.scores,
-        )
-
-
-class Request(NamedTuple):
-    """One image, and whom to look at in it."""
-
-    key: str | int
-    """Whatever tells the image from others."""
-    image: Any
-    """As `Predictor.__call__` takes it."""
-    boxes: ArrayLike | None = None
-    """[N, 4]: x, y, width, height in image pixels."""
-    box_scores: ArrayLike | None = None
-    """[N]"""
-    annotated: bool = False
-    """Whether the boxes are those of an annotation file, not a detector's or one's own."""
-    pixels: Pixels | None = None
-    """How the boxes count an image file's; None: as the predictor's `orientation` says."""
-
-
-class Outcome(NamedTuple):
-    """What came of one request."""
-
-    request: Request
-    poses: Poses | None
-    """None if the image or its boxes are bad."""
-    error: str | None
-    """One sentence that says what is."""
 
 
 class Predictor:
@@ -153,7 +83,7 @@ class Predictor:
         self.spec, self.codec = model.spec, model.codec
         self.decoder, self.flip_test = decoder or model.codec.decoders[-1], flip_test
         self.batch_size, self.orientation, self.detector = batch_size, orientation, detector
-        self.clip_boxes, self._uncertain = clip_boxes, Once()
+        self.clip_boxes, self._uncertain, self._room = clip_boxes, Once(), Room()
 
     @classmethod
     def from_checkpoint(
@@ -228,10 +158,14 @@ class Predictor:
 
     def _read(self, request: Request) -> Pending:
         """Read an image and cut its first people out of it; what is wrong is kept for later."""
+        with ExitStack() as stack:
+            return self._cut(request, lambda data: stack.enter_context(self._room.take(data)))
+
+    def _cut(self, request: Request, before: Callable[[bytes], None]) -> Pending:
         joints = self.spec.num_joints
         try:
             pixels = request.pixels or Pixels(self.orientation, sure=True)
-            image = as_decoded(request.image, pixels)
+            image = as_decoded(request.image, pixels, before)
             self._uncertain.say(image.note)
             boxes, scores = request.boxes, request.box_scores
             if boxes is None and self.detector is not None:
@@ -242,7 +176,9 @@ class Predictor:
             scores = checked_scores(scores, len(checked), given=boxes is not None)
         except (ValueError, TypeError, OSError) as error:
             return Pending.bad(request, self.codec, joints, str(error))
-        return Pending(request, self.codec, joints, image, checked, scores, self.batch_size)
+        small = image.rgba.nbytes <= SMALL
+        ahead = self.batch_size if small else len(checked)  # a large one must not be kept
+        return Pending(request, self.codec, joints, image, checked, scores, ahead)
 
     def clipped(
         self,

@@ -8,24 +8,24 @@ itself is said at once, and whoever runs the plan (this process, or many) has it
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os.path import abspath, commonpath
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.orientation import Orientation, Pixels
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.predictor import Request
+from darkpose.predict.videos import VIDEO_SUFFIXES, frame_count, frame_rate, frames_of, is_video
+from darkpose.values import printable
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .jp2 .avif .gif .ppm .pgm .pnm".split()
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .jp2 .avif .gif .ppm .pgm .pnm".split()
 )
 """Of files in a folder that are taken for images. A file named by itself may have any."""
-
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .avi .mkv .webm .m4v .mpg .mpeg .wmv".split())
 
 ShotFailure = Callable[[str, str], None]
 """Called with the name of a video that cannot be read, and why."""
@@ -60,8 +60,9 @@ class Source(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        """Whether this is a video, by its suffix."""
-        return self.path.suffix.lower() in VIDEO_SUFFIXES
+        """Whether this is a video, by its suffix, or else by what is in it."""
+        suffix = self.path.suffix.lower()
+        return suffix in VIDEO_SUFFIXES or (suffix not in IMAGE_SUFFIXES and is_video(self.path))
 
 
 class Shot(NamedTuple):
@@ -96,21 +97,22 @@ class Plan:
     @property
     def total(self) -> int | None:
         """How many images and frames there are, as far as videos tell; None if one does not."""
-        counts = [_frame_count(each.path) if each.is_video else 1 for each in self.sources]
+        counts = [frame_count(each.path) if each.is_video else 1 for each in self.sources]
         return None if any(count < 1 for count in counts) else sum(counts)
 
     @property
     def rate(self) -> float:
         """Frames per second of the first video, 25 if there is none or it does not say."""
         videos = [each.path for each in self.sources if each.is_video]
-        rate = cv2.VideoCapture(str(videos[0])).get(cv2.CAP_PROP_FPS) if videos else 0.0
-        return float(rate) if 0 < rate < 1000 else 25.0
+        return frame_rate(videos[0]) if videos else 25.0
 
     def shots(self, failed: ShotFailure) -> Iterator[Shot]:
         """Yield each image and frame in order. Videos are decoded on the way."""
         for source in self.sources:
             if source.is_video:
-                yield from _frames(source, failed)
+                boxed = max(source.frames or {}, default=-1)
+                for number, frame in frames_of(source.path, boxed, partial(failed, source.name)):
+                    yield _shot(source, number, f"{source.name}#{number}", frame)
             else:
                 yield _shot(source, None, source.image_id, source.path, self.pixels(source))
 
@@ -152,10 +154,10 @@ def plan(
         raise ValueError("predict needs images, folders or videos, got none")
     if not isinstance(boxes, BoxTable):
         same = None if boxes is None else Boxes(boxes, None)
-        found = _expand(images, leave_out)
+        found, others = _expand(images, leave_out)
         named = zip(found, _names(found, images), strict=True)
         sources = tuple(Source(path, name, name, same) for path, name in named)
-        return Plan(sources, orientation or "exif", sure=orientation is not None)
+        return Plan(sources, orientation or "exif", notes=others, sure=orientation is not None)
     read = orientation or boxes.orientation
     if len(images) == 1 and Path(images[0]).is_dir():
         paths = {each.name: Path(images[0]) / each.name for each in boxes.images}
@@ -166,7 +168,7 @@ def plan(
             )
         ignored = 0
     else:
-        files = _expand(images, leave_out)
+        files, _ = _expand(images, leave_out)
         paths = _match(boxes.images, files)
         if boxes.images and not paths:
             raise ValueError(
@@ -174,7 +176,7 @@ def plan(
                 f"they are of {boxes.images[0].name}"
             )
         ignored = len(files) - len({*paths.values()})
-    notes = []
+    notes: list[str] = []
     if ignored:
         notes.append(f"images without boxes, not looked at: {ignored}")
     if absent := len({each.name for each in boxes.images}.difference(paths)):
@@ -186,16 +188,22 @@ def plan(
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def _expand(images: Sequence[str | Path], leave_out: Sequence[Path]) -> list[Path]:
-    """Return the files that are named, each once, those of a folder by name."""
+def _expand(
+    images: Sequence[str | Path], leave_out: Sequence[Path]
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the files that are named, each once, those of a folder by name; and a note on what
+    folders hold beside images and videos."""
     suffixes, written = IMAGE_SUFFIXES | VIDEO_SUFFIXES, {path.resolve() for path in leave_out}
     found: dict[str, Path] = {}
+    others: list[Path] = []
     for name in map(str, images):
         path = Path(name)
         if path.is_dir():
-            files = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in suffixes]
-            files = [each for each in files if not each.name.startswith(".") and each.is_file()]
+            files = [each for each in sorted(path.rglob("*")) if not each.name.startswith(".")]
+            files = [each for each in files if each.is_file()]
             files = [each for each in files if not written & {*each.resolve().parents}]
+            others += [each for each in files if each.suffix.lower() not in suffixes]
+            files = [each for each in files if each.suffix.lower() in suffixes]
             if not files:
                 raise ValueError(
                     f"{name} must hold images or videos, such as .jpg, .png or .mp4, got none"
@@ -211,7 +219,13 @@ def _expand(images: Sequence[str | Path], leave_out: Sequence[Path]) -> list[Pat
             raise FileNotFoundError(f"images must be a file, folder or pattern, there is no {name}")
         for each in files:
             found.setdefault(abspath(each), each)
-    return list(found.values())
+    notes: tuple[str, ...] = ()
+    if others:
+        first = printable(str(others[0]))
+        notes = (
+            f"files that are no images or videos, not looked at: {len(others)}, such as {first}",
+        )
+    return list(found.values()), notes
 
 
 def _names(files: Sequence[Path], images: Sequence[str | Path]) -> list[str]:
@@ -263,37 +277,3 @@ def _with_boxes(table: BoxTable, paths: Mapping[str, Path]) -> tuple[Source, ...
             source = source._replace(frames={**(source.frames or {}), each.frame: own})
         found[each.name, each.image_id] = source
     return tuple(found.values())
-
-
-# ---- videos --------------------------------------------------------------------------------------
-
-
-def _frame_count(path: Path) -> int:
-    return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-
-
-def _frames(source: Source, failed: ShotFailure) -> Iterator[Shot]:
-    video = cv2.VideoCapture(str(source.path))
-    announced, number = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0
-    try:
-        while True:
-            there, frame = video.read()
-            if not there:
-                break
-            image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-            yield _shot(source, number, f"{source.name}#{number}", image)
-            number += 1
-    finally:
-        video.release()
-    wrong = None
-    if number == 0:
-        wrong = "be in a format that OpenCV reads"
-    elif number < announced:
-        wrong = f"be complete, got {number} of {announced} frames"
-    elif source.frames and max(source.frames) >= number:
-        wrong = (
-            f"have every frame with boxes, got boxes in frame {max(source.frames)} and {number} "
-            "frames, the first of which is 0"
-        )
-    if wrong:
-        failed(source.name, f"video {source.path} must {wrong}")
