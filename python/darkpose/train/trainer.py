@@ -17,7 +17,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
@@ -28,6 +28,7 @@ from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
 from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
 from darkpose.train.finite import StopNotFinite
+from darkpose.train.keeping import KeepBestAndLast
 from darkpose.train.task import ModelOptions, PoseTask
 
 # Options of Lightning's trainer that are decided here, or that no command uses.
@@ -197,13 +198,9 @@ def make_trainer(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")
-    # What every resumed or evaluated run would say of its checkpoints, all of it intended.
-    for message in (
-        "Checkpoint directory .* exists",
-        "The dirpath has changed",
-        "Be aware that when",
-    ):
-        warnings.filterwarnings("ignore", message=message)
+    # Runs of before had these in place of `KeepBestAndLast`.
+    before = r"Be aware that when .* callbacks: \[(\"ModelCheckpoint\{[^}]*\}\"(, )?)+\]"
+    warnings.filterwarnings("ignore", message=before)
     # Figures that `Evaluation.gather` has made equal in all processes need no averaging.
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(val|test)/")
     # An option left at None is one that was not given: Lightning's own default holds.
@@ -215,13 +212,9 @@ def make_trainer(
         )
     if "logger" not in given:
         given["logger"] = [CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")]
-    folder: dict[str, Any] = {"dirpath": out / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/score", mode="max", **folder)
-    kept = [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **folder)]
-    if checkpoint_steps is not None:
-        kept += [ModelCheckpoint(filename="last", every_n_train_steps=checkpoint_steps, **folder)]
+    kept = KeepBestAndLast(out / "checkpoints", checkpoint_steps)
     return Trainer(
-        callbacks=[*kept, *_listed(callbacks)],
+        callbacks=[*_listed(callbacks), kept],
         plugins=[*_listed(given.pop("plugins", None)), Checkpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},
