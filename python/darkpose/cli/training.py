@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fit`, `validate` and `test`, as Lightning's trainer has them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from jsonargparse import Namespace
 
 from darkpose.evaluate.writing import write_evaluation
+from darkpose.train.lock import run_folder
 from darkpose.train.trainer import build, training_parser
 
 
@@ -37,7 +39,8 @@ class _TrainerCommand:
             if config.ckpt_path is None:
                 task.initialize()
         verb = getattr(trainer, self.verb)
-        verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
+        with run_folder(config.out, trainer) if self.verb == "fit" else nullcontext():
+            verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
         if self.verb != "fit" and trainer.is_global_zero:
             assert task.evaluation is not None
             write_evaluation(task.evaluation, task.decoders[-1], config.out)

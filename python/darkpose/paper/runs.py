@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from darkpose.evaluate.metrics import Difference, bootstrap_difference
 from darkpose.evaluate.predictions import Predictions, Subjects
 from darkpose.files import write_text
+from darkpose.train.lock import run_folder
 from darkpose.train.trainer import Recipe
 
 Changes = Mapping[str, Any]
@@ -86,7 +87,8 @@ def _train(folder: Path, name: str, recipe: Recipe, changes: Changes, seed: int)
     if checkpoint is None:
         task.initialize()
     began = time.perf_counter()
-    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    with run_folder(folder, trainer):
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     seconds = time.perf_counter() - began
     task.decoders = task.model.codec.decoders
     trainer.validate(task, datamodule=data, verbose=False)
