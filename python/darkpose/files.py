@@ -23,6 +23,9 @@ class _Output(io.FileIO):
             raise
 
 
+_unfinished: set[Path] = set()  # files that have not got their names yet
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` to write to, and give it that name once all is written.
@@ -35,31 +38,43 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    special = is_special(final)
-    beside = final if special else beside_name(final)
     raw: _Output | None = None
     try:
-        raw = _Output(beside, "w" if special else "x")
-        with io.BufferedWriter(raw) as file:
-            yield file
-            file.flush()
-            if not special:
+        if is_special(final):
+            raw = _Output(final, "w")
+            with io.BufferedWriter(raw) as file:
+                yield file
+            return
+        with unfinished(final) as beside:
+            raw = _Output(beside, "x")
+            with io.BufferedWriter(raw) as file:
+                yield file
+                file.flush()
                 os.fsync(raw.fileno())
-        if not special:
             beside.replace(final)
     except Exception as error:
         cause = error if raw is None else raw.error
         if isinstance(cause, OSError):
             raise OSError(cause.errno, cause.strerror, str(final)) from error
         raise
+
+
+@contextmanager
+def unfinished(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Give a hidden name beside a file, of no other writer, and remove what is left there."""
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{suffix}")
+    _unfinished.add(beside)
+    try:
+        yield beside
     finally:
-        if not special:
-            beside.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+        _unfinished.discard(beside)
 
 
-def beside_name(path: Path, suffix: str = "") -> Path:
-    """Return a hidden name beside a file that no other writer has."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{suffix}")
+def remove_unfinished() -> None:
+    """Remove what was being written when this process was told to end."""
+    for beside in [*_unfinished]:
+        beside.unlink(missing_ok=True)
 
 
 def is_special(path: Path) -> bool:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from darkpose.data.detections import OWN_BOX
 from darkpose.data.drawing import draw_skeleton
 from darkpose.data.spec import KeypointSpec
-from darkpose.files import beside_name, is_special, replacing
+from darkpose.files import is_special, replacing, unfinished
 from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
 from darkpose.predict.table import Entry, columns, csv_text, rows_of, schema, with_pose
+from darkpose.predict.videos import frame_count
 
 Write = Callable[[Shot, Poses], None]
 
@@ -209,38 +210,36 @@ def video(path: Path, setting: Setting) -> Iterator[Write]:
     _logger.info("%s will have no sound", path)
     codec = _VIDEO_CODECS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = beside_name(path, path.suffix)  # OpenCV goes by the suffix
     writer: cv2.VideoWriter | None = None
     frames = 0
+    with unfinished(path, path.suffix) as beside:  # OpenCV goes by the suffix
 
-    def write(shot: Shot, poses: Poses) -> None:
-        nonlocal writer, frames
-        if writer is None:
-            code = cv2.VideoWriter.fourcc(*codec)
-            width, height = (side + side % 2 for side in poses.image_size)  # codecs need even ones
-            writer = cv2.VideoWriter(str(beside), code, setting.rate, (width, height))
-            if not writer.isOpened():
-                raise ValueError(f"{path} cannot be written: this OpenCV does not encode {codec}")
-        frame = _drawn(shot.request.image, poses, setting)
-        odd = [side % 2 for side in frame.shape[:2]]
-        writer.write(cv2.copyMakeBorder(frame, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE))
-        frames += 1
+        def write(shot: Shot, poses: Poses) -> None:
+            nonlocal writer, frames
+            if writer is None:
+                code = cv2.VideoWriter.fourcc(*codec)
+                width, height = (side + side % 2 for side in poses.image_size)  # codecs: even ones
+                writer = cv2.VideoWriter(str(beside), code, setting.rate, (width, height))
+                if not writer.isOpened():
+                    raise ValueError(f"{path} cannot be written: this OpenCV has no {codec}")
+            frame = _drawn(shot.request.image, poses, setting)
+            odd = [side % 2 for side in frame.shape[:2]]
+            writer.write(cv2.copyMakeBorder(frame, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE))
+            frames += 1
 
-    try:
-        yield write
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.release()
         if writer is not None:
-            writer.release()
-            written = int(cv2.VideoCapture(str(beside)).get(cv2.CAP_PROP_FRAME_COUNT))
+            written = frame_count(beside)
             if written < frames - 1:  # OpenCV says nothing of a full disk; a count may be rounded
                 raise OSError(
                     f"{path} could not be written: {max(0, written)} of {frames} frames, "
                     "maybe there is no space left on the device"
                 )
             beside.replace(path)
-    finally:
-        if writer is not None:
-            writer.release()
-        beside.unlink(missing_ok=True)
 
 
 # ---- all of them ---------------------------------------------------------------------------------

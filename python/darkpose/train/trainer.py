@@ -29,6 +29,7 @@ from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
 from darkpose.train.finite import StopNotFinite
 from darkpose.train.keeping import KeepBestAndLast
+from darkpose.train.stops import Stops, own_signals
 from darkpose.train.task import ModelOptions, PoseTask
 
 # Options of Lightning's trainer that are decided here, or that no command uses.
@@ -213,12 +214,14 @@ def make_trainer(
     if "logger" not in given:
         given["logger"] = [CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")]
     kept = KeepBestAndLast(out / "checkpoints", checkpoint_steps)
-    return Trainer(
-        callbacks=[*_listed(callbacks), kept],
+    trainer = Trainer(
+        callbacks=[*_listed(callbacks), kept, Stops()],
         plugins=[*_listed(given.pop("plugins", None)), Checkpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},
     )
+    own_signals(trainer)
+    return trainer
 
 
 def _listed(value: Any) -> list[Any]:
