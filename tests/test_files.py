@@ -17,7 +17,7 @@ import torch
 from darkpose.data.images import decode_bytes
 from darkpose.files import replacing, write_text
 from darkpose.models.checkpoints import write_checkpoint
-from darkpose.predict.ahead import SMALL, Room
+from darkpose.predict.ahead import Room
 from darkpose.predict.outputs import kind_of
 from darkpose.predict.sources import Source, plan
 
@@ -111,7 +111,7 @@ def png_of(width: int, height: int) -> bytes:
 
 
 def test_large_images_wait_for_room() -> None:
-    room, large = Room(), png_of(2**14, 2**13)  # half a GiB
+    room, large = Room(4), png_of(2**14, 2**13)  # half a GiB
     done = threading.Event()
 
     def third() -> None:
@@ -120,7 +120,7 @@ def test_large_images_wait_for_room() -> None:
 
     thread = threading.Thread(target=third, daemon=True)
     with room.take(large):
-        with room.take(large), room.take(png_of(1000, SMALL // 4000)):
+        with room.take(large), room.take(png_of(1000, room.small // 4000)):
             thread.start()
             assert not done.wait(0.1)
         assert done.wait(10)

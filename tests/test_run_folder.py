@@ -60,6 +60,20 @@ def test_where_no_best_checkpoint_lies_the_next_is_written(
     assert best["global_step"] == 6
 
 
+def test_a_new_run_does_not_replace_a_best_checkpoint(
+    config: Path, run: Path, tmp_path: Path
+) -> None:
+    best = tmp_path / "kept" / "checkpoints" / "best.ckpt"
+    best.parent.mkdir(parents=True)
+    shutil.copy(run / "checkpoints" / "best.ckpt", best)
+    before = best.read_bytes()
+    assert Runs(config).go(tmp_path / "kept") == 1
+    assert f"already holds a run: resume it with --ckpt_path {best}" in (
+        (tmp_path / "kept.said").read_text()
+    )
+    assert best.read_bytes() == before
+
+
 def test_the_score_of_an_earlier_best_checkpoint_is_read(checkpoint: Path, tmp_path: Path) -> None:
     content = torch.load(checkpoint, weights_only=True)
     score = {"monitor": "val/score", "best_model_score": torch.tensor(0.5)}

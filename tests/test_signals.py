@@ -2,6 +2,8 @@
 """SIGTERM and Ctrl-C: one sentence, the status that a shell shows, nothing half-written."""
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +54,21 @@ def test_a_run_that_is_told_to_end_names_its_last_checkpoint(
 def test_without_a_checkpoint_none_is_named(config: Path, tmp_path: Path) -> None:
     statuses, said = Runs(config).told(tmp_path / "run", "before", 1, signal.SIGTERM)
     assert statuses == {143} and said == "darkpose fit: ended by SIGTERM\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_is_ended_while_it_is_imported(number: signal.Signals) -> None:
+    sent = f"import os; os.kill(os.getpid(), {int(number)})"
+    code = (
+        "import sys, types; from darkpose.__main__ import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == 'jsonargparse': {sent}\n"
+        "sys.meta_path.insert(0, Finder()); sys.argv[1:] = ['fit', '--help']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert done.stderr == f"darkpose: ended by {number.name}\n"
 
 
 def test_two_processes_end_together(config: Path, tmp_path: Path) -> None:

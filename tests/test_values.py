@@ -93,3 +93,12 @@ def test_messages_are_one_printable_line() -> None:
     assert len(shown(list(range(1000)))) == 80
     assert shown(10**5000) == "int that cannot be shown"
     assert printable("kn\u00ebe\u202e") == r"knëe\u202e"
+
+
+def test_lists_within_lists_are_shown_at_once() -> None:
+    value: list[object] = []
+    for _ in range(60):  # 2^60 of them, written out
+        value = [value, value]
+    assert len(shown(value)) <= 80
+    value.append(value)
+    assert len(shown(value)) <= 80

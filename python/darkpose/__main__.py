@@ -3,6 +3,8 @@
 
 import sys
 
+from darkpose import stopping
+
 
 def main() -> None:
     """Run the command line; say in one sentence what it needs and is not installed."""
@@ -11,10 +13,16 @@ def main() -> None:
 
         print(f"darkpose {version('darkpose')}")
         return
-    try:
-        from darkpose.cli.main import main as run
-    except ImportError as error:
-        sys.exit(f"darkpose: {error}")
+    with stopping.stoppable():
+        try:
+            from darkpose.cli.main import main as run
+        except BaseException as error:
+            number = stopping.asked(error)
+            if number is not None:
+                stopping.leave(f"darkpose: ended by {number.name}")
+            if isinstance(error, ImportError):
+                sys.exit(f"darkpose: {error}")
+            raise
     run()
 
 

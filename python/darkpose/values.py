@@ -7,6 +7,7 @@ that one rule holds for boxes, areas, joints, visibilities, scores and ids, in J
 """
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHOWN = 80  # characters of a value in a message
+_SHORT = reprlib.Repr()  # lists in lists, again and again the same, are huge when written out
+_SHORT.maxlevel = 4
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 40
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 2 * _SHOWN
 
 
 def number(value: Any, name: str, missing: float = math.nan) -> float:
@@ -103,8 +108,8 @@ def flag(value: Any, name: str) -> bool:
 def shown(value: Any) -> str:
     """Return a value for a message: one line, cut where it is long, no control characters."""
     try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of 5,000 digits; a list in itself
+        text = _SHORT.repr(value)
+    except ValueError:  # an integer of 5,000 digits
         text = f"{type(value).__name__} that cannot be shown"
     return printable(text, _SHOWN)
 

@@ -24,13 +24,14 @@ class _TrainerCommand:
             self.parser.add_argument("--resume_changed", type=bool, default=False, help=changed)
 
     def run(self, config: Namespace) -> None:
-        last = config.out / "checkpoints" / "last.ckpt"
+        kept = [config.out / "checkpoints" / f"{name}.ckpt" for name in ("last", "best")]
+        kept = [path for path in kept if path.exists()]
         if self.verb != "fit":
             if config.ckpt_path is None:
                 raise ValueError("needs --ckpt_path, the checkpoint to evaluate")
-        elif last.exists() and not _beside(last, config.ckpt_path):
+        elif kept and not _beside(kept[0], config.ckpt_path):
             raise FileExistsError(
-                f"{config.out} already holds a run: resume it with --ckpt_path {last}, "
+                f"{config.out} already holds a run: resume it with --ckpt_path {kept[0]}, "
                 "or name another --out"
             )
         task, data, trainer = build(self.parser, config)

@@ -14,6 +14,8 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tab
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 # A scan's data escapes every 0xff by a zero, and has restart markers in it.
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+# Scans, tables, numbers of lines, restart intervals, application segments, comments.
+_BETWEEN_SCANS = {0xDA, 0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -41,7 +43,7 @@ def _jpeg_closes(data: bytes) -> bool:
         at, marker = found.start(), data[found.start() + 1]
         if marker == _JPEG_END:
             return scanned
-        if marker == JPEG_START[1]:  # of another image: this one has not been closed
+        if marker not in _BETWEEN_SCANS:  # of another image, or of no image: not closed
             return False
         after = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _JPEG_SCAN:

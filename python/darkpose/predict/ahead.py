@@ -10,10 +10,7 @@ from typing import TypeVar
 
 from darkpose.data.containers import stored_size
 
-SMALL = 2**25
-"""Bytes of a decoded image of which as many may be held as are read ahead."""
-
-_MOST = 2**30
+_HALF = 2**30
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,24 +41,30 @@ def read_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> 
 
 
 class Room:
-    """Room for decoded images that threads work on: 1 GiB of all that are not small, or one image.
+    """Room for the decoded images that threads hold: 2 GiB, or one image.
 
-    Images up to `SMALL` are not counted: with those read ahead by 16 threads, that is 1 GiB too.
+    Half of it is for small images, as many as are read ahead: these need not be counted. A large
+    one waits until the other half has room for it.
+
+    Args:
+        threads: see `read_ahead`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self.small = _HALF // max(1, 2 * threads)
+        """Bytes of the largest small image."""
         self._changed, self._held = Condition(), 0
 
     @contextmanager
     def take(self, data: bytes) -> Iterator[None]:
         """Wait until there is room for what an image file decodes to, and keep it for a while."""
         size = stored_size(data)  # where a header does not tell, it is taken for a large one
-        cost = _MOST if size is None else min(_MOST, 4 * size[0] * size[1])
-        if cost <= SMALL:
+        cost = _HALF if size is None else min(_HALF, 4 * size[0] * size[1])
+        if cost <= self.small:
             yield
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._held + cost <= _MOST)
+            self._changed.wait_for(lambda: self._held + cost <= _HALF)
             self._held += cost
         try:
             yield

@@ -24,7 +24,7 @@ from darkpose.data.orientation import Once, Orientation, Pixels
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
-from darkpose.predict.ahead import SMALL, Room, read_ahead
+from darkpose.predict.ahead import Room, read_ahead
 from darkpose.predict.detectors import Detector, detect
 from darkpose.predict.people import Pending, checked_boxes, checked_scores, clipped
 from darkpose.predict.pixels import as_decoded
@@ -83,7 +83,7 @@ class Predictor:
         self.spec, self.codec = model.spec, model.codec
         self.decoder, self.flip_test = decoder or model.codec.decoders[-1], flip_test
         self.batch_size, self.orientation, self.detector = batch_size, orientation, detector
-        self.clip_boxes, self._uncertain, self._room = clip_boxes, Once(), Room()
+        self.clip_boxes, self._uncertain = clip_boxes, Once()
 
     @classmethod
     def from_checkpoint(
@@ -139,7 +139,8 @@ class Predictor:
         count = min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads
         waiting: deque[Pending] = deque()  # in order, not all of them decoded
         batch: list[tuple[Pending, int, NDArray[np.uint8]]] = []
-        for pending in read_ahead(self._read, requests, count):
+        room = Room(count)
+        for pending in read_ahead(lambda each: self._read(each, room), requests, count):
             waiting.append(pending)
             for position, crop in pending.crops():
                 batch.append((pending, position, crop))
@@ -156,12 +157,12 @@ class Predictor:
             self._decode(batch)
         yield from map(self._outcome, waiting)
 
-    def _read(self, request: Request) -> Pending:
+    def _read(self, request: Request, room: Room) -> Pending:
         """Read an image and cut its first people out of it; what is wrong is kept for later."""
         with ExitStack() as stack:
-            return self._cut(request, lambda data: stack.enter_context(self._room.take(data)))
+            return self._cut(request, room, lambda data: stack.enter_context(room.take(data)))
 
-    def _cut(self, request: Request, before: Callable[[bytes], None]) -> Pending:
+    def _cut(self, request: Request, room: Room, before: Callable[[bytes], None]) -> Pending:
         joints = self.spec.num_joints
         try:
             pixels = request.pixels or Pixels(self.orientation, sure=True)
@@ -176,7 +177,7 @@ class Predictor:
             scores = checked_scores(scores, len(checked), given=boxes is not None)
         except (ValueError, TypeError, OSError) as error:
             return Pending.bad(request, self.codec, joints, str(error))
-        small = image.rgba.nbytes <= SMALL
+        small = image.rgba.nbytes <= room.small
         ahead = self.batch_size if small else len(checked)  # a large one must not be kept
         return Pending(request, self.codec, joints, image, checked, scores, ahead)
 
