@@ -54,6 +54,45 @@ def test_a_full_disk_is_named_with_the_file(tmp_path: Path, write: Any) -> None:
     assert refused.value.errno == errno.ENOSPC
 
 
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_what_fails_after_the_writing_names_the_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Some disks tell that they are full at the end only."""
+
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os if step == "fsync" else Path, step, fail)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'$"):
+        write_text(tmp_path / "a.json", "text")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_of_what_is_written_keeps_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"), replacing(tmp_path / "a.json"):
+        (tmp_path / "gone").read_bytes()
+
+
+def test_a_name_as_long_as_a_disk_allows_is_written(tmp_path: Path) -> None:
+    name = 83 * "\u5b57" + ".json"  # 254 bytes
+    write_text(tmp_path / name, "text")
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="Linux tells of open files")
+def test_an_open_file_is_written_to_and_its_link_stays(tmp_path: Path) -> None:
+    """`/dev/stdout` is such a link."""
+    with open(tmp_path / "out.txt", "w") as file:
+        link = tmp_path / "stdout"
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        write_text(link, "text")
+        assert link.is_symlink() and (tmp_path / "out.txt").read_text() == "text\n"
+        write_text(f"/proc/self/fd/{file.fileno()}", "more")
+    assert (tmp_path / "out.txt").read_text() == "more\n"
+    assert sorted(os.listdir(tmp_path)) == ["out.txt", "stdout"]
+
+
 def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "null.json"
     path.symlink_to("/dev/null")

@@ -30,8 +30,8 @@ _unfinished: set[Path] = set()  # files that have not got their names yet
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` to write to, and give it that name once all is written.
 
-    Missing folders are made. After an error an older file of that name is as it was. A device, such
-    as `/dev/null`, is written to as it is.
+    Missing folders are made. After an error an older file of that name is as it was. What is not a
+    file of its own, such as `/dev/null` and `/dev/stdout`, is written to as it is.
 
     Raises:
         OSError: it cannot be written; the message has the cause and the file's name.
@@ -39,21 +39,25 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     raw: _Output | None = None
+    filled = False
     try:
         if is_special(final):
             raw = _Output(final, "w")
             with io.BufferedWriter(raw) as file:
                 yield file
+                filled = True
             return
         with unfinished(final) as beside:
             raw = _Output(beside, "x")
             with io.BufferedWriter(raw) as file:
                 yield file
+                filled = True
                 file.flush()
                 os.fsync(raw.fileno())
             beside.replace(final)
     except Exception as error:
-        cause = error if raw is None else raw.error
+        # What is written may fail for reasons of its own, such as another file's.
+        cause = error if raw is None or filled else raw.error
         if isinstance(cause, OSError):
             raise OSError(cause.errno, cause.strerror, str(final)) from error
         raise
@@ -62,7 +66,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 @contextmanager
 def unfinished(path: Path, suffix: str = "") -> Iterator[Path]:
     """Give a hidden name beside a file, of no other writer, and remove what is left there."""
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{suffix}")
+    # Names have 255 bytes at most, and a letter up to four.
+    beside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}{suffix}")
     _unfinished.add(beside)
     try:
         yield beside
@@ -78,7 +83,11 @@ def remove_unfinished() -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is there and neither a file nor a folder: a device, a pipe."""
+    """Whether a path is there and is neither a file's nor a folder's own name: a device, a pipe, or
+    what this process has open already, as `/dev/stdout` is, whatever it is directed to."""
+    link = path.parent / path.readlink() if path.is_symlink() else path
+    if any(each.parent.resolve().match("/proc/*/fd") for each in (path, link)):
+        return True
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
