@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from darkpose.data.containers import is_cut_short, stored_size
-from darkpose.data.images import MAX_PIXELS, decode_bytes, decode_image
+from darkpose.data.images import MAX_PIXELS, decode_bytes, decode_image, opencv_size
 
 PIXELS = cv2.GaussianBlur(
     np.random.default_rng(0).integers(0, 255, (97, 131, 3), np.uint8), (5, 5), 0
@@ -101,7 +101,7 @@ def test_a_telephones_format_is_called_by_its_name(tmp_path: Path) -> None:
 
 
 def test_more_pixels_than_are_read_are_one_sentence() -> None:
-    assert MAX_PIXELS == 2**29
+    assert MAX_PIXELS == 2**29 == opencv_size("512MB") == opencv_size("524288kb")
     header = struct.pack(">II5B", 2**15, 2**14 + 1, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -114,13 +114,34 @@ def test_more_pixels_than_are_read_are_one_sentence() -> None:
         decode_bytes(data, "huge")
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".gif"])
+@pytest.mark.parametrize("suffix", ".jpg .png .webp .bmp .gif .tif .jp2 .ppm .avif".split())
 def test_a_header_says_the_size(suffix: str) -> None:
+    if not cv2.haveImageWriter(f"a{suffix}"):
+        pytest.skip(f"this OpenCV writes no {suffix}")
     found, data = cv2.imencode(suffix, PIXELS)
     assert found and stored_size(data.tobytes()) == (131, 97)
     if suffix == ".webp":
         lossless = cv2.imencode(suffix, PIXELS, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
         assert lossless[12:16] == b"VP8L" and stored_size(lossless) == (131, 97)
+
+
+def test_a_header_of_the_other_byte_order_says_the_size() -> None:
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, 1) + value
+        for tag, kind, value in ((256, 3, b"\x00\x83\x00\x00"), (257, 4, b"\x00\x00\x00\x61"))
+    )
+    data = b"MM\x00*" + struct.pack(">IH", 8, 2) + entries
+    assert stored_size(data) == (131, 97)
+    assert [stored_size(data[:size]) for size in range(len(data))] == [None] * len(data)
+    assert stored_size(b"P6\n# 5 5\n131 97\n255\n") == (131, 97)
+
+
+def test_a_file_larger_than_opencv_decodes_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    with open(file, "wb") as sparse:
+        sparse.truncate(2**40)
+    with pytest.raises(ValueError, match=r"a.jpg must have fewer than 2147483648 bytes, got 1\d+$"):
+        decode_image(file)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])

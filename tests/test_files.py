@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.data.images import decode_bytes
+from darkpose.data.images import decode_bytes, decode_image
 from darkpose.files import replacing, write_text
 from darkpose.models.checkpoints import write_checkpoint
 from darkpose.predict.ahead import Room
@@ -138,6 +138,17 @@ def test_a_file_named_by_itself_is_tried_as_a_video(tmp_path: Path) -> None:
     found = {path: Source(path, path.name, 1, None).is_video for path in (strange, picture, text)}
     assert found == {strange: True, picture: False, text: False}
     assert len(list(plan([strange]).shots(lambda name, error: pytest.fail(error)))) == 3
+
+
+def test_a_pipe_named_as_a_video_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    work = plan([tmp_path / "a.mp4"])
+    assert work.total == 1 and not work.sources[0].is_video
+    (shot,) = work.shots(lambda name, error: pytest.fail(error))
+    with pytest.raises(
+        ValueError, match=r"a\.mp4 must be a file, got a folder, a device or a pipe"
+    ):
+        decode_image(shot.request.image)
 
 
 # ---- room for decoded images ---------------------------------------------------------------------

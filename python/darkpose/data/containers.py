@@ -17,6 +17,11 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 # Scans, tables, numbers of lines, restart intervals, application segments, comments.
 _BETWEEN_SCANS = {0xDA, 0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_TIFF_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_PNM_SIZE = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+_JP2_SIZE = re.compile(rb"ihdr(.{8})", re.DOTALL)
+_HEIF_SIZE = re.compile(rb"ispe.{4}(.{8})", re.DOTALL)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -92,7 +97,8 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Return (width, height) as the header of a JPEG, PNG, WebP, BMP or GIF has them, else None."""
+    """Return (width, height) as an image's header has them; None if it does not tell."""
+    start = data[:4096]
     if data.startswith(_PNG_START) and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
     if data.startswith(b"BM") and len(data) >= 26:
@@ -101,15 +107,45 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
         return struct.unpack("<HH", data[6:10])
     if data[8:12] == b"WEBP" and len(data) >= 30:
-        if data[12:16] == b"VP8X":
-            width, height = (int.from_bytes(data[i : i + 3], "little") for i in (24, 27))
-            return width + 1, height + 1
-        if data[12:16] == b"VP8L":
-            bits = int.from_bytes(data[21:25], "little")
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        width, height = struct.unpack("<HH", data[26:30])
-        return width & 0x3FFF, height & 0x3FFF
+        return _webp_size(data)
+    if data[:4] in _TIFF_ORDERS:
+        return _tiff_size(data)
+    if found := _PNM_SIZE.match(start):
+        return int(found[1]), int(found[2])
+    if found := _JP2_SIZE.search(start) if b"jP  " in data[:8] else None:
+        height, width = struct.unpack(">II", found[1])
+        return width, height
+    if data[4:8] == b"ftyp" and (sizes := _HEIF_SIZE.findall(start)):  # of the image and its parts
+        width, height = max(struct.unpack(">II", each) for each in sizes)
+        return width, height
     return jpeg_size(data)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] == b"VP8X":
+        width, height = (int.from_bytes(data[i : i + 3], "little") for i in (24, 27))
+        return width + 1, height + 1
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", data[26:30])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Return what the first directory says: entries of a tag, a type, a count and a value."""
+    order = _TIFF_ORDERS[data[:4]]
+    if len(data) < 10 or (at := int(struct.unpack(order + "I", data[4:8])[0])) + 2 > len(data):
+        return None
+    end = at + 2 + 12 * int(struct.unpack(order + "H", data[at : at + 2])[0])
+    entries = data[at + 2 : min(end, len(data))]
+    found: dict[int, int] = {}
+    for tag, kind, _, value in struct.iter_unpack(
+        order + "HHI4s", entries[: len(entries) // 12 * 12]
+    ):
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+            found[tag] = int(struct.unpack(order + ("HH" if kind == 3 else "I"), value)[0])
+    return (found[_TIFF_WIDTH], found[_TIFF_HEIGHT]) if len(found) == 2 else None
 
 
 def format_name(data: bytes) -> str | None:

@@ -20,6 +20,17 @@ from darkpose.geometry import Matrix, compose
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
+
+def opencv_size(text: str) -> int:
+    """Return the number that OpenCV reads in a variable of the environment.
+
+    >>> opencv_size("536870912"), opencv_size("512MB")
+    (536870912, 536870912)
+    """
+    digits = text.rstrip("KMBkmb")
+    return int(digits) * {"": 1, "KB": 2**10, "MB": 2**20}[text[len(digits) :].upper()]
+
+
 # Annotated pixels are those of the stored image: COCO was labeled without turning it as EXIF says.
 _READ_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED_FLAGS = {
@@ -29,9 +40,12 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
 }
 
-MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+MAX_PIXELS = opencv_size(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
 """Of an image; OpenCV refuses larger ones before it decodes them. The environment may say another
 number before this package is imported."""
+
+_MAX_BYTES = 2**31
+"""Of an image file: what OpenCV decodes is counted in 31 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +127,13 @@ def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) 
 def file_bytes(path: str | Path) -> bytes:
     """Return what an image file holds, or raise ValueError if it cannot be read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, for ever
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, for ever
             raise ValueError(f"image {path} must be a file, got a folder, a device or a pipe")
+        if found.st_size >= _MAX_BYTES:
+            raise ValueError(
+                f"image {path} must have fewer than {_MAX_BYTES} bytes, got {found.st_size}"
+            )
         return Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"image {path} must be a readable file, got: {error.strerror}") from error

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.orientation import Orientation, Pixels
+from darkpose.files import is_special
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.predictor import Request
 from darkpose.predict.videos import VIDEO_SUFFIXES, frame_count, frame_rate, frames_of, is_video
@@ -60,9 +61,12 @@ class Source(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        """Whether this is a video, by its suffix, or else by what is in it."""
+        """Whether this is a video, by its suffix, or else by what is in it; no device or pipe is,
+        for which OpenCV would wait for ever."""
         suffix = self.path.suffix.lower()
-        return suffix in VIDEO_SUFFIXES or (suffix not in IMAGE_SUFFIXES and is_video(self.path))
+        if suffix in IMAGE_SUFFIXES or is_special(self.path):
+            return False
+        return suffix in VIDEO_SUFFIXES or is_video(self.path)
 
 
 class Shot(NamedTuple):
