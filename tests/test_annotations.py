@@ -162,7 +162,7 @@ def test_who_publishes_an_absent_file_is_said(path: str, says: str) -> None:
 
 def test_of_an_unknown_absent_file_only_the_name_is_said() -> None:
     for path in ("pets.json", "pets/valid.json"):
-        assert missing(path) == f"{path} must be a file, got no such file"
+        assert missing(path) == f"{Path(path).absolute()} must be a file, got no such file"
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,11 @@ def test_of_an_unknown_absent_file_only_the_name_is_said() -> None:
 )
 def test_who_publishes_absent_images_is_said(file: str, data_format: Any, source: str) -> None:
     sentence = missing("photos", images_of=file, data_format=data_format)
-    assert sentence.startswith(f"photos must be the folder of the images of {file}, got no such")
+    photos = Path("photos").absolute()
+    assert sentence.startswith(f"{photos} must be the folder of the images of {file}, got no such")
     assert source in sentence
     plain = missing("photos", images_of="pets.json")
-    assert plain == "photos must be the folder of the images of pets.json, got no such folder"
+    assert plain == f"{photos} must be the folder of the images of pets.json, got no such folder"
 
 
 # ---- keypoint sets ------------------------------------------------------------------------------

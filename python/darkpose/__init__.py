@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         opencv_taps,
     )
 
-# OpenCV reads it once, as it is imported: pixels of an image, which may be told in its stead.
+# OpenCV reads these once, as it is imported, and whoever sets them is heard: the pixels of an
+# image, and how much it says of videos among what a command says.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**29))
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 __all__ = [
     "HeatmapCodec",

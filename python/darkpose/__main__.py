@@ -15,6 +15,9 @@ def main() -> None:
         return
     with stopping.stoppable():
         try:
+            from darkpose.cli.encoding import read_utf8
+
+            read_utf8()
             from darkpose.cli.main import main as run
         except BaseException as error:
             number = stopping.asked(error)

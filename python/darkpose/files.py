@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from darkpose.values import shown
+
 
 class _Output(io.FileIO):
     """A file that remembers what went wrong with it: what writes to it may say something else."""
@@ -22,6 +24,8 @@ class _Output(io.FileIO):
             self.error = error
             raise
 
+
+_MOST_VALUES = 100_000  # of a YAML file
 
 _unfinished: set[Path] = set()  # files that have not got their names yet
 
@@ -95,6 +99,39 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file, complete or not at all, ending in a newline."""
     with replacing(path) as file:
         file.write(f"{text.rstrip()}\n".encode())
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return the plain values of a YAML file in UTF-8.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is not YAML, or has more than 100,000 values, each counted as often as an
+            alias names it, which is without end if one names itself.
+    """
+    import yaml
+
+    # PyYAML's constructors of dates, numbers and the like let all but the first through.
+    broken = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+    except broken as error:
+        problem = getattr(error, "problem", None) or str(error)
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" in line {mark.line + 1}"
+        raise ValueError(f"{path} must be YAML, got an error{where}: {shown(problem)}") from None
+    waiting, count = [content], 0
+    while waiting:
+        each = waiting.pop()
+        count += 1
+        if count > _MOST_VALUES:
+            raise ValueError(
+                f"{path} must have at most {_MOST_VALUES} values, got more: does an alias name "
+                "itself?"
+            )
+        if isinstance(each, dict | list | tuple | set):
+            waiting += each.values() if isinstance(each, dict) else each
+    return content
 
 
 def expanded(path: str | Path) -> Path:

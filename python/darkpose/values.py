@@ -117,7 +117,13 @@ def shown(value: Any) -> str:
 def printable(text: str, most: int = 300) -> str:
     """Return text from a file for a terminal: what would control it, or its direction, escaped, and
     no more than `most` characters."""
-    text = text if len(text) <= most else f"{text[: most - 3]}..."
+    return escaped(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def escaped(text: str) -> str:
+    """Return text for a terminal, but for its length, as `printable`."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

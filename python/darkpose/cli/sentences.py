@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong, on one line that a terminal can show."""
 
+import os
 import re
 
-from darkpose.values import printable
+from darkpose.values import escaped
 
 _KEY = re.compile(r'Parser key "(.*?)":')
 _EXPECTED = re.compile(r"(?:Expected an? |Not of type \w+: )(.*?)(?:\. Got value: (.*))?$")
@@ -24,10 +25,12 @@ _LIMITS = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
 def sentence(error: Exception) -> str:
     """Return what an error says on one line; of one from a worker, without its traceback, of one
     from jsonargparse, the option, what it may be and what it was."""
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return escaped(f"{os.path.abspath(error.filename)} must be there, got no such file")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any(line.endswith("Traceback (most recent call last):") for line in lines):
-        return printable(lines[-1].partition(": ")[2])
-    return printable(_option(lines) or " ".join(lines))
+        return escaped(lines[-1].partition(": ")[2])
+    return escaped(_option(lines) or " ".join(lines))
 
 
 def _option(lines: list[str]) -> str | None:

@@ -19,9 +19,6 @@ class _TrainerCommand:
     def __init__(self) -> None:
         self.parser = training_parser()
         self.parser.add_argument("--ckpt_path", type=Path | None, help="Checkpoint to start from.")
-        if self.verb == "fit":
-            changed = "Go on with --ckpt_path though options that decide the result have changed."
-            self.parser.add_argument("--resume_changed", type=bool, default=False, help=changed)
 
     def run(self, config: Namespace) -> None:
         kept = [config.out / "checkpoints" / f"{name}.ckpt" for name in ("last", "best")]

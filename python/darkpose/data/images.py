@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from darkpose.data.containers import JPEG_START, format_name, is_cut_short, stored_size
 from darkpose.geometry import Matrix, compose
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are said here
+
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
 

@@ -8,15 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from darkpose.data.sides import finder, listed
+from darkpose.files import read_yaml
 from darkpose.values import number, shown
 
 _YAML_KEYS = {"names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"}
-# PyYAML's constructors of dates, numbers and the like let these through.
-_BROKEN = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-_MOST = 100_000  # values of a YAML file, each counted as often as an alias names it
 
 _logger = logging.getLogger(__name__)
 
@@ -28,28 +24,12 @@ def read_spec_yaml(path: str | Path) -> dict[str, Any]:
         OSError: there is no such file.
         ValueError: it is not a mapping of those keys.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_bytes())
-    except _BROKEN as error:
-        problem = getattr(error, "problem", None) or str(error)
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" in line {mark.line + 1}"
-        raise ValueError(f"{path} must be YAML, got an error{where}: {shown(problem)}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not content.keys() <= _YAML_KEYS:
         got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(
             f"{path} must be a mapping with keys of {sorted(_YAML_KEYS)}, got {shown(got)}"
         )
-    waiting, count = [content], 0
-    while waiting:
-        each = waiting.pop()
-        count += 1
-        if count > _MOST:
-            raise ValueError(
-                f"{path} must have at most {_MOST} values, got more: does an alias name itself?"
-            )
-        if isinstance(each, dict | list | tuple | set):
-            waiting += each.values() if isinstance(each, dict) else each
     return content
 
 

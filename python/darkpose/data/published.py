@@ -59,6 +59,7 @@ def missing(
         data_format: of that annotation file.
     """
     source = _source(Path(images_of or path), data_format)
+    path = Path(path).absolute()
     if images_of is not None:
         sentence = f"{path} must be the folder of the images of {images_of}, got no such folder"
         return f"{sentence}: get them from {source.images or source.files}" if source else sentence

@@ -218,9 +218,13 @@ def _expand(
             files = [Path(each) for each in sorted(glob.glob(name, recursive=True))]
             files = [each for each in files if each.is_file()]
             if not files:
-                raise FileNotFoundError(f"images must be there, but nothing matches {name}")
+                raise FileNotFoundError(
+                    f"images must be there, but nothing matches {printable(abspath(name))}"
+                )
         else:
-            raise FileNotFoundError(f"images must be a file, folder or pattern, there is no {name}")
+            raise FileNotFoundError(
+                f"images must be a file, folder or pattern, there is no {printable(abspath(name))}"
+            )
         for each in files:
             found.setdefault(abspath(each), each)
     notes: tuple[str, ...] = ()

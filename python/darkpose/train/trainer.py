@@ -25,6 +25,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.options import DataOptions
 from darkpose.files import write_text
 from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
+from darkpose.train.bar import bar
 from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
 from darkpose.train.finite import StopNotFinite
@@ -61,6 +62,8 @@ def training_parser() -> ArgumentParser:
     parser.add_argument("--checkpoint_steps", type=PositiveInt | None, help=steps)
     stop = "End where the loss or its gradient is not finite; false: go on with NaN."
     parser.add_argument("--stop_not_finite", type=bool, default=True, help=stop)
+    changed = "Go on with a checkpoint though options that decide the result have changed."
+    parser.add_argument("--resume_changed", type=bool, default=False, help=changed)
     return parser
 
 
@@ -79,7 +82,7 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
     file = _SettingsFile(made.out / "config.yaml", text)
     same = SameOptions(
         yaml.safe_load(parser.dump(config, skip_validation=True, skip_unset=False)),
-        changed=config.get("resume_changed", False),
+        changed=config.resume_changed,
     )
     callbacks = [*_listed(options.pop("callbacks", None)), file, same]
     callbacks += [StopNotFinite()] if config.stop_not_finite else []
@@ -214,8 +217,9 @@ def make_trainer(
     if "logger" not in given:
         given["logger"] = [CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")]
     kept = KeepBestAndLast(out / "checkpoints", checkpoint_steps)
+    shown = bar(given.get("enable_progress_bar"), _listed(callbacks))
     trainer = Trainer(
-        callbacks=[*_listed(callbacks), kept, Stops()],
+        callbacks=[*_listed(callbacks), *shown, kept, Stops()],
         plugins=[*_listed(given.pop("plugins", None)), Checkpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},

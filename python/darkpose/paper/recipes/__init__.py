@@ -9,11 +9,15 @@ from typing import Any
 
 import yaml
 
+from darkpose.files import read_yaml
+
 
 @cache
 def recipes() -> dict[str, str]:
     """Return each configuration as YAML, by the name that users type."""
-    found = {file.name: file.read_text() for file in Path(__file__).parent.glob("*.yaml")}
+    found = {
+        file.name: file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.yaml")
+    }
     paper = yaml.safe_load(found.pop("paper.yaml"))
     for name, own in paper["recipes"].items():
         words = ["all", *re.split("[/_]", name)]
@@ -30,7 +34,8 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
     """Replace the name of a configuration that comes with the package by what it says.
 
     Raises:
-        ValueError: there is no file of that name, nor does one come with the package.
+        ValueError: there is no file of that name, nor does one come with the package; a file is not
+            YAML.
 
     >>> find_configs(["fit", "--config", "lspet.yaml"])[2] == recipes()["lspet.yaml"]
     True
@@ -39,7 +44,9 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
     for i, argument in enumerate(found):
         name = argument.removeprefix("--config=")
         named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
-        if named and not Path(name).exists():
+        if named and Path(name).is_file():
+            read_yaml(name)  # names the file, where jsonargparse would not, or read for ever
+        elif named and not Path(name).exists():
             if name not in recipes():
                 raise ValueError(
                     f"--config must be a file or one of {', '.join(recipes())}, got {name}"
