@@ -158,7 +158,7 @@ def test_an_image_that_kills_every_worker_is_given_up_and_the_others_are_not(
 
 
 @pytest.fixture
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def no_cluster(table: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Collect what a cluster would have been asked to do."""
     pytest.importorskip("ray.data", reason="its absence is another test's")
     asked: list[Any] = []
@@ -166,7 +166,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def noted(todo: Any, folder: Any, *_: Any) -> None:
         asked.append(todo)
         for shard in todo:
-            folder.write(shard.name, b"results")
+            folder.write(shard.name, table.read_bytes())
 
     monkeypatch.setattr(distributed, "_run", noted)
     return asked
@@ -189,8 +189,9 @@ def test_a_second_run_asks_only_for_what_is_missing(
     for _ in range(2):
         predict(checkpoint, table, out)
     (out / "part-000002.parquet").unlink()
+    os.truncate(out / "part-000004.parquet", 500)
     predict(checkpoint, table, out)
-    assert [[shard.number for shard in todo] for todo in no_cluster] == [[*range(SHARDS)], [2]]
+    assert [[shard.number for shard in todo] for todo in no_cluster] == [[*range(SHARDS)], [2, 4]]
 
 
 def test_shards_that_are_missing_at_the_end_are_an_error(

@@ -110,15 +110,41 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
         begin(Folder(str(tmp_path / "holiday.jpg")), RUN)
 
 
+def results(folder: Folder, name: str) -> bytes:
+    """Write results of two columns in three groups of rows, and return them."""
+    columns = {"file": [f"{i}.jpg" for i in range(9)], "score": [i / 9 for i in range(9)]}
+    return Path(write_parquet(Path(folder.place, name), columns, 4)).read_bytes()
+
+
 def test_shards_without_a_file_or_with_an_empty_one_are_missing(tmp_path: Path) -> None:
     folder, found = Folder(str(tmp_path)), cut({"a": 5}, 1)
     assert shards.missing(folder, found) == found
-    folder.write(found[1].name, b"results")
+    whole = results(folder, found[1].name)
     folder.write(found[2].name, b"")
-    (tmp_path / f".{found[3].name}.0123").write_bytes(b"unfinished")
+    (tmp_path / f".{found[3].name}.0123").write_bytes(whole)
     assert shards.missing(folder, found) == [found[0], *found[2:]]
     folder.sweep()
     assert {path.name for path in tmp_path.iterdir()} == {found[1].name, found[2].name}
+
+
+def test_a_shard_whose_results_are_cut_short_is_missing(tmp_path: Path) -> None:
+    folder, (shard,) = Folder(str(tmp_path)), cut({"a": 9}, 9)
+    whole = results(folder, shard.name)
+    assert shards.missing(folder, [shard]) == []
+    zeros = len(whole) // 2
+    for damaged in (
+        *(whole[:size] for size in range(len(whole))),
+        whole[:zeros] + bytes(len(whole) - zeros),  # blocks that never reached the disk
+        whole[:4] + whole[9:],  # a footer that lists more than there is
+        whole + whole[:50],
+        b"\xff" * len(whole),
+        b"PAR1\xff\xff\xff\xffPAR1",
+        b"results" * 100 + b"\x40\x00\x00\x00PAR1",
+    ):
+        folder.write(shard.name, damaged)
+        assert shards.missing(folder, [shard]) == [shard], damaged
+    folder.write(shard.name, whole)
+    assert shards.missing(folder, [shard]) == []
 
 
 def test_a_file_is_written_whole_or_not_at_all(

@@ -12,7 +12,9 @@ it for done.
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from itertools import compress
 from typing import Any, NamedTuple
 
 from darkpose.predict.rows import Row
@@ -21,6 +23,9 @@ from darkpose.predict.stored import Folder
 MANIFEST = "_manifest.json"
 INDEX = "_images.index"
 """The table made of a list of images; by its suffix it is none of the results."""
+MAGIC = b"PAR1"
+TRAILER = 4 + len(MAGIC)
+"""Bytes that end a Parquet file: the length of its footer, and the magic bytes."""
 
 
 class Shard(NamedTuple):
@@ -104,6 +109,37 @@ def keep_index(folder: Folder, rows: Iterable[Row], shard_size: int) -> None:
 
 
 def missing(folder: Folder, shards: Iterable[Shard]) -> list[Shard]:
-    """Return the shards without results; of a machine without power, an empty file may be left."""
+    """Return the shards without results, or with some that are cut short.
+
+    Results are renamed into place when they are complete, and yet a machine without power, a full
+    disk or a copy of the folder may leave less than that.
+    """
     there = folder.sizes()
-    return [shard for shard in shards if not there.get(shard.name)]
+
+    def lacks(shard: Shard) -> bool:
+        return not _is_whole(folder, shard.name, there.get(shard.name, 0))
+
+    shards = list(shards)
+    with ThreadPoolExecutor() as readers:  # where an object store has them, each read takes a while
+        return list(compress(shards, readers.map(lacks, shards)))
+
+
+def _is_whole(folder: Folder, name: str, size: int) -> bool:
+    """Return whether a Parquet file of so many bytes holds all that its own footer lists.
+
+    The footer is the last that is written: in front of it the magic bytes and the columns, behind
+    it its length in four bytes and the magic bytes again.
+    """
+    from pyarrow import ArrowException, BufferReader
+    from pyarrow.parquet import read_metadata
+
+    length = int.from_bytes(folder.end(name, TRAILER)[:4], "little") + TRAILER if size else 0
+    if not TRAILER < length < size:
+        return False
+    try:
+        found = read_metadata(BufferReader(folder.end(name, length)))
+    except (ArrowException, OSError):
+        return False
+    groups = map(found.row_group, range(found.num_row_groups))
+    columns = [group.column(i) for group in groups for i in range(found.num_columns)]
+    return len(MAGIC) + sum(each.total_compressed_size for each in columns) + length <= size

@@ -176,6 +176,12 @@ class Folder:
         with self._system.open_input_stream(f"{self._path}/{name}") as file:
             return bytes(file.read())
 
+    def end(self, name: str, count: int) -> bytes:
+        """Return at most so many of a file's last bytes."""
+        with self._system.open_input_file(f"{self._path}/{name}") as file:
+            count = min(count, file.size())
+            return bytes(file.read_at(count, file.size() - count))
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file beside its place and rename it, over an older one of that name."""
         beside = f"{self._path}/.{name}.{uuid4().hex}"
