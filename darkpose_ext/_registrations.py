@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from darkpose_ext import _checks
 from darkpose_ext._library import OPS
@@ -127,6 +128,25 @@ def _no_second_derivative(ctx: Any, grad: Tensor) -> None:
 
 
 torch.library.register_autograd("dark::heatmap_mse_backward", _no_second_derivative)
+
+
+def _refuse_tangents(name: str, key: str) -> None:
+    """Put a check before what `register_autograd` made of an op, which would drop tangents."""
+    kernel = torch.library.get_kernel(f"dark::{name}", key)
+
+    def checked(keys: Any, *args: Any, **kwargs: Any) -> Tensor:
+        tensors = (value for value in args if isinstance(value, Tensor))
+        if any(unpack_dual(tensor).tangent is not None for tensor in tensors):
+            raise NotImplementedError(f"{name}: forward-mode derivatives are not given")
+        return kernel.call_boxed(keys, *args, **kwargs)
+
+    # Of one device: on the key of all of them torch would warn of a kernel that is replaced.
+    _implementations.impl(name, checked, key, with_keyset=True)
+
+
+for _name in ("heatmap_mse", "heatmap_mse_backward"):
+    for _key in ("AutogradCPU", "AutogradCUDA", "AutogradMeta"):
+        _refuse_tangents(_name, _key)
 
 # The others have no gradient: without this their outputs would claim one and fail, with a mere
 # warning, in backward.

@@ -184,8 +184,9 @@ def heatmap_mse(
 
     Args:
         heatmaps: [B..., K, H, W], the prediction p; the only argument with a gradient. There is no
-            second derivative, and torch.func's grad and jvp do not see this one. The gradient lies
-            in memory as `torch.empty_like(heatmaps)` does: channels-last maps have such a gradient.
+            second derivative and none in forward mode, and torch.func's grad does not know this
+            one: each is refused. The gradient lies in memory as `torch.empty_like(heatmaps)` does:
+            channels-last maps have such a gradient.
         joints, weights, sigma, rounding, truncate, transform: as in `encode`.
 
     Returns:
@@ -194,6 +195,7 @@ def heatmap_mse(
     Raises:
         TypeError, ValueError: for a wrong type, shape, device or value, before anything is
             allocated.
+        NotImplementedError: an argument has a tangent of forward mode.
 
     >>> joints, weights = torch.tensor([[2.0, 1.0]]), torch.ones(1)
     >>> maps, _ = encode(joints, weights, 3, 4, sigma=1.0)

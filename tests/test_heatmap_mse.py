@@ -2,10 +2,12 @@
 """heatmap_mse against encode and torch arithmetic, NumPy, and finite differences."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import darkpose_ext
 import oracles
@@ -181,3 +183,56 @@ def test_heatmap_mse_second_derivative_is_refused_in_words(device: str) -> None:
     (gradient,) = torch.autograd.grad(loss.sum(), maps, create_graph=True)
     with pytest.raises(RuntimeError, match="heatmap_mse: second derivatives are not implemented"):
         gradient.sum().backward()
+
+
+def through_jvp(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
+    torch.func.jvp(function, (at,), (torch.ones_like(at),))
+
+
+def through_jacfwd(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
+    torch.func.jacfwd(function)(at)
+
+
+def through_dual_numbers(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
+    with forward_ad.dual_level():
+        function(forward_ad.make_dual(at, torch.ones_like(at)))
+
+
+def with_a_gradient_too(function: Callable[[Tensor], Tensor], at: Tensor) -> None:
+    through_dual_numbers(function, at.requires_grad_())
+
+
+@pytest.mark.parametrize("argument", ["grad", "heatmaps", "joints", "weights", "transform"])
+@pytest.mark.parametrize(
+    "through", [through_jvp, through_jacfwd, through_dual_numbers, with_a_gradient_too]
+)
+def test_heatmap_mse_forward_mode_is_refused_in_words(
+    through: Callable[..., None], argument: str, device: str
+) -> None:
+    # Where it was not, the tangent of the loss was 0.
+    maps, joints, weights = (t.to(device).nan_to_num(3.0) for t in sample())
+    transform = torch.eye(2, 3, dtype=FLOAT64, device=device).repeat(B, 1, 1)
+    given = {"heatmaps": maps, "joints": joints, "weights": weights, "transform": transform}
+    for op in ("heatmap_mse", "heatmap_mse_backward"):
+        arguments = {"grad": weights, **given} if op == "heatmap_mse_backward" else given
+        if argument not in arguments:
+            continue
+
+        def call(value: Tensor, op: str = op, arguments: dict[str, Tensor] = arguments) -> Tensor:
+            return getattr(torch.ops.dark, op)(**{**arguments, argument: value}, sigma=2.0)
+
+        with pytest.raises(NotImplementedError) as caught:
+            through(call, arguments[argument].clone())
+        assert str(caught.value) == f"{op}: forward-mode derivatives are not given"
+
+
+def test_heatmap_mse_beside_tangents_of_others_has_its_value() -> None:
+    maps, joints, weights = sample()
+
+    def scaled(factor: Tensor) -> Tensor:
+        return factor * darkpose_ext.heatmap_mse(maps, joints, weights, 2.0)
+
+    expected = reference.heatmap_mse(maps, joints, weights, 2.0)
+    value, tangent = torch.func.jvp(scaled, (torch.tensor(3.0),), (torch.tensor(1.0),))
+    assert_within(value, 3 * expected, LOSS[FLOAT64])
+    assert_within(tangent, expected, LOSS[FLOAT64])
