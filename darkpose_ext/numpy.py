@@ -157,7 +157,7 @@ def _array(op: str, name: str, value: ArrayLike) -> Array:
     type_ = _floating(op, name, array.dtype)
     backward = any(stride < 0 or stride % array.itemsize for stride in array.strides)
     if type_ != array.dtype or backward or not array.flags.aligned:
-        return np.ascontiguousarray(array, type_)
+        return np.array(array, type_, order="C")  # ascontiguousarray leaves misaligned ones alone
     return array
 
 

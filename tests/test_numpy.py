@@ -149,6 +149,20 @@ def test_well_formed_arrays_are_read_where_they_lie() -> None:
         assert np.shares_memory(dark._array("decode", "heatmaps", maps), maps)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+def test_misaligned_arrays_are_copied_before_they_are_read(dtype: Any) -> None:
+    maps = heatmaps(dtype=dtype)
+    points, ones = np.ones((4, K, 2), dtype), np.ones((4, K), dtype)
+    matrices = np.tile(np.eye(2, 3, dtype=dtype), (4, 1, 1))
+    for array in (maps, maps[:1, :1, :1, :1], points, ones, matrices):
+        laid = misaligned(array)
+        given = dark._array("decode", "heatmaps", laid)
+        assert given.flags.aligned and given.dtype == dtype and not np.shares_memory(given, laid)
+        np.testing.assert_array_equal(given, array)
+    laid = dark.encode(misaligned(points), misaligned(ones), 9, 9, 2.0, transform=matrices)
+    assert_equal(laid, dark.encode(points, ones, 9, 9, 2.0, transform=misaligned(matrices)))
+
+
 def test_results_own_their_memory_and_can_be_written() -> None:
     maps = dark.modulate(heatmaps(), TAPS)
     kept = maps.copy()
