@@ -37,9 +37,9 @@ void dispatch_floating(ScalarType type, F&& f) {
   }
 }
 
-// The tensor itself where it already has this type and is contiguous, else a copy that has.
+// The tensor itself where it already has this type, is contiguous and aligned, else a copy that is.
 inline Tensor contiguous_as(const Tensor& t, ScalarType type) {
-  const Tensor typed = t.scalar_type() == type ? t : to(t, type);
+  const Tensor typed = t.scalar_type() == type ? aligned(t) : to(t, type);
   return typed.is_contiguous() ? typed : contiguous(typed);
 }
 
@@ -113,10 +113,10 @@ inline Maps describe(const Tensor& t) {
   return maps;
 }
 
-// Returns t, or a contiguous copy where B... cannot be walked with one stride, and describes it in
-// `maps`.
+// Returns t, or a copy where it is misaligned or B... cannot be walked with one stride, and
+// describes it in `maps`.
 inline Tensor strided_maps(const Tensor& t, Maps& maps) {
-  const Tensor view = has_strided_maps(t) ? t : contiguous(t);
+  const Tensor placed = aligned(t), view = has_strided_maps(placed) ? placed : contiguous(placed);
   maps = describe(view);
   return view;
 }

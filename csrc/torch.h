@@ -17,6 +17,7 @@ namespace dark {
 using torch::headeronly::BFloat16;
 using torch::headeronly::Half;
 using torch::headeronly::ScalarType;
+using torch::stable::clone;
 using torch::stable::contiguous;
 using torch::stable::copy_;
 using torch::stable::empty_like;
@@ -28,6 +29,12 @@ using ArgumentError = std::runtime_error;
 // `like` gives the device; the result is contiguous.
 inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type, const Tensor& like) {
   return torch::stable::new_empty(like, sizes, type);
+}
+
+// The tensor itself where its elements lie at addresses of their type, else a copy: of a buffer
+// with a header, `torch.frombuffer` gives others.
+inline Tensor aligned(const Tensor& t) {
+  return reinterpret_cast<uintptr_t>(t.data_ptr()) % t.element_size() == 0 ? t : clone(t);
 }
 
 inline const char* type_name(ScalarType type) {

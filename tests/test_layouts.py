@@ -216,3 +216,35 @@ def test_heatmap_mse_takes_more_than_2_to_the_31_elements(device: str) -> None:
     joints[-2:] = joints[-2:].flip(0)
     loss = torch.ops.dark.heatmap_mse(maps, joints, weights, 0.05)
     assert loss.nonzero()[:, 0].tolist() == [count - 2, count - 1]
+
+
+def misaligned(t: Tensor) -> Tensor:
+    """The same tensor, laid out as it is, a byte beyond where its elements may lie."""
+    dense = t.clone(memory_format=torch.preserve_format)
+    buffer = bytearray(1 + dense.nbytes)
+    flat = torch.frombuffer(buffer, dtype=t.dtype, offset=1)
+    moved = flat.as_strided(dense.shape, dense.stride()).copy_(dense)
+    assert moved.data_ptr() % t.dtype.itemsize != 0
+    return moved
+
+
+@each_layout
+@each_dtype
+def test_misaligned_tensors_are_read_as_aligned_ones(dtype: torch.dtype, layout: str) -> None:
+    maps, flipped = (LAYOUTS[layout](maps_of((2, 2)).to(dtype)) for _ in "ab")
+    joints, weights, transform = (t.to(dtype) for t in joints_of((2, 2)))
+    dark = torch.ops.dark
+
+    def results(move: Any) -> list[Tensor]:
+        targets = [move(t) for t in (joints, weights)]
+        own, other, matrices = (move(t) for t in (maps, flipped, transform))
+        return [
+            *dark.encode(*targets, HEIGHT, WIDTH, 2.0, matrices),
+            dark.modulate(own, TAPS),
+            *dark.decode(own, TAPS, other, matrices),
+            dark.heatmap_mse(own, *targets, 2.0, matrices),
+            dark.heatmap_mse_backward(targets[1], own, *targets, 2.0, matrices),
+        ]
+
+    for found, expected in zip(results(misaligned), results(lambda t: t), strict=True):
+        assert torch.equal(found, expected)

@@ -115,6 +115,9 @@ class Tensor {
   std::vector<int64_t> sizes_, strides_;
 };
 
+// `darkpose_ext/numpy.py` has copied what is not.
+inline const Tensor& aligned(const Tensor& t) { return t; }
+
 inline const char* device_text(const Tensor&) { return "cpu"; }
 
 inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type, const Tensor&) {
