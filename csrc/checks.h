@@ -5,6 +5,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 
@@ -15,6 +16,9 @@ namespace dark {
 
 constexpr int64_t kMaxTaps = 63;  // lists travel to CUDA kernels by value
 constexpr int64_t kMaxJoints = 1024;
+// Products of sizes, times what an element costs in bytes or work, must fit in 64 bits.
+constexpr int64_t kMaxPixels = int64_t{1} << 60;
+constexpr double kMaxFloat = std::numeric_limits<float>::max();
 
 template <typename... Parts>
 void require(bool holds, const Parts&... parts) {
@@ -64,6 +68,18 @@ inline void check_floating(const char* op, const char* name, const Tensor& t) {
           " must be float16, bfloat16, float32 or float64, got ", type_name(t.scalar_type()));
 }
 
+// A size of 0 counts as 1: products of the others are formed too.
+inline void check_extent(const char* op, const std::vector<int64_t>& sizes) {
+  int64_t extent = 1;
+  for (const int64_t size : sizes) {
+    const int64_t factor = std::max<int64_t>(1, size);
+    require(extent <= (kMaxPixels - 1) / factor, op,
+            ": heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, got ",
+            list_text(sizes));
+    extent *= factor;
+  }
+}
+
 inline void check_heatmaps(const char* op, const Tensor& heatmaps, int64_t least_dims) {
   check_floating(op, "heatmaps", heatmaps);
   const char* shape = least_dims == 3 ? "[..., K, H, W]" : "[..., H, W]";
@@ -71,6 +87,7 @@ inline void check_heatmaps(const char* op, const Tensor& heatmaps, int64_t least
           shape_text(heatmaps));
   require(heatmaps.size(heatmaps.dim() - 2) >= 1 && heatmaps.size(heatmaps.dim() - 1) >= 1, op,
           ": heatmaps must have at least one row and one column, got ", shape_text(heatmaps));
+  check_extent(op, sizes_of(heatmaps));
 }
 
 // Another floating-point argument: its shape, and the device of the op's first one.
@@ -86,9 +103,16 @@ inline void check_like(const char* op, const char* name, const Tensor& t,
 
 inline void check_transform(const char* op, const std::optional<Tensor>& transform,
                             const char* first_name, const Tensor& first, int64_t own_dims) {
-  if (transform)
-    check_like(op, "transform", *transform, leading_sizes(first, own_dims, {2, 3}), first_name,
-               first);
+  if (!transform) return;
+  check_like(op, "transform", *transform, leading_sizes(first, own_dims, {2, 3}), first_name,
+             first);
+  // Of another device they would have to be waited for.
+  if (transform->scalar_type() != ScalarType::Double || !transform->is_cpu()) return;
+  const Tensor matrices = contiguous_as(*transform, ScalarType::Double);
+  const double* values = matrices.const_data_ptr<double>();
+  for (int64_t i = 0; i < matrices.numel(); ++i)
+    require(!std::isfinite(values[i]) || std::abs(values[i]) <= kMaxFloat, op,
+            ": transform must have no number that is finite in float64 alone, got ", values[i]);
 }
 
 inline void check_taps(const char* op, const std::vector<double>& taps) {
@@ -96,7 +120,7 @@ inline void check_taps(const char* op, const std::vector<double>& taps) {
   require(n % 2 == 1 && n <= kMaxTaps, op, ": taps must be an odd number of values, at most ",
           kMaxTaps, ", got ", n);
   for (int64_t i = 0; i < n; ++i)
-    require(std::isfinite(taps[i]) && taps[i] == taps[n - 1 - i], op,
+    require(std::abs(taps[i]) <= kMaxFloat && taps[i] == taps[n - 1 - i], op,
             ": taps must be finite and symmetric, got ", list_text(taps));
 }
 
@@ -132,6 +156,7 @@ inline void check_encode(const Tensor& joints, const Tensor& weights, int64_t he
   check_targets("encode", joints, weights, sigma, transform, rounding);
   require(height >= 1 && width >= 1, "encode: height and width must be at least 1, got ", height,
           " and ", width);
+  check_extent("encode", leading_sizes(joints, 1, {height, width}));
   require(!dtype || is_floating(*dtype),
           "encode: dtype must be float16, bfloat16, float32 or float64, got ",
           dtype ? type_name(*dtype) : "");

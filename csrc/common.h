@@ -78,6 +78,7 @@ struct Maps {
 // The one stride that walks the dimensions before `end` of t, or nothing if it takes several.
 // Dimensions of size 1 are not walked.
 inline std::optional<int64_t> common_stride(const Tensor& t, int64_t end) {
+  if (t.numel() == 0) return 0;  // whose strides may be any
   std::optional<int64_t> common;
   int64_t inner = 0;  // the last dimension walked, from the inside out
   for (int64_t d = end - 1; d >= 0; --d) {

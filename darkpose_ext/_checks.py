@@ -5,8 +5,11 @@ Everything is looked at before anything is allocated. A wrong type raises TypeEr
 ValueError; both name the argument, what was expected and what came.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +18,7 @@ from darkpose_ext._values import (
     FLOATING_NAMES,
     INTEGERS,
     MAX_JOINTS,
+    MAX_PIXELS,
     METHODS,
     RESCALES,
     ROUNDINGS,
@@ -26,7 +30,25 @@ from darkpose_ext._values import (
     check_taps,
 )
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def refusing(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Raise as ValueError what the op that is called as the function refuses, and only it."""
+    refusal = re.compile(rf"{function.__name__}: \w+ must ")
+
+    @wraps(function)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except RuntimeError as error:
+            if refusal.match(str(error)):
+                raise ValueError(str(error)) from None
+            raise
+
+    return checked
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -42,6 +64,20 @@ def check_floating(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be a tensor, got {type(t).__name__}")
     if t.dtype not in FLOATING:
         raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
+
+
+def check_extent(op: str, sizes: Sequence[int]) -> None:
+    """For fakes and twins: the public functions leave it to the op, which costs them nothing.
+
+    A size of 0 counts as 1: products of the others are formed too. Symbols are left out: they would
+    be limited in what is compiled.
+    """
+    known = [max(1, size) for size in sizes if not isinstance(size, torch.SymInt)]
+    if math.prod(known) >= MAX_PIXELS:
+        raise ValueError(
+            f"{op}: heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, "
+            f"got {list(sizes)}"
+        )
 
 
 def check_heatmaps(op: str, heatmaps: Tensor, least_dims: int) -> None:

@@ -34,6 +34,7 @@ def _encode_fake(
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     _checks.check_encode(joints, weights, height, width, sigma, transform, rounding, dtype)
+    _checks.check_extent("encode", [*joints.shape[:-1], height, width])
     arithmetic = arithmetic_dtype(joints.dtype)
     heatmaps = joints.new_empty(*joints.shape[:-1], height, width, dtype=dtype or arithmetic)
     return heatmaps, weights.new_empty(weights.shape, dtype=arithmetic)
@@ -42,6 +43,7 @@ def _encode_fake(
 @torch.library.register_fake("dark::modulate")
 def _modulate_fake(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax") -> Tensor:
     _checks.check_modulate(heatmaps, taps, rescale)
+    _checks.check_extent("modulate", heatmaps.shape)
     return heatmaps.new_empty(heatmaps.shape, dtype=arithmetic_dtype(heatmaps.dtype))
 
 
@@ -60,6 +62,7 @@ def _decode_fake(
     _checks.check_decode(
         heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift
     )
+    _checks.check_extent("decode", heatmaps.shape)
     arithmetic = arithmetic_dtype(heatmaps.dtype)
     coords = heatmaps.new_empty(*heatmaps.shape[:-2], 2, dtype=arithmetic)
     return coords, heatmaps.new_empty(heatmaps.shape[:-2], dtype=arithmetic)
@@ -77,6 +80,7 @@ def _heatmap_mse_fake(
     truncate: bool = False,
 ) -> Tensor:
     _checks.check_heatmap_mse("heatmap_mse", heatmaps, joints, weights, sigma, transform, rounding)
+    _checks.check_extent("heatmap_mse", heatmaps.shape)
     return heatmaps.new_empty(heatmaps.shape[:-2], dtype=arithmetic_dtype(heatmaps.dtype))
 
 
@@ -93,6 +97,7 @@ def _heatmap_mse_backward_fake(
     truncate: bool = False,
 ) -> Tensor:
     _checks.check_heatmap_mse_backward(grad, heatmaps, joints, weights, sigma, transform, rounding)
+    _checks.check_extent("heatmap_mse_backward", heatmaps.shape)
     return torch.empty_like(heatmaps)
 
 

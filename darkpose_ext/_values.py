@@ -5,7 +5,6 @@ A wrong type raises TypeError, a wrong value ValueError; both name the argument,
 and what came.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,8 @@ else:
 
 MAX_TAPS = 63  # lists travel to CUDA kernels by value
 MAX_JOINTS = 1024
+MAX_PIXELS = 2**60  # products of sizes, times what an element costs, must fit in 64 bits
+MAX_FLOAT = (2 - 2**-23) * 2.0**127  # float32's largest
 FLOATING_NAMES = "float16, bfloat16, float32 or float64"
 METHODS = ("argmax", "standard", "second_max", "dark")
 ROUNDINGS = ("none", "floor", "ceil", "round")
@@ -34,6 +35,8 @@ def check_number(op: str, name: str, value: Any) -> None:
 def check_integer(op: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, INTEGERS):
         raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
+    if isinstance(value, int) and not -(2**63) <= value <= 2**63 - 1:
+        raise ValueError(f"{op}: {name} must fit in 64 bits, got {value}")
 
 
 def check_numbers(op: str, name: str, values: Any, kinds: tuple[type, ...] = NUMBERS) -> None:
@@ -52,8 +55,7 @@ def check_taps(op: str, taps: Sequence[float]) -> None:
     n = len(taps)
     if n % 2 == 0 or n > MAX_TAPS:
         raise ValueError(f"{op}: taps must be an odd number of values, at most {MAX_TAPS}, got {n}")
-    # Not math.isfinite, which torch.compile does not trace.
-    if not all(-math.inf < t < math.inf for t in taps) or list(taps) != list(taps)[::-1]:
+    if not all(-MAX_FLOAT <= t <= MAX_FLOAT for t in taps) or list(taps) != list(taps)[::-1]:
         raise ValueError(f"{op}: taps must be finite and symmetric, got {_numbers(taps)}")
 
 

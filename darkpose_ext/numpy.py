@@ -61,8 +61,8 @@ def encode(
     ((1, 3, 4), 1.0)
     """
     op = "encode"
-    _check_integer(op, "height", height)
-    _check_integer(op, "width", width)
+    _values.check_integer(op, "height", height)
+    _values.check_integer(op, "width", width)
     _values.check_sigma(op, sigma)
     _values.check_choice(op, "rounding", rounding, _values.ROUNDINGS)
     return _numpy.encode(
@@ -132,8 +132,8 @@ def decode(
     if flip_index is not None:
         _values.check_numbers(op, "flip_index", flip_index, _values.INTEGERS)
         for joint in (min(flip_index, default=0), max(flip_index, default=0)):
-            _check_integer(op, "flip_index", joint)
-    _check_integer(op, "flip_shift", flip_shift)
+            _values.check_integer(op, "flip_index", joint)
+    _values.check_integer(op, "flip_shift", flip_shift)
     _values.check_number(op, "max_shift", max_shift)
     return _numpy.decode(
         maps,
@@ -173,14 +173,8 @@ def _floating(op: str, name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("=") if known else dtype
 
 
-def _check_integer(op: str, name: str, value: int) -> None:
-    _values.check_integer(op, name, value)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"{op}: {name} must fit in 64 bits, got {value}")
-
-
 def _threads(op: str, threads: int) -> int:
-    _check_integer(op, "threads", threads)
+    _values.check_integer(op, "threads", threads)
     if threads < 1:
         raise ValueError(f"{op}: threads must be at least 1, got {threads}")
     return threads

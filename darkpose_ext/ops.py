@@ -16,6 +16,7 @@ from torch import Tensor
 from darkpose_ext import _checks
 
 
+@_checks.refusing
 def encode(
     joints: Tensor,  # [B..., K, 2]
     weights: Tensor,  # [B..., K]
@@ -45,7 +46,8 @@ def encode(
         rounding: "none" centers the Gaussian at the sub-pixel position; "floor", "ceil" and "round"
             (half up) quantize it first (Eq 13).
         truncate: cut the Gaussian to the square within 3 sigma of the pixel nearest to its center.
-        transform: [B..., 2, 3], from the joints' pixels to heatmap pixels (Eq 12).
+        transform: [B..., 2, 3], from the joints' pixels to heatmap pixels (Eq 12). A number beyond
+            float32's range is refused, infinity and NaN are not; on a GPU nobody looks.
         dtype: of the heatmaps alone; float32 (float64 for float64 joints) if None.
 
     Returns:
@@ -74,6 +76,7 @@ def encode(
     )
 
 
+@_checks.refusing
 def modulate(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax") -> Tensor:
     """Smooth each heatmap with the taps in both directions and restore its height (Eq 10, 11).
 
@@ -101,6 +104,7 @@ def modulate(heatmaps: Tensor, taps: Sequence[float], *, rescale: str = "minmax"
     return torch.ops.dark.modulate(heatmaps, taps, rescale=rescale)
 
 
+@_checks.refusing
 def decode(
     heatmaps: Tensor,  # [B..., K, H, W]
     taps: Sequence[float],
@@ -137,7 +141,7 @@ def decode(
             convention.
         max_shift: a longer Taylor step is shortened to this many heatmap pixels; float("inf") lifts
             the limit.
-        transform: [B..., 2, 3], from heatmap pixels to the image's.
+        transform: [B..., 2, 3], from heatmap pixels to the image's, of numbers as in `encode`.
 
     Returns:
         coords [B..., K, 2] and scores [B..., K] (the raw maximum), float32 (float64 for float64).
@@ -166,6 +170,7 @@ def decode(
     )
 
 
+@_checks.refusing
 def heatmap_mse(
     heatmaps: Tensor,  # [B..., K, H, W]
     joints: Tensor,  # [B..., K, 2]

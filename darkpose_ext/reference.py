@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from darkpose_ext._checks import check_extent
+
 
 def arithmetic_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 is computed in float64, everything else in float32."""
@@ -31,6 +33,7 @@ def encode(
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:  # [B..., K, H, W], [B..., K]
     """Twin of `torch.ops.dark.encode` (Eq 12 to 14)."""
+    check_extent("encode", [*joints.shape[:-1], height, width])
     arithmetic = arithmetic_dtype(joints.dtype)
     centers = joints.to(arithmetic)
     if transform is not None:

@@ -76,6 +76,10 @@ def one_of(names: tuple[str, ...], wrong: str) -> str:
     return f"must be one of {', '.join(names)}, got {wrong}"
 
 
+def too_many(*sizes: int) -> str:
+    return f"heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, got {list(sizes)}"
+
+
 def target_rows(op: str) -> list[Bad]:
     """List what encode and heatmap_mse share."""
     sigma = "sigma must be positive and finite, got"
@@ -100,10 +104,22 @@ def target_rows(op: str) -> list[Bad]:
     ]
 
 
-def map_rows(op: str, shape: str) -> list[Bad]:
-    """List what modulate, decode and heatmap_mse share."""
-    empty = "heatmaps must have at least one row and one column, got"
+def nobody(weights: Tensor) -> dict[str, Any]:
+    """Return the joints of weights [B..., K], and them."""
+    return {"joints": torch.ones(*weights.shape, 2), "weights": weights}
+
+
+def map_rows(op: str, shape: str, **others: Any) -> list[Bad]:
+    """List what modulate, decode and heatmap_mse share; others go with no maps [0, 3]."""
+    empty, no_maps = (
+        "heatmaps must have at least one row and one column, got",
+        torch.ones(0, 3, 1, 1),
+    )
     return [
+        *(
+            value(op, too_many(0, 3, *sizes), heatmaps=no_maps.expand(0, 3, *sizes), **others)
+            for sizes in ((2**62, 6), (2**60, 1), (2**31, 2**31))
+        ),
         element(op, "heatmaps", ints(*MAPS)),
         element(op, "heatmaps", ints(*MAPS).byte()),
         element(op, "heatmaps", ints(*MAPS) > 0),
@@ -123,6 +139,8 @@ def tap_rows(op: str) -> list[Bad]:
         value(op, f"{values} [0.5, 0.25, 0.25]", taps=[0.5, 0.25, 0.25]),
         value(op, f"{values} [nan]", taps=[math.nan]),
         value(op, f"{values} [0, inf, 0]", taps=[0.0, math.inf, 0.0]),
+        value(op, f"{values} [1e+300]", taps=[1e300]),  # infinite in float32
+        value(op, f"{values} [-3.41e+38, 1, -3.41e+38]", taps=[-3.41e38, 1.0, -3.41e38]),
     ]
 
 
@@ -135,6 +153,12 @@ def encode_rows(op: str = "encode") -> list[Bad]:
         value(op, f"{least} 0 and 6", height=0),
         value(op, f"{least} 8 and -1", width=-1),
         element(op, "dtype", torch.int64),
+        *(
+            value(op, too_many(*one.shape, *sizes), **nobody(one), **two)
+            for one in (torch.ones(0), torch.ones(0, 3), torch.ones(5, 0), torch.ones(2, 3))
+            for sizes in ((2**62, 1), (1, 2**60), (2**31, 2**31), (2**63 - 1, 2**63 - 1))
+            for two in (dict(zip(("height", "width"), sizes, strict=True)),)
+        ),
     ]
 
 
@@ -187,8 +211,9 @@ def decode_rows(op: str = "decode") -> list[Bad]:
 
 def mse_rows(op: str) -> list[Bad]:
     joints = "joints must be [2, 3, 2] to go with heatmaps [2, 3, 8, 6], got"
+    grad = {"grad": torch.ones(0, 3)} if op == "heatmap_mse_backward" else {}
     return [
-        *map_rows(op, "[..., K, H, W]"),
+        *map_rows(op, "[..., K, H, W]", **nobody(torch.ones(0, 3)), **grad),
         *target_rows(op),
         value(op, "heatmaps must be [..., K, H, W], got [8, 6]", heatmaps=torch.rand(8, 6)),
         value(op, f"{joints} [2, 4, 2]", joints=torch.ones(2, 4, 2)),

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import darkpose_ext
 from bad_arguments import PUBLIC, PUBLIC_OPS, PYTHON, TABLE, Bad, value
+from darkpose_ext import reference
 
 SOURCE_PATH = re.compile(r"\.(h|cpp|cuh?|py)\b|/")
 
@@ -71,6 +72,65 @@ def test_tensors_of_two_devices_are_named_by_both(device: str) -> None:
     for of in (darkpose_ext, torch.ops.dark):
         with pytest.raises((ValueError, RuntimeError), match=words):
             of.encode(joints, torch.ones(2, 3, device=other), 8, 6, 1.0)
+
+
+WITH_TRANSFORM = ["encode", "decode", "heatmap_mse", "heatmap_mse_backward"]
+
+
+@pytest.mark.parametrize("laid", [Tensor.contiguous, lambda t: t.mT.contiguous().mT])
+@pytest.mark.parametrize("number", [1e300, -1e300, 3.41e38])
+@pytest.mark.parametrize("op", WITH_TRANSFORM)
+def test_a_transform_that_is_finite_in_float64_alone_is_refused(
+    op: str, number: float, laid: Callable[[Tensor], Tensor]
+) -> None:
+    transform = torch.eye(2, 3, dtype=torch.float64).repeat(2, 1, 1)
+    transform[1, 0, 2] = number
+    words = f"transform must have no number that is finite in float64 alone, got {number:g}"
+    bad = value(op, words, transform=laid(transform))
+    assert_refused(bad, getattr(torch.ops.dark, op), RuntimeError)
+    if op in PUBLIC_OPS:
+        assert_refused(bad, getattr(darkpose_ext, op), ValueError)
+
+
+def test_a_mapped_transform_is_looked_at_too() -> None:
+    maps, high = torch.rand(2, 3, 8, 6), torch.full((2, 2, 3), 1e300, dtype=torch.float64)
+    with pytest.raises(ValueError, match="^decode: transform must have no number that is finite"):
+        torch.vmap(lambda h, t: darkpose_ext.decode(h, [], transform=t))(maps, high)
+
+
+@pytest.mark.parametrize("op", WITH_TRANSFORM)
+def test_a_transform_of_numbers_of_float32_is_taken(op: str, device: str) -> None:
+    for number in (torch.finfo(torch.float32).max, -math.inf, math.nan):
+        for dtype in (torch.float32, torch.float64):
+            transform = torch.full((2, 2, 3), number, dtype=dtype)
+            getattr(torch.ops.dark, op)(**value(op, "", transform=transform).arguments(device))
+
+
+def test_the_largest_taps_of_float32_are_taken(device: str) -> None:
+    maps, largest = torch.rand(1, 2, 5, 5, device=device), torch.finfo(torch.float32).max
+    smooth = darkpose_ext.modulate(maps * 1e-30, [largest], rescale="none")
+    expected = maps.double() * 1e-30 * largest**2
+    assert torch.allclose(smooth.double(), torch.where(expected > largest, math.inf, expected))
+
+
+@pytest.mark.parametrize("name", ["height", "width"])
+@pytest.mark.parametrize("size", [2**63, 2**70, -(2**64)])
+def test_a_size_that_is_not_64_bits_is_refused(name: str, size: int) -> None:
+    bad = value("encode", f"{name} must fit in 64 bits, got {size}", **{name: size})
+    assert_refused(bad, darkpose_ext.encode, ValueError)
+
+
+def test_sizes_below_the_limit_are_taken_where_nothing_is_stored(device: str) -> None:
+    none, ones = torch.ones(0, 2, device=device), torch.ones(0, device=device)
+    for height, width in ((2**60 - 1, 1), (1, 2**60 - 1), (2**30, 2**30 - 1)):
+        heatmaps, weights = darkpose_ext.encode(none, ones, height, width, 2.0)
+        assert heatmaps.shape == (0, height, width) and weights.shape == (0,)
+
+
+def test_the_twin_refuses_the_same_sizes() -> None:
+    for bad in PUBLIC:
+        if "2^60" in bad.says and bad.op == "encode":
+            assert_refused(bad, reference.encode, ValueError)
 
 
 def test_numbers_of_any_kind_are_numbers() -> None:

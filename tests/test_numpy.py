@@ -199,7 +199,7 @@ def test_other_threads_run_while_a_function_works() -> None:
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-HUGE, MAPS, TURNED = 2**70, heatmaps(), np.zeros((4, 3, 2))
+HUGE, MAPS, TURNED, HIGH = 2**70, heatmaps(), np.zeros((4, 3, 2)), np.full((4, 2, 3), 1e300)
 FLIP: dict[str, Any] = {"flipped": MAPS, "flip_index": [0, 1, HUGE]}
 
 
@@ -216,6 +216,13 @@ WRONG: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, "threads must fit in 64 bits", lambda: dark.decode(MAPS, [], threads=HUGE)),
     (ValueError, "flip_index must fit in 64 bits", lambda: dark.decode(MAPS, [], **FLIP)),
     (MemoryError, "does not fit", lambda: joint(2**22, 2**22)),
+    (
+        ValueError,
+        r"than 2\^60 pixels, .* got \[1, 4611686018427387904, 1\]",
+        lambda: joint(2**62, 1),
+    ),
+    (ValueError, "taps must be finite and symmetric, got", lambda: dark.modulate(MAPS, [1e300])),
+    (ValueError, "in float64 alone, got 1e", lambda: dark.decode(MAPS, [], transform=HIGH)),
     (ValueError, "taps must be an odd number", lambda: dark.decode(MAPS, [0.5, 0.5])),
     (TypeError, "taps must be a list of numbers", lambda: dark.decode(MAPS, "taps")),
     (ValueError, "method must be one of", lambda: dark.decode(MAPS, [], method="soft")),
@@ -238,11 +245,11 @@ def test_a_wrong_argument_is_refused_in_one_sentence(
     assert len(str(refusal.value).splitlines()) == 1 and ".h" not in str(refusal.value)
 
 
-def test_sizes_whose_product_is_not_64_bits_are_refused() -> None:
-    people = 2**22  # with 2^40 pixels of 4 bytes each: 2^64 bytes
+@pytest.mark.parametrize("people", [0, 1, 2**22])
+def test_sizes_whose_product_is_not_64_bits_are_refused(people: int) -> None:
     joints, weights = np.zeros((people, 2), np.float32), np.zeros(people, np.float32)
-    with pytest.raises(MemoryError, match="the result does not fit in memory"):
-        dark.encode(joints, weights, 2**20, 2**20, 2.0)
+    with pytest.raises(ValueError, match=r"^encode: heatmaps must have fewer than 2\^60 pixels"):
+        dark.encode(joints, weights, 2**30, 2**30, 2.0)
 
 
 def test_floats_of_a_byte_are_refused() -> None:

@@ -86,6 +86,7 @@ class Tensor {
   const std::vector<int64_t>& sizes() const { return sizes_; }
   ScalarType scalar_type() const { return type_; }
   int device() const { return 0; }
+  bool is_cpu() const { return true; }
   const std::shared_ptr<void>& memory() const { return memory_; }
 
   int64_t numel() const {
