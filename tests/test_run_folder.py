@@ -45,7 +45,8 @@ def test_a_moved_run_keeps_its_best_checkpoint(config: Path, run: Path, tmp_path
     before = (moved / "checkpoints" / "best.ckpt").read_bytes()
     assert longer(config).go(moved) == 0
     assert (moved / "checkpoints" / "best.ckpt").read_bytes() == before
-    assert moved.with_suffix(".said").read_text() == ""
+    best = moved / "checkpoints" / "best.ckpt"
+    assert moved.with_suffix(".said").read_text() == f"the best checkpoint is {best}: AP 0.7500\n"
     last = torch.load(moved / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 2 and last["global_step"] == 6
 

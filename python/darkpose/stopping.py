@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from darkpose.console import say
 from darkpose.files import remove_unfinished
 
 _PATIENCE = 3.0
@@ -94,7 +95,7 @@ def leave(said: str = "") -> NoReturn:
     status = 128 + _signal
     remove_unfinished()
     if said:
-        print(said, file=sys.stderr)
+        say(said, error=True)
     if not _several():
         sys.exit(status)
     sys.stdout.flush()

@@ -127,6 +127,11 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def one_line(text: str, most: int = 4000) -> str:
+    """Return lines of a message as one, for a terminal, see `printable`."""
+    return printable(" ".join(line.strip() for line in text.splitlines() if line.strip()), most)
+
+
 def _one_by_one(value: Sequence[Any], name: str) -> NDArray[np.float64]:
     """Return a list that NumPy does not take as a whole, its values flat; name what is wrong."""
     flat: list[float] = []

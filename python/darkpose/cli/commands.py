@@ -107,7 +107,7 @@ COMMANDS = {
         "Train on synthetic people with both encodings, decode in three ways, write a table, draw.",
     ),
     "synth": LazyCommand(
-        "darkpose.paper.synthetic:write_dataset",
+        "darkpose.paper.synthetic.write:synth",
         "Write a synthetic COCO-style data set of people.",
     ),
 }

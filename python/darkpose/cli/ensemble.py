@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from darkpose.console import say
 from darkpose.data.options import DataOptions
 from darkpose.evaluate.ensemble import DECODER, evaluate_ensemble
 from darkpose.evaluate.metrics.coco import Nms
@@ -40,4 +41,4 @@ class Ensemble:
             config.checkpoints, data, config.flip_test, config.nms, config.device
         )
         for name, value in write_evaluation(evaluation, DECODER, config.out).items():
-            print(f"{name:12} {value:.4f}")
+            say(f"{name:12} {value:.4f}")

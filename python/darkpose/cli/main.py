@@ -5,7 +5,6 @@ jsonargparse makes every option from the type hints and docstrings of what a com
 may come from YAML, from the command line, or from both, and is checked before anything runs.
 """
 
-import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ except ModuleNotFoundError:
 from darkpose import stopping
 from darkpose.cli.commands import COMMANDS
 from darkpose.cli.sentences import sentence
+from darkpose.console import console
 from darkpose.paper.recipes import find_configs
 
 _DESCRIPTION = """Train and evaluate keypoint networks with the DARK coordinate representation.
@@ -34,12 +34,11 @@ _LAST = "checkpoints/last.ckpt"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a bad argument or file ends it with one sentence and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     given = list(sys.argv[1:] if arguments is None else arguments)
     called = next((argument for argument in given if not argument.startswith("-")), "")
     name = "darkpose"
     config = Namespace()
-    with stopping.stoppable():
+    with console(), stopping.stoppable():
         try:
             command = COMMANDS[called].load() if called in COMMANDS else None
             parser = ArgumentParser(prog="darkpose", description=_DESCRIPTION, exit_on_error=False)

@@ -8,6 +8,7 @@ import torch
 from jsonargparse import Namespace
 from torch import Tensor
 
+from darkpose.console import say
 from darkpose.data.dataset import KeypointDataset
 from darkpose.decoders import flip_average
 from darkpose.models.pose import PoseModel
@@ -56,7 +57,7 @@ class ReportCommand:
             maps=network_maps(task.model, task.options.flip_test, task.evaluation.dataset),
             count=config.people,
         )
-        print(f"The report is {path}.")
+        say(f"The report is {path}.")
 
 
 def network_maps(

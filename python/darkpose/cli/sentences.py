@@ -4,7 +4,7 @@
 import os
 import re
 
-from darkpose.values import escaped
+from darkpose.values import one_line
 
 _KEY = re.compile(r'Parser key "(.*?)":')
 _EXPECTED = re.compile(r"(?:Expected an? |Not of type \w+: )(.*?)(?:\. Got value: (.*))?$")
@@ -26,11 +26,11 @@ def sentence(error: Exception) -> str:
     """Return what an error says on one line; of one from a worker, without its traceback, of one
     from jsonargparse, the option, what it may be and what it was."""
     if isinstance(error, FileNotFoundError) and error.filename:
-        return escaped(f"{os.path.abspath(error.filename)} must be there, got no such file")
+        return one_line(f"{os.path.abspath(error.filename)} must be there, got no such file")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any(line.endswith("Traceback (most recent call last):") for line in lines):
-        return escaped(lines[-1].partition(": ")[2])
-    return escaped(_option(lines) or " ".join(lines))
+        return one_line(lines[-1].partition(": ")[2])
+    return one_line(_option(lines) or " ".join(lines))
 
 
 def _option(lines: list[str]) -> str | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from darkpose.evaluate.writing import write_evaluation
+from darkpose.console import say
+from darkpose.evaluate.writing import figures_table, write_evaluation
+from darkpose.train.keeping import kept
 from darkpose.train.lock import run_folder
 from darkpose.train.trainer import build, training_parser
 
@@ -38,10 +40,21 @@ class _TrainerCommand:
                 task.initialize()
         verb = getattr(trainer, self.verb)
         with run_folder(config.out, trainer) if self.verb == "fit" else nullcontext():
-            verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True)
-        if self.verb != "fit" and trainer.is_global_zero:
-            assert task.evaluation is not None
-            write_evaluation(task.evaluation, task.decoders[-1], config.out)
+            quiet = {} if self.verb == "fit" else {"verbose": False}
+            verb(task, datamodule=data, ckpt_path=config.ckpt_path, weights_only=True, **quiet)
+        if not trainer.is_global_zero:
+            return
+        if self.verb == "fit":
+            say(kept(trainer))
+            return
+        assert task.evaluation is not None
+        write_evaluation(task.evaluation, task.decoders[-1], config.out)
+        figures = {name: task.evaluation.figures(name) for name in task.decoders}
+        loss = {name: value for name, value in trainer.callback_metrics.items() if "loss" in name}
+        say(figures_table(figures))
+        said = [f"{name} {float(value):.6f}" for name, value in loss.items()]
+        said = [f"people: {len(task.evaluation.rows)}", *said, str(config.out)]
+        say(", ".join(said))
 
 
 class Fit(_TrainerCommand):

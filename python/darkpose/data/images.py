@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from darkpose.data.containers import JPEG_START, format_name, is_cut_short, stored_size
 from darkpose.geometry import Matrix, compose
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are said here
-
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
 
@@ -41,6 +39,9 @@ _REDUCED_FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
     8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
 }
+
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(0)  # what it cannot read is said here, with the file's name
 
 MAX_PIXELS = opencv_size(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
 """Of an image; OpenCV refuses larger ones before it decodes them. The environment may say another

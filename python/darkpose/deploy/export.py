@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
+from darkpose.console import say
 from darkpose.deploy import onnx, pt2
 from darkpose.deploy.check import compare
 from darkpose.deploy.program import CropsToKeypoints
@@ -57,7 +58,7 @@ def export(
         else:
             pt2.write_program(program, made)
             comparison = compare(program, pt2.Pt2Model(made))
-        print(f"{out}: {comparison}")
+        say(f"{out}: {comparison}")
         if not comparison.passed:
             raise ValueError(f"{out} is not written: {comparison.fault}")
         with made.open("rb") as source, replacing(out) as file:

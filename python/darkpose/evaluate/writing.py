@@ -91,3 +91,23 @@ def error_table_markdown(errors: list[JointErrors]) -> str:
         shown = ["-" if math.isnan(figure) else f"{figure:.3f}" for figure in figures]
         rows.append([row.name, row.visibility, f"{row.count}", *shown])
     return markdown.table(head, rows)
+
+
+def figures_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what decoders score as a Markdown table, a column for each; empty if they score
+    nothing, as on a test set.
+
+    Args:
+        figures: by decoder and by name; NaN, the mean of none, is shown as -.
+    """
+    names = list(next(iter(figures.values())))
+    if not names:
+        return ""
+    head = [f"{'figure':{max(map(len, names))}}", *(f"{name:>6}" for name in figures)]
+    rows = []
+    for name in names:
+        values = [one[name] for one in figures.values()]
+        shown = ["-" if math.isnan(value) else f"{value:.4f}" for value in values]
+        cells = [f"{cell:>{len(title)}}" for cell, title in zip(shown, head[1:], strict=True)]
+        rows.append([f"{name:{len(head[0])}}", *cells])
+    return markdown.table(head, rows)

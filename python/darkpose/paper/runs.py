@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
+from darkpose.console import say
 from darkpose.evaluate.metrics import Difference, bootstrap_difference
 from darkpose.evaluate.predictions import Predictions, Subjects
 from darkpose.files import write_text
@@ -176,4 +177,4 @@ def one_decimal(value: float) -> str:
 def publish(path: Path, text: str) -> None:
     """Write a table and print it, once where there are several processes."""
     write_text(path, text)
-    print(text)
+    say(text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darkpose.console import say
 from darkpose.files import is_special, write_text
 from darkpose.predict.detectors import load_detector
 from darkpose.predict.options import PredictOptions, boxes_of
@@ -137,7 +138,7 @@ def _run(
         if failures and not good:
             raise ValueError(f"none of the images could be predicted, the first: {failures[0][1]}")
     names = ", ".join(map(str, kinds))
-    print(f"people: {people}, images: {good}, {shown.rate:.1f} images/s: {names}")
+    say(f"people: {people}, images: {good}, {shown.rate:.1f} images/s: {names}")
     drawn = any(kind.drawn_from for kind in kinds.values())
     if drawn and people and highest < options.threshold:
         _logger.warning(

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from darkpose.console import say
 from darkpose.predict.options import PredictOptions, boxes_of
 from darkpose.predict.outputs import KINDS
 from darkpose.predict.predictor import Predictor
@@ -243,7 +244,7 @@ def _report(results: Iterable[Mapping[str, Any]], total: int, out: str) -> None:
             progress.advance(found["images"])
     images, people, failed = (sum(each[n] for each in done) for n in ("images", "people", "failed"))
     rate = f"{progress.rate:.1f} images/s"
-    print(f"people: {people}, images: {images - failed}, {rate}: {out}")
+    say(f"people: {people}, images: {images - failed}, {rate}: {out}")
     if failed:
         first = next(each["error"] for each in done if each["failed"])
         _logger.warning("images that failed: %d, as their rows say; the first: %s", failed, first)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from darkpose.console import say
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
 from darkpose.data.orientation import Once, Orientation
@@ -158,7 +159,7 @@ def look(options: LookOptions) -> None:
                 _write(path, picture)
             else:
                 plots.save(picture, path)
-            print(path)
+            say(str(path))
 
 
 def _pictures(

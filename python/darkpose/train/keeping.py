@@ -32,7 +32,9 @@ class KeepBestAndLast(Checkpoint):
 
     def __init__(self, folder: Path, every: int | None = None) -> None:
         self.folder, self.every = folder, every
-        self._best: float | None = None
+        self.best: float | None = None
+        self.figure = "score"
+        """What the score is called, once it is known: AP or PCKh@0.5."""
         self._evaluation_due = False
         self._saved_step = -1
 
@@ -42,7 +44,7 @@ class KeepBestAndLast(Checkpoint):
         best, found = self.folder / "best.ckpt", None
         if trainer.is_global_zero and trainer.ckpt_path is not None and best.exists():
             found = score_of(best)
-        self._best = trainer.strategy.broadcast(found)
+        self.best = trainer.strategy.broadcast(found)
         self._saved_step = trainer.global_step
 
     def on_train_batch_end(
@@ -67,8 +69,10 @@ class KeepBestAndLast(Checkpoint):
         if MONITOR not in trainer.callback_metrics:
             return
         score = float(trainer.callback_metrics[MONITOR])
-        if self._best is None or score > self._best or math.isnan(self._best) > math.isnan(score):
-            self._best = score
+        shown = [name for name in trainer.progress_bar_metrics if name.startswith("val/")]
+        self.figure = shown[0].removeprefix("val/") if shown else self.figure
+        if self.best is None or score > self.best or math.isnan(self.best) > math.isnan(score):
+            self.best = score
             self._write(trainer, "best.ckpt")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,7 +86,7 @@ class KeepBestAndLast(Checkpoint):
         # The first two have the names that Lightning's ModelCheckpoint gives them.
         return {
             "monitor": MONITOR,
-            "best_model_score": self._best,
+            "best_model_score": self.best,
             "evaluation_due": self._evaluation_due,
         }
 
@@ -97,6 +101,19 @@ class KeepBestAndLast(Checkpoint):
             due = bool(state.get("evaluation_due"))
             accumulated = trainer.accumulate_grad_batches
             go_on(loops["fit_loop"], checkpoint["global_step"], due, accumulated)
+
+
+def kept(trainer: Trainer) -> str:
+    """Return one sentence on where a run's best checkpoint is and what it scored; where nothing was
+    evaluated, on the last one."""
+    run = next(one for one in trainer.checkpoint_callbacks if isinstance(one, KeepBestAndLast))
+    best, last = run.folder / "best.ckpt", run.folder / "last.ckpt"
+    if run.best is not None and best.exists():
+        score = "no figure" if math.isnan(run.best) else f"{run.figure} {run.best:.4f}"
+        return f"the best checkpoint is {best}: {score}"
+    if last.exists():
+        return f"nothing was evaluated, the last checkpoint is {last}"
+    return "no checkpoint was written"
 
 
 def score_of(path: Path) -> float | None:

@@ -4,8 +4,6 @@
 The trainer is Lightning's with this project's habits: what is logged, what is kept, and where.
 """
 
-import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -30,6 +28,7 @@ from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
 from darkpose.train.finite import StopNotFinite
 from darkpose.train.keeping import KeepBestAndLast
+from darkpose.train.quiet import quiet_lightning
 from darkpose.train.stops import Stops, own_signals
 from darkpose.train.task import ModelOptions, PoseTask
 
@@ -200,13 +199,7 @@ def make_trainer(
             one that was not.
         options: any other argument of `lightning.Trainer`.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")
-    # Runs of before had these in place of `KeepBestAndLast`.
-    before = r"Be aware that when .* callbacks: \[(\"ModelCheckpoint\{[^}]*\}\"(, )?)+\]"
-    warnings.filterwarnings("ignore", message=before)
-    # Figures that `Evaluation.gather` has made equal in all processes need no averaging.
-    warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(val|test)/")
+    quiet_lightning()
     # An option left at None is one that was not given: Lightning's own default holds.
     given = {name: value for name, value in options.items() if value is not None}
     if str(given.get("precision", "")).endswith("16-true"):

@@ -15,9 +15,7 @@ from darkpose.files import read_yaml
 @cache
 def recipes() -> dict[str, str]:
     """Return each configuration as YAML, by the name that users type."""
-    found = {
-        file.name: file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.yaml")
-    }
+    found = {file.name: file.read_text("utf-8") for file in Path(__file__).parent.glob("*.yaml")}
     paper = yaml.safe_load(found.pop("paper.yaml"))
     for name, own in paper["recipes"].items():
         words = ["all", *re.split("[/_]", name)]

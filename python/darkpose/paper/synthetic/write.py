@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 
+from darkpose.console import say
 from darkpose.data.joint_sets import COCO
 from darkpose.paper.synthetic.scene import Appearance, draw_scene
 
@@ -86,6 +87,25 @@ def write_dataset(
             path.write_text(json.dumps(content))
         (draft / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
         draft.rename(folder)
+
+
+def synth(
+    folder: Path,
+    images: dict[str, int],
+    seed: int = 0,
+    appearance: Appearance = "people",
+    workers: int = 0,
+) -> None:
+    there = folder.exists()
+    write_dataset(folder, images, seed, appearance, workers)
+    for split, count in images.items():
+        file = folder / "annotations" / f"person_keypoints_{split}.json"
+        people = len(json.loads(file.read_bytes())["annotations"])
+        said = f"{file}: {count} images, {people} people"
+        say(f"{said}, drawn before" if there else said)
+
+
+synth.__doc__ = write_dataset.__doc__
 
 
 def _write_image(
