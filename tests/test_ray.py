@@ -240,7 +240,7 @@ def test_another_checkpoint_or_other_options_are_refused(
         ({"images": "file:///none"}, "there is no /none"),
         ({"images": "clip.mp4"}, "takes images alone, got the video clip.mp4"),
         ({"decoder": "guess"}, "decoder of encoding unbiased must be one of .*, got guess"),
-        ({"checkpoint": "people.parquet"}, "must be a complete checkpoint"),
+        ({"checkpoint": "people.parquet"}, "people.parquet is damaged"),
     ],
 )
 @pytest.mark.usefixtures("no_cluster")
