@@ -32,6 +32,13 @@ def test_a_broken_configuration_is_named(tmp_path: Path, content: bytes, message
     assert str(end.value).isprintable()
 
 
+def test_what_a_configuration_names_is_read_to_an_end_too(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("val: &a {x: *a}\n")
+    (tmp_path / "mine.yaml").write_text("codec: {input_size: [64, 64]}\ndata: data.yaml\n")
+    with pytest.raises(SystemExit, match="data.yaml must have at most 100000 values"):
+        main(["fit", "--config", str(tmp_path / "mine.yaml")])
+
+
 def test_configurations_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
     """Also files that they name; and the sentence about them can be printed."""
     (tmp_path / "ö.yaml").write_text("# größer\nval: ä.json\nval_images: ä\n", encoding="utf-8")

@@ -43,7 +43,7 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
         name = argument.removeprefix("--config=")
         named = argument.startswith("--config=") or found[i - 1 : i] == ["--config"]
         if named and Path(name).is_file():
-            read_yaml(name)  # names the file, where jsonargparse would not, or read for ever
+            _check(Path(name), set())
         elif named and not Path(name).exists():
             if name not in recipes():
                 raise ValueError(
@@ -51,3 +51,18 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
                 )
             found[i] = argument.replace(name, recipes()[name])
     return found
+
+
+def _check(file: Path, seen: set[Path]) -> None:
+    """Refuse a configuration, or a YAML file that it names, which is no YAML or has no end: it is
+    named, where jsonargparse would not, or read for ever."""
+    seen.add(file)
+    waiting = [read_yaml(file)]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            waiting += each.values() if isinstance(each, dict) else each
+        elif isinstance(each, str) and each.endswith((".yaml", ".yml")):
+            for inside in (Path(each), file.parent / each):
+                if inside.is_file() and inside not in seen:
+                    _check(inside, seen)
