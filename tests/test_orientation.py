@@ -4,6 +4,7 @@
 import io
 import logging
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,8 @@ def test_what_is_uncertain_is_said_once_for_all_images_and_processes(
     caplog.clear()
     once.say("another note")
     assert not caplog.messages
+    pickle.loads(pickle.dumps(once)).say("a note of a process that is not forked")
+    assert len(caplog.messages) == 1
 
 
 def test_a_photo_of_another_size_is_bad_and_may_be_skipped(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class KeypointDataset(Dataset[Sample]):
             )
         self._epoch = 0
         self._skip_bad = on_bad_image == "skip"
-        self._warned: set[Path] = set()
+        self._bad = Once()
         self._uncertain = Once()
         self._cache: dict[Path, DecodedImage | None] = {}
         for record in self.records if cache_images else []:
@@ -245,9 +245,7 @@ class KeypointDataset(Dataset[Sample]):
             message = f"{record.name}: {error}"
             if not self._skip_bad:
                 raise ValueError(message) from error
-            if record.image_path not in self._warned:
-                self._warned.add(record.image_path)
-                _logger.warning("%s; its people carry no weight", message)
+            self._bad.say(f"{message}; its people carry no weight")
             return None
         self._uncertain.say(image.note)
         return image

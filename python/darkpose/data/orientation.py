@@ -9,10 +9,9 @@ ways.
 
 import logging
 from dataclasses import replace
+from mmap import mmap
 from pathlib import Path
 from typing import Literal, NamedTuple
-
-import torch
 
 from darkpose.data.containers import jpeg_size
 from darkpose.data.images import DecodedImage, decode_bytes, file_bytes
@@ -40,15 +39,18 @@ class Pixels(NamedTuple):
 
 
 class Once:
-    """Says the first note about an orientation, and no other, in all processes that load data."""
+    """Says the first note about an orientation, and no other, in all processes forked from here."""
 
     def __init__(self) -> None:
-        self._said = torch.zeros(1, dtype=torch.bool).share_memory_()
+        self._said = mmap(-1, 1)  # of no file: /dev/shm, which torch shares by, may not be there
+
+    def __reduce__(self) -> tuple[type["Once"], tuple[()]]:
+        return Once, ()
 
     def say(self, note: str) -> None:
         """Log a note, if it is one and the first."""
-        if note and not self._said:
-            self._said.fill_(True)
+        if note and not self._said[0]:
+            self._said[0] = 1
             _logger.warning("%s; others like it are not named", note)
 
 

@@ -79,8 +79,15 @@ class Evaluation:
             dist.all_gather_object(shares, self._share())
             for share in shares:
                 self.put(*share)
-        if left_out := int((self._seen & ~self._readable).sum()):
-            _logger.warning("%d people whose image was skipped are not scored", left_out)
+        left_out = np.flatnonzero(self._seen & ~self._readable)
+        if len(left_out):
+            first = self.dataset.records[left_out[0]]
+            _logger.warning(
+                "%d people whose image was skipped are not scored, the first: %s in %s",
+                len(left_out),
+                first.name,
+                first.image_path,
+            )
 
     def _share(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], dict[str, Any], dict[str, Any]]:
         rows = np.flatnonzero(self._seen)
