@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -29,9 +29,6 @@ from darkpose.predict.detectors import Detector, detect
 from darkpose.predict.people import Pending, checked_boxes, checked_scores, clipped
 from darkpose.predict.pixels import as_decoded
 from darkpose.predict.poses import Outcome, Poses, Request
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Detector", "Orientation", "Outcome", "Pixels", "Poses", "Predictor", "Request"]
 
