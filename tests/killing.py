@@ -60,6 +60,7 @@ class Kill(Callback):
     def visit(self, place: str) -> None:
         self.left -= place == self.place
         if self.left == 0:
+            self.left = -1
             end(self.number)
 
     def on_train_batch_start(self, *_: object) -> None:  # type: ignore[override]
@@ -115,6 +116,7 @@ def _child(run: Callable[[], None], said: Path, rank: int, port: int) -> int:
     status = 1
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
         file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)

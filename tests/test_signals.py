@@ -60,7 +60,8 @@ def test_without_a_checkpoint_none_is_named(config: Path, tmp_path: Path) -> Non
 def test_a_command_is_ended_while_it_is_imported(number: signal.Signals) -> None:
     sent = f"import os; os.kill(os.getpid(), {int(number)})"
     code = (
-        "import sys, types; from darkpose.__main__ import main\n"
+        "import signal, sys; from darkpose.__main__ import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(self, name, path, target=None):\n"
         f"        if name == 'jsonargparse': {sent}\n"
