@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run that goes on is the run that was begun: what has changed is named, NaN ends it."""
+"""A run that goes on is the run that was begun: what has changed is named."""
 
 import json
-import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +14,7 @@ from darkpose.data.annotations import load_annotations
 from darkpose.data.digest import people_digest
 from darkpose.models.checkpoints import read_checkpoint
 from darkpose.train.changes import RUN, SameOptions, deciding, differences
-from darkpose.train.finite import NotFiniteError, StopNotFinite, poison
-from training_runs import files_of, fit, weights, write_config
+from training_runs import files_of, fit, write_config
 
 
 @pytest.fixture(scope="module")
@@ -145,88 +143,6 @@ def test_a_digest_is_of_what_people_are(people: Path) -> None:
     again = load_annotations(file, people / "elsewhere")
     assert people_digest(again.records, again.spec) == digest
     assert people_digest(again.records[1:], again.spec) != digest
-
-
-# ---- NaN -----------------------------------------------------------------------------------------
-
-
-def break_loss_at(step: int, monkeypatch: pytest.MonkeyPatch, value: float = math.nan) -> None:
-    """Multiply the loss of one step, counted from 0, and of all after it."""
-    from darkpose.models.pose import PoseModel
-
-    loss, calls = PoseModel.loss, iter(range(1000))
-
-    def broken(self: PoseModel, *arguments: Any) -> torch.Tensor:
-        found = loss(self, *arguments)
-        bad = self.training and next(calls) >= step
-        return found * value if bad else found
-
-    monkeypatch.setattr(PoseModel, "loss", broken)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_ends_training(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
-) -> None:
-    every = "--checkpoint_steps=1"
-    expected = weights(fit(config, tmp_path / "one", every, "--trainer.max_steps=1"))
-    break_loss_at(1, monkeypatch, value)
-    with pytest.raises(SystemExit, match="at step 2 of epoch 0: the loss or its gradient is not"):
-        fit(config, tmp_path / "run", every)
-    kept = weights(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    assert all(torch.equal(value, kept[name]) for name, value in expected.items())
-
-
-def test_going_on_with_nan_can_be_asked_for(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    break_loss_at(0, monkeypatch)
-    last = fit(config, tmp_path / "run", "--stop_not_finite=false")
-    assert any(value.isnan().any() for value in weights(last).values())
-
-
-def test_a_batch_of_an_accumulated_step_is_enough(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    break_loss_at(1, monkeypatch)
-    with pytest.raises(SystemExit, match="at step 1 of epoch 0"):
-        fit(config, tmp_path / "run", "--trainer.accumulate_grad_batches=2")
-
-
-def test_a_finite_loss_is_bit_for_bit_the_same() -> None:
-    x = torch.tensor([0.1, 0.2, 1e-30], requires_grad=True)
-    expected = torch.autograd.grad(x.square().sum(), x)[0]
-    loss = x.square().sum()
-    assert poison(loss).equal(loss)
-    assert torch.autograd.grad(poison(loss), x)[0].equal(expected)
-    overflown = (x * 1e38).square().sum()  # whose gradient is finite
-    assert torch.autograd.grad(poison(overflown), x)[0].isnan().all()
-
-
-class Trainer(SimpleNamespace):
-    current_epoch = 0
-
-
-def step_through(norms: list[float], precision: str = "32-true") -> int:
-    """Return after how many steps gradients of these norms end a training."""
-    parameter = torch.nn.Parameter(torch.ones(()))
-    optimizer, stop = torch.optim.SGD([parameter]), StopNotFinite()
-    for step, norm in enumerate(norms):
-        parameter.grad = torch.tensor(norm)
-        trainer = Trainer(global_step=step, precision=precision)
-        try:
-            stop.on_before_optimizer_step(trainer, None, optimizer)  # type: ignore[arg-type]
-        except NotFiniteError:
-            return step + 1
-    return 0
-
-
-def test_the_scaler_of_half_precision_may_skip_twenty_steps() -> None:
-    bad = [math.inf] * 20
-    assert step_through([1.0, math.inf]) == 2
-    assert step_through([*bad, 1.0, *bad], "16-mixed") == 0
-    assert step_through([1.0, *bad, math.nan], "16-mixed") == 22
-    assert step_through([math.inf], "bf16-mixed") == 1
 
 
 def test_what_a_run_was_begun_with_is_in_its_checkpoint(config: Path, begun: Path) -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 MOST_SKIPPED = 20
-"""Steps in a row that the scaler of 16-mixed may leave out while it looks for its factor."""
+"""Steps in a row that the scaler of 16-mixed leaves out and that show that it finds no factor."""
 
 _LATE = 16
 """Steps after which a GPU's norm is looked at: it has long been copied by then."""
@@ -46,7 +46,7 @@ class StopNotFinite(Callback):
 
     On a CPU that is before the step is taken, on a GPU up to 16 steps later, so that nobody waits
     for it; a checkpoint is never written with the weights of such a step. With 16-mixed precision
-    the scaler leaves such steps out: more than 20 in a row are an error.
+    the scaler leaves such steps out: the 20th in a row is an error.
     """
 
     def __init__(self) -> None:
@@ -60,16 +60,9 @@ class StopNotFinite(Callback):
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
         if not gradients:
             return
-        norm = torch.nn.utils.get_total_norm(gradients)
-        copied = None
-        if norm.is_cuda:
-            norm = torch.empty_like(norm, device="cpu", pin_memory=True).copy_(
-                norm, non_blocking=True
-            )
-            copied = torch.cuda.Event()
-            copied.record()
-        self._norms.append(_Norm(trainer.global_step, norm, copied))
-        self._look(trainer, _LATE if copied else 0)
+        value, copied = _copy(torch.nn.utils.get_total_norm(gradients))
+        self._norms.append(_Norm(trainer.global_step, value, copied))
+        self._look(trainer, _LATE if copied is not None else 0)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -81,15 +74,28 @@ class StopNotFinite(Callback):
 
     def _look(self, trainer: Trainer, late: int) -> None:
         """Look at all norms but the last `late`, the same ones in every process."""
-        most = MOST_SKIPPED if str(trainer.precision).startswith("16-") else 0
+        most = MOST_SKIPPED if str(trainer.precision).startswith("16-") else 1
         while len(self._norms) > late:
             norm = self._norms.popleft()
             if norm.copied is not None:
                 norm.copied.synchronize()
             self._skipped = 0 if norm.value.isfinite() else self._skipped + 1
-            if self._skipped > most:
+            if self._skipped >= most:
                 raise NotFiniteError(
                     f"training is stopped at step {norm.step + 1} of epoch "
                     f"{trainer.current_epoch}: the loss or its gradient is not finite; look at the "
                     "learning rate and the data, or go on with --stop_not_finite false"
                 )
+
+
+def _copy(norm: Tensor) -> tuple[Tensor, Any]:
+    """Return a norm in main memory and the event after which it is there, None if it is already.
+
+    To pinned memory the copy is one more entry of the GPU's queue, and nobody waits for it.
+    """
+    if not norm.is_cuda:
+        return norm, None
+    value = torch.empty_like(norm, device="cpu", pin_memory=True).copy_(norm, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+    return value, copied
