@@ -2,6 +2,7 @@
 """A run that goes on is the run that was begun: what has changed is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,9 @@ def test_a_digest_is_of_what_people_are(people: Path) -> None:
     again = load_annotations(file, people / "elsewhere")
     assert people_digest(again.records, again.spec) == digest
     assert people_digest(again.records[1:], again.spec) != digest
+    first, *others = found.records
+    for change in ({"image_size": (7, 8)}, {"head_size": 9.0}, {"box": (1.0, 2.0, 3.0, 4.0)}):
+        assert people_digest([replace(first, **change), *others], found.spec) != digest
 
 
 def test_what_a_run_was_begun_with_is_in_its_checkpoint(config: Path, begun: Path) -> None:
