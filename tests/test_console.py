@@ -115,3 +115,23 @@ def test_streams_of_a_program_without_letters_are_kept(monkeypatch: pytest.Monke
     with console():
         say("人.jpg")
     assert said.getvalue() == "人.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        ("fit --config a/b.yaml", "a/b.yaml"),
+        ("fit --codec.input_size=[64,64] --data.val=b.json --data.val_images=.", "b.json"),
+        ("predict b.ckpt c.jpg --out d.json", "c.jpg"),
+        ("convert b.pth c.ckpt", "b.pth"),
+        ("export b.ckpt c.onnx", "b.ckpt"),
+    ],
+)
+def test_what_was_not_found_is_shown_absolute(
+    command: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(command.split())
+    assert f" {tmp_path / place}" in str(end.value) and "\n" not in str(end.value)
+    assert not list(tmp_path.iterdir())

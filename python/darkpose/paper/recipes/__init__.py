@@ -46,8 +46,9 @@ def find_configs(arguments: Sequence[str]) -> list[str]:
             _check(Path(name), set())
         elif named and not Path(name).exists():
             if name not in recipes():
+                known, place = ", ".join(recipes()), Path(name).absolute()
                 raise ValueError(
-                    f"--config must be a file or one of {', '.join(recipes())}, got {name}"
+                    f"--config must be a file or one of {known}, got {name}: there is no {place}"
                 )
             found[i] = argument.replace(name, recipes()[name])
     return found
