@@ -61,18 +61,17 @@ def test_where_no_best_checkpoint_lies_the_next_is_written(
     assert best["global_step"] == 6
 
 
-def test_a_new_run_does_not_replace_a_best_checkpoint(
+def test_a_run_that_begins_anew_replaces_no_better_checkpoint(
     config: Path, run: Path, tmp_path: Path
 ) -> None:
+    """As after a kill before there was a `last.ckpt`."""
     best = tmp_path / "kept" / "checkpoints" / "best.ckpt"
     best.parent.mkdir(parents=True)
     shutil.copy(run / "checkpoints" / "best.ckpt", best)
     before = best.read_bytes()
-    assert Runs(config).go(tmp_path / "kept") == 1
-    assert f"already holds a run: resume it with --ckpt_path {best}" in (
-        (tmp_path / "kept.said").read_text()
-    )
+    assert Runs(config).go(tmp_path / "kept") == 0
     assert best.read_bytes() == before
+    assert best.with_name("last.ckpt").exists()
 
 
 def test_the_score_of_an_earlier_best_checkpoint_is_read(checkpoint: Path, tmp_path: Path) -> None:

@@ -23,14 +23,13 @@ class _TrainerCommand:
         self.parser.add_argument("--ckpt_path", type=Path | None, help="Checkpoint to start from.")
 
     def run(self, config: Namespace) -> None:
-        there = [config.out / "checkpoints" / f"{name}.ckpt" for name in ("last", "best")]
-        there = [path for path in there if path.exists()]
+        last = config.out / "checkpoints" / "last.ckpt"
         if self.verb != "fit":
             if config.ckpt_path is None:
                 raise ValueError("needs --ckpt_path, the checkpoint to evaluate")
-        elif there and not _beside(there[0], config.ckpt_path):
+        elif last.exists() and not _beside(last, config.ckpt_path):
             raise FileExistsError(
-                f"{config.out} already holds a run: resume it with --ckpt_path {there[0]}, "
+                f"{config.out} already holds a run: resume it with --ckpt_path {last}, "
                 "or name another --out"
             )
         task, data, trainer = build(self.parser, config)

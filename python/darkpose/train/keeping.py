@@ -22,8 +22,8 @@ MONITOR = "val/score"  # what the best checkpoint has most of
 class KeepBestAndLast(Checkpoint):
     """Write `best.ckpt` after an evaluation, `last.ckpt` after an epoch and between.
 
-    Of a run that goes on the score to beat is that of the `best.ckpt` in the folder; where none
-    lies there the next evaluation's is written.
+    The score to beat is that of the `best.ckpt` in the folder; where none lies there the next
+    evaluation's is written.
 
     Args:
         folder: where they are written.
@@ -42,7 +42,7 @@ class KeepBestAndLast(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         best, found = self.folder / "best.ckpt", None
-        if trainer.is_global_zero and trainer.ckpt_path is not None and best.exists():
+        if trainer.is_global_zero and best.exists():
             found = score_of(best)
         self.best = trainer.strategy.broadcast(found)
         self._saved_step = trainer.global_step
