@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from darkpose.data.annotations import Annotations, PersonRecord
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.images import decode_bytes
-from darkpose.data.orientation import Once, Pixels, decode, exif_orientation
+from darkpose.data.orientation import Pixels, decode, exif_orientation
+from darkpose.data.tally import Once
 from photos import INPUT_SIZE, JOINTS, SPEC, note_decodings, photo
 
 SIZE = (320, 240)  # as the file is stored

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from darkpose.values import one_line, printable
+from darkpose.values import escaped, one_line
 
 _MOST = 100_000  # characters of a line
 
@@ -20,7 +20,7 @@ _MOST = 100_000  # characters of a line
 def say(text: str, error: bool = False) -> None:
     """Print lines to the standard output, or the standard error output."""
     file = sys.stderr if error else sys.stdout
-    print("\n".join(printable(line, _MOST) for line in text.split("\n")), file=file)
+    print("\n".join(escaped(line) for line in text.split("\n")), file=file)
 
 
 class _Lines(logging.Formatter):
@@ -31,7 +31,7 @@ class _Lines(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         lines = super().formatException(ei).split("\n")
-        return "\n".join(printable(line, _MOST) for line in lines)
+        return "\n".join(escaped(line) for line in lines)
 
 
 class _Handler(logging.StreamHandler[Any]):

@@ -2,7 +2,7 @@
 """The people of a run as data sets and as batches, in whatever loop trains or evaluates."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -33,14 +33,14 @@ class Batches:
     def __init__(self, codec: HeatmapCodec, options: DataOptions) -> None:
         self.codec, self.options = codec, options
         found = options.detections
-        self._val = load_people(
+        self._load = partial(load_people, skip_missing=options.on_bad_image == "skip")
+        self._val = self._load(
             options.val,
             options.val_images,
             options.data_format,
             more=options.val_mat or options.joints,
             detections=None if found is None else (found, options.detection_threshold),
             category=options.category,
-            skip_missing=options.on_bad_image == "skip",
         )
 
     @property
@@ -72,13 +72,12 @@ class Batches:
         if options.train is None or options.train_images is None:
             lacking = "data.train" if options.train is None else "data.train_images"
             raise ValueError(f"training needs data.train and data.train_images, got no {lacking}")
-        people = load_people(
+        people = self._load(
             options.train,
             options.train_images,
             options.data_format,
             more=options.joints,
             category=options.category,
-            skip_missing=options.on_bad_image == "skip",
         )
         if people.spec.names != self.spec.names:
             raise ValueError(
@@ -87,13 +86,12 @@ class Batches:
             )
         parts = [people]
         for more in options.extra:
-            found = load_people(
+            found = self._load(
                 more.file,
                 more.images,
                 more.format,
                 more=more.joints,
                 category=more.category,
-                skip_missing=options.on_bad_image == "skip",
             )
             parts += more.repeat * [remap(found, self.spec)]
         return self._dataset(concatenate(parts), options.augmentation)

@@ -8,17 +8,18 @@ picture counts, and behind it may be anything, such as the film of a motion phot
 
 import re
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
 JPEG_START = b"\xff\xd8"
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
-_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 # A scan's data escapes every 0xff by a zero, and has restart markers in it.
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 # Scans, tables, numbers of lines, restart intervals, application segments, comments.
 _BETWEEN_SCANS = {0xDA, 0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 _TIFF_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _PNM_SIZE = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
@@ -31,14 +32,19 @@ def is_cut_short(data: bytes) -> bool:
     """Return whether a JPEG or PNG ends before its picture does; False for other formats."""
     if data.startswith(JPEG_START):
         return not _jpeg_closes(data)
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         return not _png_closes(data)
     return False
 
 
 def _jpeg_closes(data: bytes) -> bool:
     """Return whether a scan with data in it is followed by the end of the image."""
-    first = data.find(b"\xff\xda", _header_end(data))
+    first = 2
+    for marker, _, end in jpeg_segments(data):
+        if marker == JPEG_SCAN:
+            break
+        first = end
+    first = data.find(b"\xff\xda", first)
     if first < 0:
         return False
     body = first + 2 + int.from_bytes(data[first + 2 : first + 4], "big")
@@ -53,7 +59,7 @@ def _jpeg_closes(data: bytes) -> bool:
         if marker not in _BETWEEN_SCANS:  # of another image, or of no image: not closed
             return False
         after = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _JPEG_SCAN:
+        if marker == JPEG_SCAN:
             following = _MARKER.search(data, after)
             scanned |= following is not None and following.start() > after
         at = after
@@ -68,23 +74,40 @@ def _has_start(data: bytes, first: int) -> bool:
     return any(bool((each == start).any()) for each in pairs)
 
 
-def _header_end(data: bytes) -> int:
-    """Return where a JPEG's first scan is, or where its segments end before one."""
-    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _JPEG_SCAN:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment of a JPEG, where its content begins and where it ends.
+
+    Behind the marker of a scan are the pixels: what follows them is not found by a length.
+    """
+    at = 2  # 0xff, which may be repeated, a marker, a length that counts itself
+    while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at
+        if marker == 0xFF:
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at + 4, end
+        at = end
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each chunk of a PNG or WebP, where its content begins and where it ends."""
+    png = data.startswith(PNG_START)
+    at = len(PNG_START) if png else 12
+    while at + 8 <= len(data):
+        first, second = data[at : at + 4], data[at + 4 : at + 8]
+        kind, length = (second, first) if png else (first, second)
+        end = at + 8 + int.from_bytes(length, "big" if png else "little")
+        yield kind, at + 8, end
+        at = end + 4 if png else end + (end - at) % 2  # a checksum; padding to even
 
 
 def _png_closes(data: bytes) -> bool:
     """Return whether image data is followed by the chunk that ends the image."""
-    at, shown = len(_PNG_START), False
-    while at + 12 <= len(data):  # a length, a type, so many bytes, a checksum
-        kind = data[at + 4 : at + 8]
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    shown = False
+    for kind, _, end in chunks(data):
         if kind == b"IEND":
-            return shown and at <= len(data)
+            return shown and end + 4 <= len(data)
         shown |= kind == b"IDAT"
     return False
 
@@ -96,20 +119,17 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """
     if not data.startswith(JPEG_START):
         return None
-    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _JPEG_FRAMES:  # length, precision, height, width
-            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
+    for marker, at, _ in jpeg_segments(data):
+        if marker in _JPEG_FRAMES and at + 5 <= len(data):  # precision, height, width
+            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 1, at + 3))
             return (width, height) if height else None
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) as an image's header has them; None if it does not tell."""
     start = data[:4096]
-    if data.startswith(_PNG_START) and len(data) >= 24:
+    if data.startswith(PNG_START) and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
     if data.startswith(b"BM") and len(data) >= 26:
         width, height = struct.unpack("<ii", data[18:26])

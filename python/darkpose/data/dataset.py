@@ -21,8 +21,8 @@ from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
 from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
 from darkpose.data.grouping import Indices, image_numbers
 from darkpose.data.images import DecodedImage, largest_reduction
-from darkpose.data.orientation import Once, Pixels, decode_file
-from darkpose.data.tally import Tally
+from darkpose.data.orientation import Pixels, decode_file
+from darkpose.data.tally import Once, Tally
 from darkpose.geometry import (
     Box,
     Convention,

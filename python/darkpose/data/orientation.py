@@ -7,13 +7,18 @@ numbers tells which, but the width and height that come with them do, unless the
 ways.
 """
 
-import logging
 from dataclasses import replace
-from mmap import mmap
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from darkpose.data.containers import jpeg_size
+from darkpose.data.containers import (
+    JPEG_SCAN,
+    JPEG_START,
+    PNG_START,
+    chunks,
+    jpeg_segments,
+    jpeg_size,
+)
 from darkpose.data.images import DecodedImage, decode_bytes, file_bytes
 from darkpose.values import printable
 
@@ -22,9 +27,7 @@ Orientation = Literal["exif", "stored"]
 most other data sets were annotated."""
 
 _TAG, _SIDES_CHANGE = 0x0112, 5  # of the orientation; from this value on it swaps width and height
-_JPEG, _PNG, _WEBP = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"WEBPVP8X"
-_JPEG_EXIF, _JPEG_SCAN = 0xE1, 0xDA
-_logger = logging.getLogger(__name__)
+_WEBP, _JPEG_EXIF, _EXIF = b"WEBPVP8X", 0xE1, b"Exif\0\0"
 
 
 class Pixels(NamedTuple):
@@ -36,22 +39,6 @@ class Pixels(NamedTuple):
     """(width, height) that came with them; None: unknown."""
     sure: bool = False
     """Whether `orientation` holds whatever the size says, as it was asked for."""
-
-
-class Once:
-    """Says the first note about an orientation, and no other, in all processes forked from here."""
-
-    def __init__(self) -> None:
-        self._said = mmap(-1, 1)  # of no file: /dev/shm, which torch shares by, may not be there
-
-    def __reduce__(self) -> tuple[type["Once"], tuple[()]]:
-        return Once, ()
-
-    def say(self, note: str) -> None:
-        """Log a note, if it is one and the first."""
-        if note and not self._said[0]:
-            self._said[0] = 1
-            _logger.warning("%s; others like it are not named", note)
 
 
 def decode_file(path: str | Path, pixels: Pixels, reduction: int = 1) -> DecodedImage:
@@ -106,15 +93,7 @@ def exif_orientation(data: bytes) -> int:
 
     Of JPEG, PNG and WebP: OpenCV turns no others, or always.
     """
-    if data.startswith(_JPEG):
-        exif = _jpeg_exif(data)
-    elif data.startswith(_PNG):
-        exif = _chunk(data, b"eXIf", len(_PNG), "big")
-    elif data[8:16] == _WEBP:
-        exif = _chunk(data, b"EXIF", 12, "little")
-    else:
-        return 1
-    exif = exif.removeprefix(b"Exif\0\0")
+    exif = _exif(data).removeprefix(_EXIF)
     order: Literal["big", "little"] = "big" if exif.startswith(b"MM") else "little"
 
     def number(at: int, size: int = 2) -> int:
@@ -128,23 +107,16 @@ def exif_orientation(data: bytes) -> int:
     return 1
 
 
-def _jpeg_exif(data: bytes) -> bytes:
-    at = 2  # segments: 0xff, which may be repeated, a marker, a length that counts itself
-    while at + 4 <= len(data) and data[at] == 0xFF and (marker := data[at + 1]) != _JPEG_SCAN:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _JPEG_EXIF and data.startswith(b"Exif\0\0", at + 4):
-            return data[at + 4 : end]
-        at = at + 1 if marker == 0xFF else end
-    return b""
-
-
-def _chunk(data: bytes, wanted: bytes, at: int, order: Literal["big", "little"]) -> bytes:
-    """Return the content of a PNG's or WebP's chunk; empty if there is none."""
-    while at + 8 <= len(data):
-        first, second = data[at : at + 4], data[at + 4 : at + 8]
-        length, kind = (first, second) if order == "big" else (second, first)
-        size = int.from_bytes(length, order)
-        if kind == wanted:
-            return data[at + 8 : at + 8 + size]
-        at += 8 + size + (4 if order == "big" else size % 2)  # a checksum; padding to even
+def _exif(data: bytes) -> bytes:
+    """Return a file's EXIF data, empty if there are none."""
+    if data.startswith(JPEG_START):
+        for marker, at, end in jpeg_segments(data):
+            if marker == JPEG_SCAN:
+                break
+            if marker == _JPEG_EXIF and data.startswith(_EXIF, at):
+                return data[at:end]
+    elif (png := data.startswith(PNG_START)) or data[8:16] == _WEBP:
+        for kind, at, end in chunks(data):
+            if kind == (b"eXIf" if png else b"EXIF"):
+                return data[at:end]
     return b""

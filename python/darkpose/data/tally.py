@@ -6,6 +6,7 @@ of. So reading counts, and says at its end how many there were and which was the
 """
 
 import logging
+from mmap import mmap
 
 from darkpose.values import printable
 
@@ -60,3 +61,19 @@ class Tally:
         self._counts.clear()
         self._first.clear()
         self._notes.clear()
+
+
+class Once:
+    """Says the first of some notes, and no other, in all processes forked from here."""
+
+    def __init__(self) -> None:
+        self._said = mmap(-1, 1)  # of no file: /dev/shm, which torch shares by, may not be there
+
+    def __reduce__(self) -> tuple[type["Once"], tuple[()]]:
+        return Once, ()
+
+    def say(self, note: str) -> None:
+        """Log a note, if it is one and the first."""
+        if note and not self._said[0]:
+            self._said[0] = 1
+            _logger.warning("%s; others like it are not named", note)

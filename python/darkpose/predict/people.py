@@ -13,11 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.images import DecodedImage, Image
-from darkpose.geometry import Convention, Matrix, clip_box, invert
+from darkpose.geometry import FARTHEST, Convention, Matrix, clip_box, invert
 from darkpose.predict.pixels import crop_any
-
-FARTHEST = 2.0**24
-"""Pixels from the origin; beyond, float32 does not tell two pixels apart."""
 
 
 class Pending:

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from darkpose.data.orientation import Once, Orientation, Pixels
+from darkpose.data.orientation import Orientation, Pixels
+from darkpose.data.tally import Once
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from darkpose.console import say
 from darkpose.data.drawing import Image, view
 from darkpose.data.images import DecodedImage
-from darkpose.data.orientation import Once, Orientation
+from darkpose.data.orientation import Orientation
 from darkpose.data.sides import finder
+from darkpose.data.tally import Once
 from darkpose.files import replacing
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
 from darkpose.predict.people import checked_boxes, matrices
