@@ -11,7 +11,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -89,23 +89,15 @@ def write_dataset(
         draft.rename(folder)
 
 
-def synth(
-    folder: Path,
-    images: dict[str, int],
-    seed: int = 0,
-    appearance: Appearance = "people",
-    workers: int = 0,
-) -> None:
+@wraps(write_dataset)
+def synth(folder: Path, images: dict[str, int], **options: Any) -> None:
     there = folder.exists()
-    write_dataset(folder, images, seed, appearance, workers)
+    write_dataset(folder, images, **options)
     for split, count in images.items():
         file = folder / "annotations" / f"person_keypoints_{split}.json"
         people = len(json.loads(file.read_bytes())["annotations"])
         said = f"{file}: {count} images, {people} people"
         say(f"{said}, drawn before" if there else said)
-
-
-synth.__doc__ = write_dataset.__doc__
 
 
 def _write_image(
