@@ -21,14 +21,11 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.files import replacing
 from darkpose.models.matching import FLOATING, few
 from darkpose.models.torch_files import read_torch_file
-from darkpose.values import finite, integers, numbers, printable, shown
+from darkpose.values import finite, printable, shown
 
 METADATA = "darkpose"  # its key in a checkpoint
 FORMAT = 1
 COLORS = ("rgb", "bgr")
-
-_INDICES = {"flip_pairs": (-1, 2), "skeleton": (-1, 2), "upper_body": (-1,)}
-"""Of joints, by their name in the metadata: how many there are."""
 
 _MOST_VALUES = 100_000  # in the metadata
 _DEEPEST = 8
@@ -197,16 +194,7 @@ def _joints(found: Any) -> KeypointSpec:
         raise ValueError(
             f"joints must be a mapping of {', '.join(sorted(known))}, got {shown(found)}"
         )
-    names = found["names"]
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"names of joints must be a list of names, got {shown(names)}")
-    sigmas = numbers(found["oks_sigmas"], "oks_sigmas", len(names)).ravel().tolist()
-    indices = {
-        name: integers(found[name], name, shape).tolist()
-        for name, shape in _INDICES.items()
-        if name in found
-    }
-    return KeypointSpec(**{**found, "oks_sigmas": tuple(sigmas), **indices})
+    return KeypointSpec(**found)
 
 
 def _checked_weights(found: Any) -> dict[str, Tensor]:
