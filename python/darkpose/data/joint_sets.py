@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The joints of published data sets whose files do not name them, or not all of them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from darkpose.data.sides import same_joints
 from darkpose.data.spec import KeypointSpec
 
 COCO = KeypointSpec.from_names(
@@ -64,3 +68,30 @@ AIC = KeypointSpec.from_names(
 
 JOINT_SETS = {"coco": COCO, "mpii": MPII, "aic": AIC}
 """By name. A set is told by its joints' names, in whatever order a file has them."""
+
+
+def matching(names: Sequence[str]) -> KeypointSpec | None:
+    """Return the set whose joints these names are, however spelled and in whatever order.
+
+    The joints are in the order of `names` and spelled as the set has them; None: there is none.
+    """
+    for spec in JOINT_SETS.values():
+        same = same_joints(names, spec.names)
+        if len(same) == len(names) == spec.num_joints:
+            return _in_order(spec, [place for _, place in same])
+    return None
+
+
+def _in_order(spec: KeypointSpec, order: Sequence[int]) -> KeypointSpec:
+    place = {joint: k for k, joint in enumerate(order)}
+    if list(order) == sorted(order):
+        return spec
+    return replace(
+        spec,
+        names=tuple(spec.names[joint] for joint in order),
+        oks_sigmas=tuple(spec.oks_sigmas[joint] for joint in order),
+        flip_pairs=tuple((place[a], place[b]) for a, b in spec.flip_pairs),
+        skeleton=tuple((place[a], place[b]) for a, b in spec.skeleton),
+        upper_body=tuple(sorted(place[joint] for joint in spec.upper_body)),
+        assumed_sigmas=tuple(sorted(place[joint] for joint in spec.assumed_sigmas)),
+    )

@@ -5,7 +5,8 @@ Those of `MODELS` take sizes that their `stride` divides, from `smallest` on, an
 quarter of the input. Of another one neither is known: it is asked once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,8 +14,10 @@ from torch import nn
 from darkpose.importing import imported, is_import_path
 from darkpose.models.hourglass import StackedHourglass
 from darkpose.models.hrnet import HRNet
+from darkpose.models.families import FAMILIES
 from darkpose.models.simple_baseline import SimpleBaseline
 from darkpose.models.small import SmallNet
+from darkpose.models.transformers import TransformersNetwork
 
 Make = Callable[[int, tuple[int, int]], nn.Module]
 """From the number of joints and the input's (width, height) to a new network."""
@@ -42,7 +45,12 @@ MODELS: dict[str, Make] = {
 }
 
 
-def create(name: str, num_joints: int = 17, input_size: tuple[int, int] = (192, 256)) -> nn.Module:
+def create(
+    name: str,
+    num_joints: int = 17,
+    input_size: tuple[int, int] = (192, 256),
+    configuration: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Return a new network: [B, 3, H, W] normalized image to heatmaps [B, num_joints, h, w].
 
     A network of several stacks returns all of theirs in training, [S, B, num_joints, h, w], and
@@ -50,9 +58,10 @@ def create(name: str, num_joints: int = 17, input_size: tuple[int, int] = (192, 
 
     Args:
         name: of `MODELS`; or `module:function` of your own code, which is called with `num_joints`
-            and `input_size` and returns the network.
+            and `input_size` and returns the network; or of `darkpose.models.families.FAMILIES`.
         num_joints: how many heatmaps it is to have.
         input_size: (width, height) of the input in pixels, for networks that depend on it.
+        configuration: of a network of transformers.
 
     Raises:
         ImportError: there is no such module.
@@ -66,6 +75,10 @@ def create(name: str, num_joints: int = 17, input_size: tuple[int, int] = (192, 
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}")
         return network
+    if name in FAMILIES:
+        if configuration is None:
+            raise ValueError(f"network {name} has many sizes: name one of them, huggingface:MODEL")
+        return TransformersNetwork(configuration, num_joints)
     if name not in MODELS:
         raise ValueError(
             f"network must be one of {', '.join(MODELS)}, or module:function, got {name}"

@@ -130,6 +130,7 @@ def _meaning(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return by name all that must agree, with lists for tuples."""
     meaning = {
         **{name: metadata[name] for name in ("network", "color", "mean", "std")},
+        "configuration": metadata.get("configuration"),
         "joints": metadata["joints"]["names"],
         **HeatmapCodec.from_dict(metadata["codec"]).to_dict(),
     }
@@ -153,6 +154,8 @@ def _checked_metadata(found: Any) -> dict[str, Any]:
             raise ValueError(f"{name} must be {wanted}, got {shown(found[name])}")
     if not isinstance(found["network"], str):
         raise ValueError(f"network must be a name, got {shown(found['network'])}")
+    if not isinstance(found.get("configuration", {}), dict):
+        raise ValueError(f"configuration must be a mapping, got {shown(found['configuration'])}")
     normalization = {name: finite(found[name], name, 3) for name in ("mean", "std")}
     if not (normalization["std"] > 0).all():
         raise ValueError(f"std must be positive, got {shown(found['std'])}")

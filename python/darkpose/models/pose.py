@@ -2,6 +2,7 @@
 """A pose network with all that its heatmaps mean: what a checkpoint is, without a trainer."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.dataset import Sample
 from darkpose.data.spec import KeypointSpec
 from darkpose.importing import is_import_path
+from darkpose.models import huggingface, transformers
 from darkpose.models.checkpoints import (
     FORMAT,
     METADATA,
@@ -39,6 +41,7 @@ class PoseModel(nn.Module):
         codec: sizes, sigma, convention and encoding; its `flip_index` becomes that of the joints.
         spec: the joints.
         network: a name of `darkpose.models.create`.
+        configuration: of a network of transformers, see `darkpose.models.transformers`.
         color: order of the channels that the network is given. SimpleBaseline and Hourglass were
             released with "bgr", and the mean and std of red for blue.
         mean: of the values from 0 to 1 that the network is given as 0, for its first, second and
@@ -60,6 +63,7 @@ class PoseModel(nn.Module):
         spec: KeypointSpec,
         network: str = "small",
         *,
+        configuration: Mapping[str, Any] | None = None,
         color: Color = "rgb",
         mean: tuple[float, float, float] = MEAN,
         std: tuple[float, float, float] = STD,
@@ -68,7 +72,7 @@ class PoseModel(nn.Module):
         super().__init__()
         self.codec = replace(codec, flip_index=spec.flip_index)
         self.spec, self.network_name, self.color = spec, network, color
-        self.network = models.create(network, spec.num_joints, codec.input_size)
+        self.network = models.create(network, spec.num_joints, codec.input_size, configuration)
         found = models.heatmap_size(self.network, codec.input_size, spec.num_joints)
         if codec.heatmap_size != found:
             raise ValueError(
@@ -116,9 +120,11 @@ class PoseModel(nn.Module):
 
     def metadata(self) -> dict[str, Any]:
         """Return what a checkpoint must say of itself besides its weights, as plain values."""
+        configuration = getattr(self.network, "configuration", None)
         return {
             "format": FORMAT,
             "network": self.network_name,
+            **({} if configuration is None else {"configuration": configuration}),
             "codec": self.codec.to_dict(),
             "joints": asdict(self.spec),
             "color": self.color,
@@ -141,8 +147,8 @@ class PoseModel(nn.Module):
         """Return the model of a checkpoint, in evaluation mode, as the file itself describes it.
 
         Args:
-            path: a checkpoint that `save`, training or `darkpose convert` wrote. Nothing in it is
-                ever executed.
+            path: a checkpoint that `save`, training or `darkpose convert` wrote, of which nothing
+                is ever executed; or `huggingface:MODEL`, see `from_pretrained`.
             network: `module:function` of your own code that makes its network, as the file names
                 it. None: the network must be one of darkpose's own.
 
@@ -151,18 +157,58 @@ class PoseModel(nn.Module):
             ValueError: darkpose did not write it, or not to its end; it has another network, or
                 one of other people's code that is not named here.
         """
+        if huggingface.is_model(path):
+            return cls.from_pretrained(str(path))
         checkpoint = read_checkpoint(path)
         found = checkpoint[METADATA]
         _check_network(path, found["network"], network)
         codec, spec = HeatmapCodec.from_dict(found["codec"]), KeypointSpec(**found["joints"])
-        given = {name: found[name] for name in ("network", "color", "mean", "std")}
+        names = ("network", "configuration", "color", "mean", "std")
+        given = {name: found[name] for name in names if name in found}
         with naming(path):
             weights = checkpoint["state_dict"]
             if network is None and all(spec.num_joints not in w.shape for w in weights.values()):
                 raise ValueError(f"state_dict must have heatmaps of {spec.num_joints} joints")
-            model = cls(codec, spec, **given)
+            made: AbstractContextManager[None] = nullcontext()
+            if "configuration" in given:
+                transformers.fitting(given["configuration"], weights, spec.num_joints)
+                made = transformers.without_values()
+            with made:
+                model = cls(codec, spec, **given)
             check_metadata(found, model.metadata())
             model.load_state_dict(weights)
+        return model.eval()
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str, *, joints: KeypointSpec | None = None, expert: str | None = None
+    ) -> "PoseModel":
+        """Return a pose model of Hugging Face's transformers, in evaluation mode.
+
+        Args:
+            name: of a ViTPose, ViTPose+ or Sapiens2 on the hub, such as
+                `usyd-community/vitpose-base-simple`, or a folder that `save_pretrained` wrote;
+                with `huggingface:` before it or without.
+            joints: what its joints are, where its files do not say.
+            expert: of a ViTPose+, one of `darkpose.models.families.EXPERTS`; COCO's if None.
+
+        Raises:
+            ImportError: transformers is not installed.
+            OSError: there is no such model, or a file of it is missing.
+            ValueError: it is another kind of model, its files contradict one another or do not say
+                what its joints are, or the expert is not that of its last layer.
+        """
+        found = huggingface.Pretrained(name, joints, expert)
+        found.check_expert()
+        with transformers.without_values():
+            model = cls(
+                found.codec,
+                found.spec,
+                found.configuration["model_type"],
+                configuration=found.configuration,
+                **found.normalization,
+            )
+        model.network.load_state_dict(found.weights())
         return model.eval()
 
     def load_state_dict(

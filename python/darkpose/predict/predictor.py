@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from darkpose.data.orientation import Orientation, Pixels
+from darkpose.data.spec import KeypointSpec
 from darkpose.data.tally import Once
 from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
@@ -90,7 +91,7 @@ class Predictor:
         """Return the predictor of a checkpoint that training or `darkpose convert` wrote.
 
         Args:
-            path: of the checkpoint. Nothing in it is ever executed.
+            path: of the checkpoint, of which nothing is ever executed; or `huggingface:MODEL`.
             network: `module:function` that makes its network, if that is your own code.
             options: of the class.
 
@@ -98,6 +99,27 @@ class Predictor:
             OSError, ValueError: there is no such file, or not one that darkpose wrote to its end.
         """
         return cls(PoseModel.load(path, network=network), **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        joints: KeypointSpec | None = None,
+        expert: str | None = None,
+        **options: Any,
+    ) -> "Predictor":
+        """Return the predictor of a ViTPose, ViTPose+ or Sapiens2 of Hugging Face's transformers.
+
+        Args:
+            name: of the hub, such as `usyd-community/vitpose-base-simple`, or a folder.
+            joints, expert: see `PoseModel.from_pretrained`.
+            options: of the class.
+
+        Raises:
+            ImportError, OSError, ValueError: as `PoseModel.from_pretrained`.
+        """
+        return cls(PoseModel.from_pretrained(name, joints=joints, expert=expert), **options)
 
     def __call__(
         self, image: Any, boxes: ArrayLike | None = None, box_scores: ArrayLike | None = None
