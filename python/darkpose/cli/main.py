@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for known, entry in COMMANDS.items():  # of the others the help says what they are for
                 own = command.parser if command and known == called else ArgumentParser()
                 subcommands.add_subcommand(known, own, help=entry.summary)
-            config = parser.parse_args(find_configs(given))[called]
+            found = find_configs(given)
+            if found[:1] == [called]:
+                found[1:] = getattr(command, "implied", list)(found[1:])
+            config = parser.parse_args(found)[called]
             assert command is not None
             name = f"darkpose {called}"
             command.run(config)

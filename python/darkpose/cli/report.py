@@ -8,6 +8,7 @@ import torch
 from jsonargparse import Namespace
 from torch import Tensor
 
+from darkpose.cli.implied import implied
 from darkpose.console import say
 from darkpose.data.dataset import KeypointDataset
 from darkpose.decoders import flip_average
@@ -27,6 +28,8 @@ class ReportCommand:
             "--people", type=int, default=40, help="How many to show as pictures, half the worst."
         )
         self.parser.add_argument("--title", type=str | None, help="Of the page.")
+
+    implied = staticmethod(implied)
 
     def run(self, config: Namespace) -> None:
         if config.ckpt_path is None:

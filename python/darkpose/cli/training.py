@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from darkpose.cli.implied import implied
 from darkpose.console import say
 from darkpose.evaluate.writing import figures_table, write_evaluation
 from darkpose.train.keeping import kept
@@ -21,6 +22,8 @@ class _TrainerCommand:
     def __init__(self) -> None:
         self.parser = training_parser()
         self.parser.add_argument("--ckpt_path", type=Path | None, help="Checkpoint to start from.")
+
+    implied = staticmethod(implied)
 
     def run(self, config: Namespace) -> None:
         last = config.out / "checkpoints" / "last.ckpt"

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from darkpose.importing import imported, is_import_path
+from darkpose.models.families import FAMILIES
 from darkpose.models.hourglass import StackedHourglass
 from darkpose.models.hrnet import HRNet
-from darkpose.models.families import FAMILIES
+from darkpose.models.huggingface import Pretrained, is_model
 from darkpose.models.simple_baseline import SimpleBaseline
 from darkpose.models.small import SmallNet
 from darkpose.models.transformers import TransformersNetwork
@@ -58,10 +59,12 @@ def create(
 
     Args:
         name: of `MODELS`; or `module:function` of your own code, which is called with `num_joints`
-            and `input_size` and returns the network; or of `darkpose.models.families.FAMILIES`.
+            and `input_size` and returns the network; or `huggingface:MODEL` for a network of the
+            kind of that model, with new weights.
         num_joints: how many heatmaps it is to have.
         input_size: (width, height) of the input in pixels, for networks that depend on it.
-        configuration: of a network of transformers.
+        configuration: of a network of `darkpose.models.families.FAMILIES`; with `huggingface:MODEL`
+            only the `expert` of a ViTPose+ other than COCO's.
 
     Raises:
         ImportError: there is no such module.
@@ -70,6 +73,9 @@ def create(
     """
     if num_joints < 1:
         raise ValueError(f"num_joints must be at least 1, got {num_joints}")
+    if is_model(name):
+        found = Pretrained(name, expert=(configuration or {}).get("expert"))
+        return found.network(num_joints)
     if is_import_path(name):
         network = imported(name, "network")(num_joints, input_size)
         if not isinstance(network, nn.Module):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from darkpose import models
+from darkpose.models.huggingface import Pretrained, is_model
 
 _INPUT_SIZES = ((96, 128), (192, 256), (288, 384))  # of the paper's Table 4
 
@@ -24,7 +25,7 @@ class Complexity:
     Args:
         parameters: number of trained values.
         macs: multiply-accumulates of convolutions, deconvolutions and linear layers; biases,
-            normalization, activation, pooling, upsampling and sums are not counted.
+            normalization, activation, attention, pooling, upsampling and sums are not counted.
         paper_gflops: the same in units of 2**30 as HRNet's code, and so the paper, counts it: a
             deconvolution's weights once per pixel of its output, not of its input.
     """
@@ -41,7 +42,8 @@ def complexity(network: nn.Module, input_size: tuple[int, int]) -> Complexity:
 
     Raises ValueError for an input size that the network does not take.
     """
-    models.check_input_size(network, input_size)
+    if hasattr(network, "stride"):
+        models.check_input_size(network, input_size)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     network = copy.deepcopy(network).to("meta").eval()
     macs = published = 0
@@ -73,8 +75,9 @@ def models_table(
     """Print networks with their parameters, multiply-accumulates and the paper's GFLOPs.
 
     Args:
-        model: names of networks; all of them unless given.
-        input_size: width and height in pixels; 96 x 128, 192 x 256 and 288 x 384 unless given.
+        model: names of networks, or huggingface:MODEL; all that have a name unless given.
+        input_size: width and height in pixels; unless given, 96 x 128, 192 x 256 and 288 x 384, or
+            that of the model.
         num_joints: number of heatmaps.
     """
     from rich.console import Console  # here, as counting needs torch only
@@ -83,11 +86,11 @@ def models_table(
     table = Table("network", "input")
     for heading in ("parameters", "GMACs", "paper's GFLOPs"):
         table.add_column(heading, justify="right")
-    sizes = _INPUT_SIZES if input_size is None else (input_size,)
     for name in list(models.MODELS) if model is None else model:
         with torch.device("meta"):
             network = models.create(name, num_joints)
-        for size in sizes:
+        usual = (Pretrained(name).codec.input_size,) if is_model(name) else _INPUT_SIZES
+        for size in usual if input_size is None else (input_size,):
             cost = complexity(network, size)
             table.add_row(
                 name,

@@ -22,7 +22,7 @@ Source: transformers' documentation of ViTPose, "Notes".
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models, and what is said of them in no file, but in the code that trained them."""
+    """A family of models, and what no file says of them, but the code that trained them."""
 
     title: str
     network: str
@@ -128,7 +128,9 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         given = values.get(name)
         found = given.get("model_type", model_type) if isinstance(given, Mapping) else given
         if not isinstance(given, Mapping) or found != model_type:
-            raise ValueError(f"{name} of a {family.title} must be a {model_type}, got {shown(found)}")
+            raise ValueError(
+                f"{name} of a {family.title} must be a {model_type}, got {shown(found)}"
+            )
         kept[name] = {key: given[key] for key in _arguments(inside) if key in given}
     made = {"model_type": values["model_type"], **kept}
     return dict(json.loads(json.dumps(made)))  # lists for tuples, as files have them

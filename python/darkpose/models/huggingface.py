@@ -6,6 +6,7 @@ table of `darkpose.models.transformers`. The processor's class is never made: it
 and all that is taken from its file are numbers.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data import joint_sets
@@ -22,7 +23,7 @@ from darkpose.data.spec import KeypointSpec
 from darkpose.files import expanded
 from darkpose.geometry import Convention
 from darkpose.models.families import PADDING, expert_of, family_of, library, plain
-from darkpose.models.matching import describe
+from darkpose.models.matching import describe, differences
 from darkpose.models.transformers import TransformersNetwork
 from darkpose.values import finite, integers, printable, shown
 
@@ -32,6 +33,8 @@ _PROCESSOR = "preprocessor_config.json"
 _UNNAMED = "LABEL_"  # what transformers calls a label that has no name
 _SETS = {"apt36k": "ap10k"}  # of experts that are called by another data set than their joints
 _LONGEST = 300  # characters of a message
+
+_logger = logging.getLogger(__name__)
 
 
 def is_model(name: object) -> bool:
@@ -111,20 +114,24 @@ class Pretrained:
         mean, std = (tuple(value.tolist()) for value in found.values())
         return {"mean": mean, "std": std}
 
-    def network(self, num_joints: int | None = None) -> TransformersNetwork:
-        """Return a network of its family with new weights, for as many joints as it has itself, or
-        for others."""
-        return TransformersNetwork(self.configuration, num_joints or self.spec.num_joints)
+    def network(self, num_joints: int) -> TransformersNetwork:
+        """Return a network of its family with new weights, for so many joints."""
+        return TransformersNetwork(self.configuration, num_joints)
 
     def check_expert(self) -> None:
         """Raise ValueError unless the expert is of the data set that the last layer is of."""
-        expert = self.configuration.get("expert")
-        if expert is None or _same(self.spec, _SETS.get(expert, expert)):
-            return
-        raise ValueError(
-            f"expert {expert} has other joints than the last layer of {self._shown}: "
-            "name it only to train a new one, with model.expert of darkpose fit"
-        )
+        if not self.expert_fits:
+            raise ValueError(
+                f"expert {self.configuration['expert']} has other joints than the last layer of "
+                f"{self._shown}: name it only to train a new one, with model.expert of darkpose fit"
+            )
+
+    @property
+    def expert_fits(self) -> bool:
+        """Whether the last layer is of the data set that the expert is of."""
+        expert = str(self.configuration.get("expert", ""))
+        known = joint_sets.JOINT_SETS.get(_SETS.get(expert, expert))
+        return not expert or (known is not None and known.names == self.spec.names)
 
     def weights(self) -> dict[str, Tensor]:
         """Return its tensors in full precision, by the keys of `TransformersNetwork`.
@@ -185,6 +192,11 @@ class Pretrained:
         return values
 
     @property
+    def named(self) -> bool:
+        """Whether its files say what its joints are."""
+        return not self._labels[0].startswith(_UNNAMED) or self._known is not None
+
+    @property
     def _labels(self) -> list[str]:
         """The joints' names as its configuration has them."""
         labels = self._said.get("id2label")
@@ -209,25 +221,29 @@ class Pretrained:
 
     def _named(self) -> KeypointSpec:
         """Return the joints that its files tell."""
-        family, names = family_of(self.configuration), self._labels
-        pairs, edges = self._said.get("flip_pairs"), self._said.get("edges")
-        if names[0].startswith(_UNNAMED):
-            known = joint_sets.JOINT_SETS[family.joints]
-            said, wanted = (
-                {frozenset(pair) for pair in each} for each in (pairs or (), known.flip_pairs)
-            )
-            if known.num_joints == len(names) and said == wanted:
-                return known
+        names, edges = self._labels, self._said.get("edges")
+        if not self.named:
             raise ValueError(
                 f"{self._shown} must name its {len(names)} joints in id2label, got {names[0]}: "
                 "darkpose convert makes a checkpoint of it with --joints"
             )
-        found = joint_sets.matching(names)
+        found = self._known or joint_sets.matching(names)
         with self._naming("joints that go together"):
             if found is None:
+                pairs = self._said.get("flip_pairs")
                 given = None if pairs is None else [[names[k] for k in pair] for pair in pairs]
                 found = KeypointSpec.from_names(names, flip_pairs=given, file=self.name)
             return replace(found, skeleton=edges) if edges else found
+
+    @cached_property
+    def _known(self) -> KeypointSpec | None:
+        """The joints of all models of its family, if it has as many and the same flip pairs."""
+        known = joint_sets.JOINT_SETS.get(family_of(self.configuration).joints)
+        if known is None or known.num_joints != len(self._labels):
+            return None
+        with self._naming("flip_pairs"):
+            said = {frozenset(pair) for pair in self._said.get("flip_pairs") or ()}
+        return known if said == {frozenset(pair) for pair in known.flip_pairs} else None
 
     @contextmanager
     def _naming(self, wanted: str) -> Iterator[None]:
@@ -242,9 +258,33 @@ class Pretrained:
             raise kind(f"{self._shown} must have {wanted}, got: {words[:_LONGEST]}") from error
 
 
-def _same(spec: KeypointSpec, name: str) -> bool:
-    known = joint_sets.JOINT_SETS.get(name)
-    return known is not None and known.names == spec.names
+def initialize(
+    network: nn.Module, name: str, spec: KeypointSpec, *, last_layer: bool = True
+) -> None:
+    """Replace a network's weights by a model's, as far as the model has them.
+
+    Args:
+        network: of the model's family and size.
+        name: `huggingface:MODEL`.
+        spec: the network's joints. If the model's are others, or of another expert, the last layer
+            stays new.
+        last_layer: take it over where the joints are the same.
+
+    Raises:
+        ImportError, OSError, ValueError: as `Pretrained`; or the network is of another kind.
+    """
+    if not isinstance(network, TransformersNetwork):
+        raise ValueError(f"{name} can only initialize network {name}, got another network")
+    found = Pretrained(name, expert=network.expert)
+    weights, own = found.weights(), network.state_dict()
+    same = last_layer and found.named and found.spec.names == spec.names and found.expert_fits
+    if not same:
+        weights |= {key: own[key] for key in own if key.startswith(network.joint_layer)}
+    if wrong := differences(weights, own):
+        raise ValueError(f"{name} must have the tensors of this network, got {describe(wrong)}")
+    network.load_state_dict(weights)
+    new = "" if same else f", with a new last layer for {spec.num_joints} joints"
+    _logger.info("initialized from %s%s", name, new)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class PoseModel(nn.Module):
         codec: sizes, sigma, convention and encoding; its `flip_index` becomes that of the joints.
         spec: the joints.
         network: a name of `darkpose.models.create`.
-        configuration: of a network of transformers, see `darkpose.models.transformers`.
+        configuration: of the network, if it is of transformers.
         color: order of the channels that the network is given. SimpleBaseline and Hourglass were
             released with "bgr", and the mean and std of red for blue.
         mean: of the values from 0 to 1 that the network is given as 0, for its first, second and
@@ -71,8 +71,10 @@ class PoseModel(nn.Module):
     ) -> None:
         super().__init__()
         self.codec = replace(codec, flip_index=spec.flip_index)
-        self.spec, self.network_name, self.color = spec, network, color
+        self.spec, self.color = spec, color
         self.network = models.create(network, spec.num_joints, codec.input_size, configuration)
+        configuration = getattr(self.network, "configuration", {})
+        self.network_name: str = configuration.get("model_type", network)
         found = models.heatmap_size(self.network, codec.input_size, spec.num_joints)
         if codec.heatmap_size != found:
             raise ValueError(
@@ -138,9 +140,11 @@ class PoseModel(nn.Module):
             path: of the file, which is there complete or not at all.
             extra: plain values that are to be in the file too.
         """
-        write_checkpoint(
-            {"state_dict": self.state_dict(), METADATA: self.metadata(), **extra}, path
-        )
+        write_checkpoint({**self.checkpoint(), **extra}, path)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what `save` writes."""
+        return {"state_dict": self.state_dict(), METADATA: self.metadata()}
 
     @classmethod
     def load(cls, path: str | Path, *, network: str | None = None) -> "PoseModel":

@@ -24,8 +24,8 @@ class TransformersNetwork(nn.Module):
     """A pose network of transformers: normalized images [B, 3, H, W] to heatmaps [B, K, h, w].
 
     Args:
-        configuration: `model_type`, one of `FAMILIES`, and the arguments of its configuration's class,
-            plain values; of a ViTPose+ also `expert`, one of `EXPERTS`, the first if none is named.
+        configuration: `model_type`, one of `FAMILIES`, and the arguments of its configuration's
+            class, plain values; of a ViTPose+ also `expert`, one of `EXPERTS`, the first if none.
         num_joints: K.
 
     Raises:
@@ -51,7 +51,7 @@ class TransformersNetwork(nn.Module):
         """Return heatmaps [B, K, h, w]."""
         if self.expert is None:
             return self.model(image).heatmaps  # type: ignore[no-any-return]
-        index = image.new_full((len(image),), EXPERTS.index(self.expert), dtype=torch.int64)
+        index = image.new_full(image.shape[:1], EXPERTS.index(self.expert), dtype=torch.int64)
         return self.model(image, dataset_index=index).heatmaps  # type: ignore[no-any-return]
 
     @property

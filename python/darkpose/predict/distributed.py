@@ -16,7 +16,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+import torch
+
 from darkpose.console import say
+from darkpose.models.huggingface import is_model
+from darkpose.models.pose import PoseModel
 from darkpose.predict.options import PredictOptions, boxes_of
 from darkpose.predict.outputs import KINDS
 from darkpose.predict.predictor import Predictor
@@ -88,7 +92,7 @@ def predict_ray(options: PredictOptions) -> None:
         "min_box_score": options.min_box_score or 0.0,
         "orientation_given": options.orientation is not None,
     }
-    weights = Path(options.checkpoint).read_bytes()
+    weights = _checkpoint(options.checkpoint, predictor.model)
     run = {
         "format of results": "darkpose.predict.table",
         "checkpoint": sha256(weights).hexdigest(),
@@ -113,6 +117,15 @@ def predict_ray(options: PredictOptions) -> None:
             "missing"
         )
     folder.sweep()
+
+
+def _checkpoint(path: Path, model: PoseModel) -> bytes:
+    """Return a checkpoint's bytes, which need no file on other machines."""
+    if not is_model(path):
+        return path.read_bytes()
+    buffer = BytesIO()
+    torch.save(model.checkpoint(), buffer)
+    return buffer.getvalue()
 
 
 def _out(out: str | Path) -> str:

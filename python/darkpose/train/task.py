@@ -18,6 +18,7 @@ from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.coco import Nms
 from darkpose.files import expanded
 from darkpose.models.checkpoints import METADATA, check_alike, check_metadata
+from darkpose.models.huggingface import initialize, is_model
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
 from darkpose.train.finite import poison
@@ -30,10 +31,14 @@ class ModelOptions:
     Args:
         network: a name that `darkpose models` lists, or `module:function` of your own code, which
             is called with the number of joints and the input's (width, height) and returns an
-            `nn.Module` from images [B, 3, H, W] to heatmaps [B, K, h, w].
+            `nn.Module` from images [B, 3, H, W] to heatmaps [B, K, h, w]; or `huggingface:MODEL`, a
+            ViTPose, ViTPose+ or Sapiens2 of the hub or of a folder, which training starts from.
         init: checkpoint that training starts from: a backbone trained on ImageNet, or a whole pose
-            network, in any format that `darkpose convert` reads.
+            network, in any format that `darkpose convert` reads. None: new weights, or those of
+            `huggingface:MODEL`, with a new last layer for other joints.
         init_joints: take over a pose network's last layer too; not if its joints are others.
+        expert: of a ViTPose+, the data set whose expert is trained: coco, aic, mpii, ap10k, apt36k
+            or coco_wholebody; any but the one of the joints gets a new last layer. Default: coco.
         learning_rate: of Adam.
         milestones: numbers of epochs after which the learning rate is multiplied by `gamma`.
         gamma: see `milestones`.
@@ -55,6 +60,7 @@ class ModelOptions:
     network: str = "small"
     init: Path | None = None
     init_joints: bool = True
+    expert: str | None = None
     learning_rate: float = 1e-3
     milestones: tuple[int, ...] = (170, 200)
     gamma: float = 0.1
@@ -91,6 +97,7 @@ class PoseTask(LightningModule):
             codec,
             spec,
             options.network,
+            configuration=None if options.expert is None else {"expert": options.expert},
             color=options.color,
             mean=options.mean,
             std=options.std,
@@ -107,14 +114,18 @@ class PoseTask(LightningModule):
         return self.model(image)
 
     def initialize(self) -> None:
-        """Replace the new weights by those of `options.init`, if there are any.
+        """Replace the new weights by those that training starts from, if there are any.
 
         Raises:
-            OSError, ValueError: as `darkpose.models.weights.load_backbone`.
+            OSError, ValueError: as `darkpose.models.weights.load_backbone` or
+                `darkpose.models.huggingface.initialize`.
         """
-        if self.options.init is not None:
-            path, joints = expanded(self.options.init), self.options.init_joints
-            load_backbone(self.model.network, path, backbone_only=not joints)
+        options, network = self.options, self.model.network
+        source = str(options.init or options.network)
+        if is_model(source):
+            initialize(network, source, self.model.spec, last_layer=options.init_joints)
+        elif options.init is not None:
+            load_backbone(network, expanded(options.init), backbone_only=not options.init_joints)
 
     # ---- training --------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.options import DataOptions
 from darkpose.files import write_text
 from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
+from darkpose.models.huggingface import is_model
+from darkpose.models.pose import PoseModel
 from darkpose.train.bar import bar
 from darkpose.train.changes import SameOptions
 from darkpose.train.data import PoseData
@@ -112,7 +114,8 @@ class Checkpoints(TorchCheckpointIO):
         write_checkpoint(checkpoint, path)
 
     def load_checkpoint(self, path: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
-        """Read a checkpoint to the CPU; one that no trainer wrote begins where training does.
+        """Read a checkpoint, or `huggingface:MODEL`, to the CPU; one that no trainer wrote begins
+        where training does.
 
         Raises:
             OSError, ValueError: as `read_checkpoint`.
@@ -122,6 +125,8 @@ class Checkpoints(TorchCheckpointIO):
             "epoch": 0,
             "global_step": 0,
         }
+        if is_model(path):
+            return {**untrained, **PoseModel.load(path).checkpoint()}
         return {**untrained, **read_checkpoint(path)}
 
 
