@@ -17,7 +17,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.annotations import Annotations, PersonRecord, load_annotations
 from darkpose.data.dataset import KeypointDataset
 from darkpose.data.detections import load_detections
-from darkpose.data.mpii import MPII
+from darkpose.data.joint_sets import MPII
 from darkpose.decoders import decoder_names
 from darkpose.evaluate.evaluation import Evaluation
 from darkpose.geometry import Crop

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from darkpose.data.aic import AIC, load_aic
-from darkpose.data.joint_sets import COCO
+from darkpose.data.aic import load_aic
+from darkpose.data.joint_sets import AIC, COCO
 from darkpose.data.mixture import remap
 
 JOINTS = [10 * k + axis for k in range(14) for axis in range(3)]

@@ -13,8 +13,7 @@ from torch import Tensor
 import published
 from darkpose import models
 from darkpose.cli.main import main
-from darkpose.data.joint_sets import COCO
-from darkpose.data.mpii import MPII
+from darkpose.data.joint_sets import COCO, MPII
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.hourglass import StackedHourglass

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from darkpose.data.aic import AIC
 from darkpose.data.drawing import (
     CENTER,
     LEFT,
@@ -20,8 +19,7 @@ from darkpose.data.drawing import (
     skeleton_colors,
     view,
 )
-from darkpose.data.joint_sets import COCO
-from darkpose.data.mpii import MPII
+from darkpose.data.joint_sets import AIC, COCO, MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import apply, compose, invert
 

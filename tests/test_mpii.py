@@ -19,7 +19,8 @@ from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation
 from darkpose.data.batches import Batches
 from darkpose.data.dataset import KeypointDataset
-from darkpose.data.mpii import MPII, load_mpii
+from darkpose.data.joint_sets import MPII
+from darkpose.data.mpii import load_mpii
 from darkpose.data.options import DataOptions
 from darkpose.geometry import Convention, Crop, apply, invert
 

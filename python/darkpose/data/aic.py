@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data import joint_sets
 from darkpose.data.annotation_file import read_json
 from darkpose.data.annotations import Annotations, PersonRecord
-from darkpose.data.joint_sets import AIC
 from darkpose.data.labels import AREA_PER_BOX, settle
 from darkpose.data.tally import Tally
 from darkpose.values import finite, numbers, shown
@@ -67,7 +67,7 @@ def load_aic(json_path: str | Path, image_root: str | Path) -> Annotations:
     tally.say()
     if not records:
         raise ValueError(f"{json_path} must hold people with labeled joints, got none of {people}")
-    return Annotations(tuple(records), AIC, category_id=1, file=json_path)
+    return Annotations(tuple(records), joint_sets.AIC, category_id=1, file=json_path)
 
 
 def _checked(entry: Any, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:
@@ -80,11 +80,9 @@ def _checked(entry: Any, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any
 
 
 def _joints(flat: Any, name: str) -> NDArray[np.float64]:
-    values, count = numbers(flat, f"{name}: keypoints"), 3 * AIC.num_joints
-    if values.size != count:
-        raise ValueError(
-            f"{name} must have {AIC.num_joints} joints, {count} numbers, got {values.size}"
-        )
+    values, count = numbers(flat, f"{name}: keypoints"), joint_sets.AIC.num_joints
+    if values.size != 3 * count:
+        raise ValueError(f"{name} must have {count} joints, {3 * count} numbers, got {values.size}")
     joints = values.reshape(-1, 3)
     settle(joints, _NOT_LABELED)
     if not np.isfinite(joints).all():

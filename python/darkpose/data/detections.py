@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from darkpose.data import joint_sets
 from darkpose.data.annotation_file import checked, keypoint_categories, known_id, read_json
 from darkpose.data.annotations import DETECTED, Annotations, ImageFiles, PersonRecord, spec_of
-from darkpose.data.joint_sets import COCO
 from darkpose.data.labels import AREA_PER_BOX, labeled
 from darkpose.data.spec import KeypointSpec
 from darkpose.data.tally import Tally
@@ -74,7 +74,7 @@ def load_detections(
     content = checked(content, images, annotated=False)
     categories = _categories(content, images, category)
     if spec is None and not categories[0].get("keypoints"):
-        spec = COCO
+        spec = joint_sets.COCO
     spec = spec_of(categories[0], images, spec)
 
     found = read_json(detections)

@@ -7,14 +7,14 @@ Points are (x, y) with pixel centers at integers, as everywhere; colors are (red
 import colorsys
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from darkpose.data.joint_sets import JOINT_SETS, MPII
+from darkpose.data import joint_sets
 from darkpose.data.sides import sides
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Matrix
@@ -39,11 +39,18 @@ def _joints(spec: KeypointSpec) -> frozenset[tuple[str, str]]:
     return frozenset((one.side, one.joint) for one in sides(spec.names))
 
 
-# Limbs with a side's color; all others are the middle's. LSP has the joints of AI Challenger.
-_SIDED_LIMBS: dict[frozenset[tuple[str, str]], set[tuple[str, str]]] = {
-    **{_joints(spec): _LIMBS for spec in JOINT_SETS.values()},
-    _joints(MPII): _LIMBS | {("pelvis", "hip"), ("thorax", "shoulder"), ("upper_neck", "shoulder")},
-}
+@cache
+def _sided_limbs() -> dict[frozenset[tuple[str, str]], set[tuple[str, str]]]:
+    """Return by joints the limbs with a side's color; all others are the middle's.
+
+    LSP has the joints of AI Challenger.
+    """
+    trunk = {("pelvis", "hip"), ("thorax", "shoulder"), ("upper_neck", "shoulder")}
+    return {
+        _joints(joint_sets.COCO): _LIMBS,
+        _joints(joint_sets.AIC): _LIMBS,
+        _joints(joint_sets.MPII): _LIMBS | trunk,
+    }
 
 
 class SkeletonColors(NamedTuple):
@@ -63,7 +70,7 @@ def skeleton_colors(spec: KeypointSpec) -> SkeletonColors:
     that of its second end.
     """
     named = sides(spec.names)
-    sided = _SIDED_LIMBS.get(_joints(spec))
+    sided = _sided_limbs().get(_joints(spec))
     if sided is None:
         joints = tuple(
             _own_color(one.side, k / max(1, len(named) - 1)) for k, one in enumerate(named)

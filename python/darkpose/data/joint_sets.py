@@ -1,97 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The joints of published data sets whose files do not name them, or not all of them."""
+"""Joint sets of published data, one file each in `sets/`, read when it is asked for.
 
-from collections.abc import Sequence
-from dataclasses import replace
+A file has the form of `darkpose.data.spec`'s YAML, as JSON, and says whose joints they are and
+where their sigmas are from. Adding a set is adding a file.
+"""
 
-from darkpose.data.sides import same_joints
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from darkpose.data import sides
+from darkpose.data.joint_values import YAML_KEYS
 from darkpose.data.spec import KeypointSpec
 
-COCO = KeypointSpec.from_names(
-    [
-        "nose",
-        *("left_eye", "right_eye", "left_ear", "right_ear"),
-        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
-        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
-        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-    ],
-    skeleton=[
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
-        *(("left_hip", "right_hip"), ("left_shoulder", "left_hip")),
-        *(("right_shoulder", "right_hip"), ("left_shoulder", "right_shoulder")),
-        *(("left_shoulder", "left_elbow"), ("right_shoulder", "right_elbow")),
-        *(("left_elbow", "left_wrist"), ("right_elbow", "right_wrist")),
-        *(("left_eye", "right_eye"), ("nose", "left_eye"), ("nose", "right_eye")),
-        *(("left_eye", "left_ear"), ("right_eye", "right_ear")),
-        *(("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
-    ],
-)
+_FOLDER = Path(__file__).with_name("sets")
+_PUBLISHED = "oks_sigmas_published"
+
+COCO: KeypointSpec
 """COCO's 17 joints and 19 limbs, for its test sets, whose files do not say."""
-
-MPII = KeypointSpec.from_names(
-    [
-        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
-        *("pelvis", "thorax", "upper_neck", "head_top"),
-        *("right_wrist", "right_elbow", "right_shoulder"),
-        *("left_shoulder", "left_elbow", "left_wrist"),
-    ],
-    skeleton=[
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip"), ("right_hip", "pelvis")),
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("left_hip", "pelvis")),
-        *(("pelvis", "thorax"), ("thorax", "upper_neck"), ("upper_neck", "head_top")),
-        *(("right_wrist", "right_elbow"), ("right_elbow", "right_shoulder")),
-        *(("left_wrist", "left_elbow"), ("left_elbow", "left_shoulder")),
-        *(("right_shoulder", "thorax"), ("left_shoulder", "thorax")),
-    ],
-)
-"""MPII's 16 joints. COCO has no sigmas for them: OKS on MPII is this project's own figure."""
-
-AIC = KeypointSpec.from_names(
-    [
-        *("right_shoulder", "right_elbow", "right_wrist"),
-        *("left_shoulder", "left_elbow", "left_wrist"),
-        *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
-        *("head_top", "neck"),
-    ],
-    skeleton=[
-        *(("right_wrist", "right_elbow"), ("right_elbow", "right_shoulder")),
-        *(("left_wrist", "left_elbow"), ("left_elbow", "left_shoulder")),
-        *(("right_ankle", "right_knee"), ("right_knee", "right_hip")),
-        *(("left_ankle", "left_knee"), ("left_knee", "left_hip")),
-        *(("right_hip", "left_hip"), ("right_shoulder", "right_hip")),
-        *(("left_shoulder", "left_hip"), ("head_top", "neck")),
-        *(("right_shoulder", "neck"), ("left_shoulder", "neck")),
-    ],
-)
+MPII: KeypointSpec
+"""MPII's 16 joints, in the order of HRNet's JSON."""
+AIC: KeypointSpec
 """AI Challenger's 14 joints."""
 
-JOINT_SETS = {"coco": COCO, "mpii": MPII, "aic": AIC}
+
+class _Sets(Mapping[str, KeypointSpec]):
+    def __getitem__(self, name: str) -> KeypointSpec:
+        if name not in _names():
+            raise KeyError(name)
+        return _spec(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_names())
+
+    def __len__(self) -> int:
+        return len(_names())
+
+
+JOINT_SETS: Mapping[str, KeypointSpec] = _Sets()
 """By name. A set is told by its joints' names, in whatever order a file has them."""
 
 
+def __getattr__(name: str) -> KeypointSpec:
+    if name in ("COCO", "MPII", "AIC"):
+        return JOINT_SETS[name.lower()]
+    raise AttributeError(f"module {__name__} has no attribute {name}")
+
+
 def matching(names: Sequence[str]) -> KeypointSpec | None:
-    """Return the set whose joints these names are, however spelled and in whatever order.
+    """Return the joint set that has just these joints, in any order and spelling; None: none has.
 
-    The joints are in the order of `names` and spelled as the set has them; None: there is none.
+    Where several have them, it is the one in whose order they are, else one without published
+    sigmas: LSP's joints are AI Challenger's, whose sigmas would be a fifth of the customary ones.
+
+    Args:
+        names: of K joints.
+
+    Returns:
+        The set, with its own spelling of the names, in the order of `names`.
     """
-    for spec in JOINT_SETS.values():
-        same = same_joints(names, spec.names)
-        if len(same) == len(names) == spec.num_joints:
-            return _in_order(spec, [place for _, place in same])
-    return None
+    found = []
+    for name in _names():
+        content = _content(name)
+        if len(content["names"]) == len(names):
+            order = [place for _, place in sides.same_joints(names, content["names"])]
+            if len(order) == len(names):
+                found.append((order != sorted(order), _PUBLISHED in content, name, order))
+    return _ordered(_spec(min(found)[2]), min(found)[3]) if found else None
 
 
-def _in_order(spec: KeypointSpec, order: Sequence[int]) -> KeypointSpec:
-    place = {joint: k for k, joint in enumerate(order)}
-    if list(order) == sorted(order):
-        return spec
-    return replace(
-        spec,
-        names=tuple(spec.names[joint] for joint in order),
-        oks_sigmas=tuple(spec.oks_sigmas[joint] for joint in order),
-        flip_pairs=tuple((place[a], place[b]) for a, b in spec.flip_pairs),
-        skeleton=tuple((place[a], place[b]) for a, b in spec.skeleton),
-        upper_body=tuple(sorted(place[joint] for joint in spec.upper_body)),
-        assumed_sigmas=tuple(sorted(place[joint] for joint in spec.assumed_sigmas)),
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+@cache
+def _content(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
+    return content
+
+
+@cache
+def _spec(name: str) -> KeypointSpec:
+    content = _content(name)
+    given = {key: value for key, value in content.items() if key in YAML_KEYS}
+    return KeypointSpec.from_names(**given, file=name)
+
+
+def _ordered(spec: KeypointSpec, order: Sequence[int]) -> KeypointSpec:
+    """Return a joint set whose joint k is joint `order[k]` of `spec`."""
+    new = {old: k for k, old in enumerate(order)}
+    return KeypointSpec(
+        names=tuple(spec.names[old] for old in order),
+        flip_pairs=tuple(sorted((new[a], new[b]) for a, b in spec.flip_pairs)),
+        oks_sigmas=tuple(spec.oks_sigmas[old] for old in order),
+        skeleton=tuple((new[a], new[b]) for a, b in spec.skeleton),
+        upper_body=tuple(sorted(new[old] for old in spec.upper_body)),
+        assumed_sigmas=tuple(sorted(new[old] for old in spec.assumed_sigmas)),
     )

@@ -12,7 +12,7 @@ from darkpose.data.sides import finder, listed
 from darkpose.files import read_yaml
 from darkpose.values import number, shown
 
-_YAML_KEYS = {"names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"}
+YAML_KEYS = {"names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"}
 
 _logger = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ def read_spec_yaml(path: str | Path) -> dict[str, Any]:
         ValueError: it is not a mapping of those keys.
     """
     content = read_yaml(path)
-    if not isinstance(content, dict) or not content.keys() <= _YAML_KEYS:
+    if not isinstance(content, dict) or not content.keys() <= YAML_KEYS:
         got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(
-            f"{path} must be a mapping with keys of {sorted(_YAML_KEYS)}, got {shown(got)}"
+            f"{path} must be a mapping with keys of {sorted(YAML_KEYS)}, got {shown(got)}"
         )
     return content
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data import joint_sets
 from darkpose.data.annotation_file import read_json
 from darkpose.data.annotations import Annotations, PersonRecord
-from darkpose.data.joint_sets import MPII
 from darkpose.data.labels import AREA_PER_BOX
 from darkpose.data.published import missing
 from darkpose.geometry import Crop
@@ -93,7 +93,7 @@ def load_mpii(
                 head_size=head_size,
             )
         )
-    return Annotations(tuple(records), MPII, category_id=1, file=json_path)
+    return Annotations(tuple(records), joint_sets.MPII, category_id=1, file=json_path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class _Person:
 def _person(entry: Any, name: str) -> _Person:
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         raise ValueError(f"{name} must name its image, got {_kind(entry)}")
-    count = MPII.num_joints
+    count = joint_sets.MPII.num_joints
     center = finite(entry.get("center"), f"{name}: center", 2)
     scale = float(finite(entry.get("scale"), f"{name}: scale"))
     joints = finite(entry.get("joints"), f"{name}: joints", count, 2)
@@ -151,7 +151,7 @@ def _read_truth(path: Path) -> _Truth:
         content = loadmat(str(path))
     except Exception as error:  # a broken file makes scipy raise anything at all
         raise ValueError(f"{path} must be a MATLAB file, got an error: {error}") from error
-    count = MPII.num_joints
+    count = joint_sets.MPII.num_joints
     people = content["jnt_missing"].shape[-1] if "jnt_missing" in content else 0
     shapes = {
         "jnt_missing": (count, people),

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from darkpose.codec import EncodingName, HeatmapCodec
-from darkpose.data.joint_sets import COCO
-from darkpose.data.mpii import MPII
+from darkpose.data.joint_sets import COCO, MPII
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
