@@ -126,6 +126,7 @@ def test_a_flip_test_without_flip_index_is_refused() -> None:
         ({"convention": "openpose"}, "must be one of hrnet, darkpose, udp, got openpose"),
         ({"heatmap_size": (24, 24)}, "heatmap_size must have the aspect ratio of input_size"),
         ({"padding": 0.0}, "padding must be positive, got 0"),
+        ({"enlarging": "cubic"}, "enlarging must be one of bilinear, bicubic, got cubic"),
     ],
 )
 def test_an_impossible_codec_is_refused_in_words(arguments: dict[str, object], words: str) -> None:

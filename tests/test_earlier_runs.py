@@ -86,6 +86,7 @@ def test_an_earlier_configuration_is_read_and_written_as_it_was(earlier: Path) -
         yaml.safe_load((earlier / name).read_text()) for name in ("config.yaml", "run/config.yaml")
     )
     assert is_.pop("trainer") == {**was.pop("trainer"), "max_epochs": 1}
+    assert is_["codec"].pop("enlarging") == "bilinear"  # what an earlier one means
     assert is_ == was
 
 
@@ -94,7 +95,7 @@ def test_a_checkpoint_has_the_keys_that_it_had(earlier: Path) -> None:
     assert (
         content.keys() == CHECKPOINT | {"darkpose_run"} and content["darkpose"].keys() == METADATA
     )
-    assert content["darkpose"]["codec"].keys() == CODEC
+    assert content["darkpose"]["codec"].keys() == CODEC | {"enlarging"}
     assert content["darkpose"]["joints"].keys() == JOINTS
     names = list(content["state_dict"])
     assert len(names) == 142 and names[0] == "network.stem.0.0.weight"

@@ -19,6 +19,7 @@ pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
 from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.dataset import KeypointDataset  # noqa: E402
+from darkpose.data.images import crop_image  # noqa: E402
 from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check  # noqa: E402
 from darkpose.deploy.export import export  # noqa: E402
@@ -121,6 +122,18 @@ def test_example_crops_as_each_convention_has_it(convention: str) -> None:
         assert np.abs(to_input - expected).max() <= NEARER
         expected = heatmap_to_image(crop, (96, 128), (24, 32), convention)
         assert np.abs(to_image - expected).max() <= NEARER
+
+
+@pytest.mark.parametrize("how", [{}, {"enlarging": "bilinear"}, {"enlarging": "bicubic"}])
+def test_example_enlarges_as_the_file_says(how: dict[str, str]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    codec = HeatmapCodec((96, 128), **how)  # type: ignore[arg-type]
+    about = {"input_size": [96, 128], "heatmap_size": [24, 32], "convention": "darkpose"}
+    for box in ((100, 60, 40, 70), (30, 20, 200, 40)):
+        to_input = codec.image_to_input(codec.crop(box))
+        own, _ = example().crop_matrices(box, {**about, "padding": 1.25})
+        found = example().cut(image, own, {**about, **how})
+        assert np.array_equal(found, crop_image(image, to_input, (96, 128), codec.enlarging))
 
 
 def test_example_draws_no_joint_that_is_nowhere_near() -> None:

@@ -6,7 +6,7 @@
 
 Boxes are x,y,width,height in pixels of the image as it is shown (OpenCV turns it as EXIF says); the
 whole image if there is none. How a box becomes a crop is said by the file's metadata:
-`crop_matrices` below is all there is to it. Output is JSON.
+`crop_matrices` and `cut` below are all there is to it. Output is JSON.
 """
 
 import argparse
@@ -57,8 +57,7 @@ class Model:
         coords, scores = [], []
         for begin in range(0, len(boxes), BATCH):
             pairs = [crop_matrices(box, self.about) for box in boxes[begin : begin + BATCH]]
-            size = self.about["input_size"]
-            crops = [cv2.warpAffine(image, to_input, size) for to_input, _ in pairs]
+            crops = [cut(image, to_input, self.about) for to_input, _ in pairs]
             given = {
                 "crops": np.stack(crops),
                 "to_image": np.stack([to_image for _, to_image in pairs]).astype(np.float32),
@@ -93,6 +92,13 @@ def crop_matrices(box: Box, about: dict[str, Any]) -> tuple[Matrix, Matrix]:
         return np.column_stack([np.diag(scale), middle - scale * center])
 
     return to(about["input_size"]), cv2.invertAffineTransform(to(about["heatmap_size"]))
+
+
+def cut(image: NDArray[np.uint8], to_input: Matrix, about: dict[str, Any]) -> NDArray[np.uint8]:
+    """Return the crop [H, W, 3]; one that is enlarged is bicubic if the file wants it so."""
+    bicubic = about.get("enlarging") == "bicubic" and (np.diag(to_input) >= 1).all()
+    flags = cv2.INTER_CUBIC if bicubic else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpAffine(image, to_input, about["input_size"], flags=flags), np.uint8)
 
 
 def draw(

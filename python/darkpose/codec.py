@@ -8,7 +8,7 @@ the coordinate regression that the paper compares with, the functions of `darkpo
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from darkpose.decoders import DECODERS, decoder_names, find_decoder
 from darkpose.geometry import (
     Convention,
     Crop,
+    Enlarging,
     Matrix,
     box_to_crop,
     check_aspect,
@@ -82,10 +83,12 @@ class HeatmapCodec:
         modulation: size of the OpenCV kernel that "dark" smooths with, as the released
             configurations name it; a Gaussian of `sigma` if None.
         flip_index: for the flip test, the joint that each joint becomes in the mirror.
+        enlarging: how crops are interpolated that are smaller than the input in both directions
+            (`darkpose.data.images.crop_image`); others always bilinearly.
 
     Raises:
         ValueError: for a size that is not positive, sizes of different aspect ratio, or an unknown
-            encoding, convention or kernel size.
+            name or kernel size.
 
     >>> codec = HeatmapCodec((192, 256))
     >>> codec.heatmap_size, codec.sigma
@@ -100,6 +103,7 @@ class HeatmapCodec:
     padding: float = 1.25
     modulation: int | None = None
     flip_index: tuple[int, ...] | None = None
+    enlarging: Enlarging = "bilinear"
 
     def __post_init__(self) -> None:
         width, height = self.input_size
@@ -112,8 +116,10 @@ class HeatmapCodec:
         check_aspect((width, height), (heatmap_width, heatmap_height))
         if not self.padding > 0:
             raise ValueError(f"padding must be positive, got {self.padding}")
-        if self.encoding not in ENCODINGS:
-            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding}")
+        names = {"encoding": tuple(ENCODINGS), "enlarging": get_args(Enlarging)}
+        for name, known in names.items():
+            if (got := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {got}")
         if self.modulation is not None:
             opencv_taps(self.modulation)  # raises for an impossible size
         sigma = released_sigma(self.input_size) if self.sigma is None else self.sigma
@@ -164,16 +170,8 @@ class HeatmapCodec:
         if options is None:
             raise ValueError(f"encoding {self.encoding} regresses coordinates: it has no heatmaps")
         width, height = self._heatmap_size
-        return encode(
-            joints,
-            weights,
-            height,
-            width,
-            self._sigma,
-            transform=to_heatmap,
-            dtype=dtype,
-            **options,
-        )
+        given = {**options, "transform": to_heatmap, "dtype": dtype}
+        return encode(joints, weights, height, width, self._sigma, **given)
 
     def loss(
         self,

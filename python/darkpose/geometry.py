@@ -22,6 +22,7 @@ Points are (x, y), sizes (width, height), pixel centers lie at integers, matrice
 import math
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,8 @@ from torch import Tensor
 
 Matrix = NDArray[np.float64]  # [2, 3], acts on (x, y, 1)
 Box = tuple[float, float, float, float]  # x, y, width, height in image pixels
+Enlarging = Literal["bilinear", "bicubic"]
+"""How pixels are interpolated where the network's input is larger than the crop."""
 
 FARTHEST = 2.0**24
 """Pixels from the origin; beyond, float32 does not tell two pixels apart."""
@@ -217,6 +220,11 @@ def mirror(width: int) -> Matrix:
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
     """Return the affine map [2, 3] that applies `inner`, then `outer`."""
     return np.column_stack([outer[:, :2] @ inner[:, :2], apply(outer, inner[:, 2])])
+
+
+def enlarges(matrix: Matrix) -> bool:
+    """Return whether an affine map [2, 3] shrinks no direction."""
+    return bool(np.linalg.norm(matrix[:, :2], -2) >= 1)
 
 
 def invert(matrix: Matrix) -> Matrix:

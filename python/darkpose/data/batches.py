@@ -106,6 +106,7 @@ class Batches:
             heatmap_size=codec.heatmap_size,
             convention=codec.convention,
             padding=codec.padding,
+            enlarging=codec.enlarging,
             augmentation=augmentation,
             seed=options.seed,
             clip_boxes=options.clip_boxes,

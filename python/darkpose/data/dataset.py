@@ -27,6 +27,7 @@ from darkpose.geometry import (
     Box,
     Convention,
     Crop,
+    Enlarging,
     Matrix,
     box_to_crop,
     clip_box,
@@ -86,6 +87,7 @@ class KeypointDataset(Dataset[Sample]):
         scaled_decoding: decode JPEGs at a half, a quarter or an eighth of their size where none of
             the image's people is enlarged from that, as they are annotated or as they are
             augmented. Crops differ a little then: they have less aliasing.
+        enlarging: how crops are interpolated that are enlarged, see `crop_image`.
 
     Raises:
         ValueError: an image is missing, cut short or of another size than annotated, the message
@@ -106,6 +108,7 @@ class KeypointDataset(Dataset[Sample]):
         on_bad_image: OnBadImage = "raise",
         cache_images: bool = False,
         scaled_decoding: bool = False,
+        enlarging: Enlarging = "bilinear",
     ) -> None:
         if on_bad_image not in get_args(OnBadImage):
             choices = ", ".join(get_args(OnBadImage))
@@ -116,6 +119,7 @@ class KeypointDataset(Dataset[Sample]):
         self.input_size = (width, height)
         self.heatmap_size = heatmap_size or (width // 4, height // 4)
         self.convention = Convention(convention)
+        self.enlarging: Enlarging = enlarging
         self.augmentation = augmentation
         self.seed = seed
         self.spec = annotations.spec
@@ -190,7 +194,7 @@ class KeypointDataset(Dataset[Sample]):
             pixels = np.zeros((self.input_size[1], self.input_size[0], 3), np.uint8)
             weights = np.zeros_like(weights)
         else:
-            pixels = image.crop(to_input, self.input_size)
+            pixels = image.crop(to_input, self.input_size, self.enlarging)
             if self.augmentation:
                 pixels = jitter_light(pixels, self.augmentation, rng)
         return {

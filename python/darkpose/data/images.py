@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose.data.containers import JPEG_START, format_name, is_cut_short, stored_size
-from darkpose.geometry import Matrix, compose
+from darkpose.geometry import Enlarging, Matrix, compose, enlarges
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -65,17 +65,14 @@ class DecodedImage:
     note: str = ""
     """A sentence, where it is uncertain whether the image is turned as its annotations are."""
 
-    def crop(self, to_input: Matrix, input_size: tuple[int, int]) -> Image:
-        """Warp to the network's input (width, height), RGB [H, W, 3]: bilinear, black outside.
-
-        Args:
-            to_input: [2, 3] from pixels of the stored image to input pixels, see
-                `darkpose.geometry.image_to_input`.
-            input_size: (width, height) of the result.
-        """
+    def crop(
+        self, to_input: Matrix, input_size: tuple[int, int], enlarging: Enlarging = "bilinear"
+    ) -> Image:
+        """Warp to the network's input, RGB [H, W, 3], as `crop_image`; `to_input` [2, 3] begins at
+        pixels of the stored image."""
         if self.reduction > 1:
             to_input = compose(to_input, reduced_to_stored(self.reduction))
-        return _as_rgb(crop_image(self.rgba, to_input, input_size))
+        return _as_rgb(crop_image(self.rgba, to_input, input_size, enlarging))
 
 
 def reduced_to_stored(reduction: int) -> Matrix:
@@ -176,15 +173,24 @@ def decode_bytes(
 # ---- pixels --------------------------------------------------------------------------------------
 
 
-def crop_image(image: Image, to_input: Matrix, input_size: tuple[int, int]) -> Image:
-    """Warp an image [H, W, 3] to the network's input (width, height): bilinear, black outside.
+def crop_image(
+    image: Image,
+    to_input: Matrix,
+    input_size: tuple[int, int],
+    enlarging: Enlarging = "bilinear",
+) -> Image:
+    """Warp an image [H, W, 3] to the network's input (width, height), black outside.
 
     Args:
         image: RGB or any other channels.
         to_input: [2, 3] from image pixels to input pixels, see `darkpose.geometry.image_to_input`.
         input_size: (width, height) of the result.
+        enlarging: "bicubic" interpolates so, with a = -0.75, where the map shrinks no direction:
+            Sapiens2's crops, cut off at 0 and 255. Everything else is bilinear.
     """
-    warped = cv2.warpAffine(image, to_input, tuple(input_size), flags=cv2.INTER_LINEAR)
+    bicubic = enlarging == "bicubic" and enlarges(to_input)
+    flags = cv2.INTER_CUBIC if bicubic else cv2.INTER_LINEAR
+    warped = cv2.warpAffine(image, to_input, tuple(input_size), flags=flags)
     return warped.astype(np.uint8, copy=False)
 
 

@@ -90,7 +90,8 @@ def people_crops(codec: HeatmapCodec, count: int, seed: int = 0) -> tuple[Tensor
     for person in range(count):
         image, box = _draw_person(np.random.default_rng((seed, person)))
         crop = codec.crop(box)
-        crops.append(crop_image(image, codec.image_to_input(crop), codec.input_size))
+        to_input = codec.image_to_input(crop)
+        crops.append(crop_image(image, to_input, codec.input_size, codec.enlarging))
         matrices.append(codec.heatmap_to_image(crop).astype(np.float32))
     return torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(matrices))
 

@@ -80,6 +80,7 @@ class CropsToKeypoints(nn.Module):
             "heatmap_size": codec.heatmap_size,
             "convention": codec.convention.value,
             "padding": codec.padding,
+            "enlarging": codec.enlarging,
             "names": model.spec.names,
             "skeleton": model.spec.skeleton,
             "flip_pairs": model.spec.flip_pairs,

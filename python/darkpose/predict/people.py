@@ -84,7 +84,8 @@ class Pending:
 
     def _crop(self, position: int) -> Image:
         assert self._image is not None
-        return crop_any(self._image, self._to_input[position], self.codec.input_size)
+        to_input, codec = self._to_input[position], self.codec
+        return crop_any(self._image, to_input, codec.input_size, codec.enlarging)
 
 
 def matrices(codec: HeatmapCodec, box: ArrayLike) -> tuple[Matrix, NDArray[np.float32]] | None:

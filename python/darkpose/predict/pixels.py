@@ -14,14 +14,14 @@ import numpy as np
 
 from darkpose.data.images import DecodedImage, Image, file_bytes
 from darkpose.data.orientation import Orientation, Pixels, decode
-from darkpose.geometry import Matrix, compose, invert
+from darkpose.geometry import Enlarging, Matrix, compose, invert
 
 LONGEST_SIDE = 32766
 """The most pixels in a row that `cv2.warpAffine` reads."""
 
 _TO_RGBA = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_RGB2RGBA, 4: None}  # by number of channels
 _AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 on conversion
-_MARGIN = 2  # pixels round a region, so that bilinear values at its border are those of the image
+_MARGIN = 2  # pixels round a region, so that values at its border are interpolated as in the image
 
 
 def as_decoded(
@@ -80,14 +80,19 @@ def as_rgb(image: DecodedImage) -> Image:
     return np.asarray(cv2.cvtColor(image.rgba, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
-def crop_any(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int]) -> Image:
+def crop_any(
+    image: DecodedImage,
+    to_input: Matrix,
+    input_size: tuple[int, int],
+    enlarging: Enlarging = "bilinear",
+) -> Image:
     """Return the network's input [H, W, 3] as `DecodedImage.crop`, of an image of any size.
 
     Of an image larger than OpenCV warps, the region is cut out first; of a region that is too
     large itself, every second (third, ...) row and column.
     """
     if max(image.size) <= LONGEST_SIDE:
-        return image.crop(to_input, input_size)
+        return image.crop(to_input, input_size, enlarging)
     width, height = input_size
     to_image = invert(to_input)
     corners = to_image[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]])
@@ -100,4 +105,4 @@ def crop_any(image: DecodedImage, to_input: Matrix, input_size: tuple[int, int])
     region = image.rgba[low[1] : high[1] : step, low[0] : high[0] : step]
     to_whole = np.array([[step, 0.0, low[0]], [0.0, step, low[1]]])
     part = DecodedImage(np.ascontiguousarray(region), (region.shape[1], region.shape[0]))
-    return part.crop(compose(to_input, to_whole), input_size)
+    return part.crop(compose(to_input, to_whole), input_size, enlarging)

@@ -41,6 +41,6 @@ def person_maps(
     codec = predictor.codec
     crop = codec.crop(box)
     to_crop = codec.image_to_input(crop)
-    pixels = crop_any(image, to_crop, codec.input_size)
+    pixels = crop_any(image, to_crop, codec.input_size, codec.enlarging)
     heatmaps = flip_average(codec, *predictor.heatmaps(torch.from_numpy(pixels)[None]))
     return PersonMaps(pixels, heatmaps[0].cpu(), to_crop, codec.heatmap_to_image(crop))
