@@ -88,11 +88,16 @@ def assert_refused(program: Path, words: str, *arguments: object, **options: Any
 
 
 def cut(
-    programs: Path, image: Path, box: str, folder: Path, how: tuple[str, float] = ("hrnet", 1.0)
+    programs: Path,
+    image: Path,
+    box: str,
+    folder: Path,
+    how: tuple[str, float] = ("hrnet", 1.0),
+    *more: str,
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """Return what `crop` cuts out, RGB of 96 x 128, and the matrix that it prints."""
     out, (convention, padding) = folder / "crop.ppm", how
-    ran = run(programs / "crop", convention, "96x128", padding, image, box, out)
+    ran = run(programs / "crop", convention, "96x128", padding, image, box, out, *more)
     assert ran.returncode == 0, ran.stderr
     return read(out), np.array(json.loads(ran.stdout))
 
@@ -130,6 +135,10 @@ def test_crops_are_within_a_gray_level_of_those_of_opencv(
         assert np.abs(ours.astype(int) - expected).max() <= GRAY_LEVEL
         assert expected.max() > 0
         assert np.allclose(to_image, codec.heatmap_to_image(crop), rtol=MATRIX, atol=MATRIX)
+        how = (convention, codec.padding)
+        ours, _ = cut(programs, path, box, tmp_path, how, "bicubic")
+        expected = crop_image(image, codec.image_to_input(crop), codec.input_size, "bicubic")
+        assert np.abs(ours.astype(int) - expected).max() <= GRAY_LEVEL
 
 
 # ---- formats -------------------------------------------------------------------------------------

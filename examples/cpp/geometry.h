@@ -28,6 +28,8 @@ struct Crop {
 struct Affine {
   double scale_x, offset_x, scale_y, offset_y;
 
+  bool enlarges() const { return scale_x >= 1 && scale_y >= 1; }
+
   Affine inverse() const {
     return {1 / scale_x, -offset_x / scale_x, 1 / scale_y, -offset_y / scale_y};
   }
@@ -38,6 +40,7 @@ struct Convention {
   std::string name;  // hrnet, darkpose or udp
   Size input, heatmap;
   double padding;
+  bool bicubic = false;  // crops that are enlarged, others always are bilinear
 
   // The box enlarged to the input's aspect ratio, then by the padding.
   Crop crop(const Box& box) const {

@@ -25,8 +25,8 @@ Image read_image(const std::string& path);
 
 void write_ppm(const std::string& path, const Image& image);
 
-// What the network sees: bilinear, black outside, as OpenCV's warpAffine. `to_input` is from image
-// to input pixels; `out` has room for 3 bytes a pixel.
-void warp(const Image& image, const Affine& to_input, const Size& size, uint8_t* out);
+// What the network sees, black outside, as OpenCV's warpAffine: bilinear, or `bicubic` where it is
+// enlarged. `to_input` is from image to input pixels; `out` has room for 3 bytes a pixel.
+void warp(const Image& image, const Affine& to_input, const Size& size, bool bicubic, uint8_t* out);
 
 }  // namespace darkpose

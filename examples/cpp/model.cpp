@@ -44,6 +44,8 @@ Model::Model(const std::string& package, const std::string& ops) : package_(pack
   convention_ = {name.substr(1, name.size() - 2), parse_size(metadata("input_size")),
                  parse_size(metadata("heatmap_size")),
                  parse_numbers(metadata("padding"), ',', 1)[0]};
+  const auto enlarging = metadata_.find("enlarging");  // earlier packages lack it
+  convention_.bicubic = enlarging != metadata_.end() && enlarging->second == "\"bicubic\"";
 }
 
 const std::string& Model::metadata(const std::string& name) const {
@@ -63,7 +65,7 @@ std::pair<at::Tensor, at::Tensor> Model::keypoints(const Image& image,
   const int64_t bytes = int64_t{3} * input.width * input.height;
   auto matrix = matrices.accessor<float, 3>();
   for (int64_t i = 0; i < people; ++i) {
-    warp(image, convention_.image_to_input(crops[i]), input,
+    warp(image, convention_.image_to_input(crops[i]), input, convention_.bicubic,
          pixels.data_ptr<uint8_t>() + i * bytes);
     const Affine back = convention_.heatmap_to_image(crops[i]);
     matrix[i][0][0] = static_cast<float>(back.scale_x);
