@@ -95,7 +95,7 @@ def opencv(maps: Tensor, sigma: float, function: str, rescale: bool = False) -> 
 def sapiens(maps: Tensor, taps: int) -> Call:
     """Return Hugging Face's decoding of Sapiens2's maps, which blurs the whole of them."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    _define_torchvision_ops()
+    define_torchvision_ops()
     from transformers.models.sapiens2.image_processing_sapiens2 import Sapiens2ImageProcessor
 
     processor, outputs = Sapiens2ImageProcessor(), SimpleNamespace(heatmaps=maps)
@@ -104,7 +104,7 @@ def sapiens(maps: Tensor, taps: int) -> Call:
 
 
 @lru_cache
-def _define_torchvision_ops() -> torch.library.Library | None:
+def define_torchvision_ops() -> torch.library.Library | None:
     """Declare the ops that torchvision expects of its library, which a torch without CUDA lacks.
 
     Its import fails without them, though nothing here calls them. They last as long as the result.
