@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from darkpose.files import read_yaml
-from darkpose.models.huggingface import Pretrained, is_model
+from darkpose.models.huggingface import Pretrained
+from darkpose.models.model_files import is_model
 
 _NAMING = ("ckpt_path", "model.network")  # options that may name a model
 

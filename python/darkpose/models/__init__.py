@@ -15,7 +15,8 @@ from darkpose.importing import imported, is_import_path
 from darkpose.models.families import FAMILIES
 from darkpose.models.hourglass import StackedHourglass
 from darkpose.models.hrnet import HRNet
-from darkpose.models.huggingface import Pretrained, is_model
+from darkpose.models.huggingface import Pretrained
+from darkpose.models.model_files import is_model
 from darkpose.models.simple_baseline import SimpleBaseline
 from darkpose.models.small import SmallNet
 from darkpose.models.transformers import TransformersNetwork

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from darkpose import models
-from darkpose.models.huggingface import Pretrained, is_model
+from darkpose.models.huggingface import Pretrained
+from darkpose.models.model_files import is_model
 
 _INPUT_SIZES = ((96, 128), (192, 256), (288, 384))  # of the paper's Table 4
 

@@ -2,13 +2,11 @@
 """Models of Hugging Face's hub, or of folders that `save_pretrained` wrote, by `huggingface:MODEL`.
 
 What such a model's heatmaps mean is in its configuration, in its image processor's file, and in the
-table of `darkpose.models.transformers`. The processor's class is never made: it needs torchvision,
-and all that is taken from its file are numbers.
+table of `darkpose.models.families`.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,28 +16,18 @@ from torch import Tensor, nn
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data import joint_sets
-from darkpose.data.annotation_file import read_json
 from darkpose.data.spec import KeypointSpec
-from darkpose.files import expanded
 from darkpose.geometry import Convention
-from darkpose.models.families import PADDING, expert_of, family_of, library, plain
+from darkpose.models.families import PADDING, expert_of, family_of, plain
 from darkpose.models.matching import describe, differences
+from darkpose.models.model_files import PROCESSOR, ModelFiles
 from darkpose.models.transformers import TransformersNetwork
-from darkpose.values import finite, integers, printable, shown
+from darkpose.values import finite, integers, shown
 
-PREFIX = "huggingface:"
-
-_PROCESSOR = "preprocessor_config.json"
 _UNNAMED = "LABEL_"  # what transformers calls a label that has no name
 _SETS = {"apt36k": "ap10k"}  # of experts that are called by another data set than their joints
-_LONGEST = 300  # characters of a message
 
 _logger = logging.getLogger(__name__)
-
-
-def is_model(name: object) -> bool:
-    """Whether a name is one of the hub or of a folder, `huggingface:MODEL`."""
-    return str(name).startswith(PREFIX)
 
 
 @dataclass(frozen=True)
@@ -60,10 +48,15 @@ class Pretrained:
     expert: str | None = None
 
     @cached_property
+    def files(self) -> ModelFiles:
+        """What it is read from."""
+        return ModelFiles(self.name)
+
+    @cached_property
     def configuration(self) -> dict[str, Any]:
         """What `TransformersNetwork` takes."""
-        with self._naming("its configuration"):
-            made = plain(self._said)
+        with self.files.naming("its configuration"):
+            made = plain(self.files.configuration)
             expert = expert_of({**made, "expert": self.expert})
             return made if expert is None else {**made, "expert": expert}
 
@@ -74,7 +67,7 @@ class Pretrained:
             return self._named()
         if self.joints.num_joints != len(self._labels):
             raise ValueError(
-                f"joints must name the {len(self._labels)} joints of {self._shown}, "
+                f"joints must name the {len(self._labels)} joints of {self.files.shown}, "
                 f"got {self.joints.num_joints}"
             )
         return self.joints
@@ -82,7 +75,7 @@ class Pretrained:
     @cached_property
     def codec(self) -> HeatmapCodec:
         """Sizes, sigma and convention."""
-        values, family = self._processor, family_of(self.configuration)
+        values, family = self.files.processor, family_of(self.configuration)
         sigma = family.sigma
         if sigma is None:
             sigma = finite([values.get("keypoint_heatmap_sigma", 6.0)], "sigma", 1).item()
@@ -94,22 +87,23 @@ class Pretrained:
             sigma,
             Convention.udp,
             padding=PADDING,
+            enlarging=family.enlarging,
         )
 
     @cached_property
     def normalization(self) -> dict[str, Any]:
         """`mean` and `std` of values from 0 to 1."""
-        values = self._processor
+        values = self.files.processor
         wanted = {"do_rescale": True, "rescale_factor": 1 / 255, "normalize_factor": 200.0}
         for name, value in wanted.items():
             if abs(values.get(name, value) - value) > 1e-6:
                 raise ValueError(
-                    f"{name} in {_PROCESSOR} of {self._shown} must be {value:g}, "
+                    f"{name} in {PROCESSOR} of {self.files.shown} must be {value:g}, "
                     f"got {shown(values[name])}"
                 )
         if not values.get("do_normalize", True):
             return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        with self._naming(_PROCESSOR):
+        with self.files.naming(PROCESSOR):
             found = {n: finite(values.get(f"image_{n}"), f"image_{n}", 3) for n in ("mean", "std")}
         mean, std = (tuple(value.tolist()) for value in found.values())
         return {"mean": mean, "std": std}
@@ -123,7 +117,8 @@ class Pretrained:
         if not self.expert_fits:
             raise ValueError(
                 f"expert {self.configuration['expert']} has other joints than the last layer of "
-                f"{self._shown}: name it only to train a new one, with model.expert of darkpose fit"
+                f"{self.files.shown}: name it only to train a new one, "
+                "with model.expert of darkpose fit"
             )
 
     @property
@@ -137,59 +132,12 @@ class Pretrained:
         """Return its tensors in full precision, by the keys of `TransformersNetwork`.
 
         Raises:
-            ValueError: a tensor is missing, left over or of another shape, or its file would run
-                code.
+            ValueError: as `ModelFiles.weights`.
         """
         with torch.device("meta"):
             network = self.network(len(self._labels))
-        with self._naming("weights that can be read"), _quiet():
-            model, found = type(network.model).from_pretrained(
-                self._place,
-                config=network.model.config,
-                dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-        differing = {
-            "missing": [*found["missing_keys"]],
-            "unexpected": [*found["unexpected_keys"]],
-            "of another shape": [str(key[0]) for key in found["mismatched_keys"]],
-        }
-        if any(differing.values()):
-            said = describe({kind: sorted(keys) for kind, keys in differing.items() if keys})
-            raise ValueError(
-                f"{self._shown} must have the tensors of its configuration, got {said}"
-            )
-        return {f"model.{key}": value for key, value in model.state_dict().items()}
-
-    # ---- files -----------------------------------------------------------------------------------
-
-    @property
-    def _place(self) -> str:
-        return str(expanded(self.name.removeprefix(PREFIX)))
-
-    @property
-    def _shown(self) -> str:
-        return PREFIX + printable(self.name.removeprefix(PREFIX))
-
-    @cached_property
-    def _said(self) -> dict[str, Any]:
-        """The content of config.json."""
-        with self._naming("a model of the hub, or a folder of one"), _quiet():
-            found: dict[str, Any] = library().PreTrainedConfig.get_config_dict(self._place)[0]
-        return found
-
-    @cached_property
-    def _processor(self) -> dict[str, Any]:
-        """The content of the image processor's file."""
-        library()
-        from transformers.utils import cached_file
-
-        with self._naming(f"a {_PROCESSOR}, by which its input is made"), _quiet():
-            values = read_json(str(cached_file(self._place, _PROCESSOR)))
-        if not isinstance(values, dict):
-            raise ValueError(f"{_PROCESSOR} of {self._shown} must be a mapping")
-        return values
+        found = self.files.weights(network.model)
+        return {f"model.{key}": value for key, value in found.items()}
 
     @property
     def named(self) -> bool:
@@ -199,38 +147,39 @@ class Pretrained:
     @property
     def _labels(self) -> list[str]:
         """The joints' names as its configuration has them."""
-        labels = self._said.get("id2label")
+        labels = self.files.configuration.get("id2label")
         if isinstance(labels, Mapping) and len(labels):
-            return [str(labels[key]) for key in sorted(labels, key=int)]
-        return [f"{_UNNAMED}{k}" for k in range(int(self._said.get("num_labels", 2)))]
+            with self.files.naming("joints' names by number"):
+                return [str(labels[key]) for key in sorted(labels, key=int)]
+        return [f"{_UNNAMED}{k}" for k in range(int(self.files.configuration.get("num_labels", 2)))]
 
     @property
     def _input_size(self) -> tuple[int, int]:
         """(width, height) in pixels, as configuration and processor have it."""
-        size = self._processor.get("size")
-        with self._naming("sizes in pixels"):
+        size = self.files.processor.get("size")
+        with self.files.naming("sizes in pixels"):
             backbone = self.configuration.get("backbone_config", self.configuration)
             height, width = integers(backbone["image_size"], "image_size", (2,)).tolist()
             given = (size["width"], size["height"]) if isinstance(size, Mapping) else size
         if given != (width, height):
             raise ValueError(
-                f"size in {_PROCESSOR} of {self._shown} must be {width} wide and {height} high as "
-                f"its configuration says, got {shown(size)}"
+                f"size in {PROCESSOR} of {self.files.shown} must be {width} wide and {height} high "
+                f"as its configuration says, got {shown(size)}"
             )
         return width, height
 
     def _named(self) -> KeypointSpec:
         """Return the joints that its files tell."""
-        names, edges = self._labels, self._said.get("edges")
+        names, edges = self._labels, self.files.configuration.get("edges")
         if not self.named:
             raise ValueError(
-                f"{self._shown} must name its {len(names)} joints in id2label, got {names[0]}: "
-                "darkpose convert makes a checkpoint of it with --joints"
+                f"{self.files.shown} must name its {len(names)} joints in id2label, "
+                f"got {names[0]}: darkpose convert makes a checkpoint of it with --joints"
             )
         found = self._known or joint_sets.matching(names)
-        with self._naming("joints that go together"):
+        with self.files.naming("joints that go together"):
             if found is None:
-                pairs = self._said.get("flip_pairs")
+                pairs = self.files.configuration.get("flip_pairs")
                 given = None if pairs is None else [[names[k] for k in pair] for pair in pairs]
                 found = KeypointSpec.from_names(names, flip_pairs=given, file=self.name)
             return replace(found, skeleton=edges) if edges else found
@@ -241,21 +190,9 @@ class Pretrained:
         known = joint_sets.JOINT_SETS.get(family_of(self.configuration).joints)
         if known is None or known.num_joints != len(self._labels):
             return None
-        with self._naming("flip_pairs"):
-            said = {frozenset(pair) for pair in self._said.get("flip_pairs") or ()}
+        with self.files.naming("flip_pairs"):
+            said = {frozenset(pair) for pair in self.files.configuration.get("flip_pairs") or ()}
         return known if said == {frozenset(pair) for pair in known.flip_pairs} else None
-
-    @contextmanager
-    def _naming(self, wanted: str) -> Iterator[None]:
-        """Let an error say in one line which model it is about, and what it must have."""
-        try:
-            yield
-        except ImportError:
-            raise
-        except Exception as error:  # transformers raises many types, few of them public
-            words = printable(" ".join(str(error).split()))
-            kind = FileNotFoundError if isinstance(error, OSError) else ValueError
-            raise kind(f"{self._shown} must have {wanted}, got: {words[:_LONGEST]}") from error
 
 
 def initialize(
@@ -285,18 +222,3 @@ def initialize(
     network.load_state_dict(weights)
     new = "" if same else f", with a new last layer for {spec.num_joints} joints"
     _logger.info("initialized from %s%s", name, new)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back transformers' progress bars and its remarks on files."""
-    logging_ = library().logging
-    bars, level = logging_.is_progress_bar_enabled(), logging_.get_verbosity()
-    logging_.disable_progress_bar()
-    logging_.set_verbosity(logging_.CRITICAL)
-    try:
-        yield
-    finally:
-        logging_.set_verbosity(level)
-        if bars:
-            logging_.enable_progress_bar()

@@ -25,6 +25,7 @@ from darkpose.models.checkpoints import (
     write_checkpoint,
 )
 from darkpose.models.matching import complete, describe, differences
+from darkpose.models.model_files import is_model
 from darkpose.values import printable
 
 # ImageNet's, as every released pose network has them: RGB, for values from 0 to 1.
@@ -161,7 +162,7 @@ class PoseModel(nn.Module):
             ValueError: darkpose did not write it, or not to its end; it has another network, or
                 one of other people's code that is not named here.
         """
-        if huggingface.is_model(path):
+        if is_model(path):
             return cls.from_pretrained(str(path))
         checkpoint = read_checkpoint(path)
         found = checkpoint[METADATA]

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from darkpose.console import say
-from darkpose.models.huggingface import is_model
+from darkpose.models.model_files import is_model
 from darkpose.models.pose import PoseModel
 from darkpose.predict.options import PredictOptions, boxes_of
 from darkpose.predict.outputs import KINDS

@@ -18,7 +18,8 @@ from darkpose.evaluate.evaluation import Evaluation
 from darkpose.evaluate.metrics.coco import Nms
 from darkpose.files import expanded
 from darkpose.models.checkpoints import METADATA, check_alike, check_metadata
-from darkpose.models.huggingface import initialize, is_model
+from darkpose.models.huggingface import initialize
+from darkpose.models.model_files import is_model
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
 from darkpose.train.finite import poison

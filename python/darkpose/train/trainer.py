@@ -23,7 +23,7 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data.options import DataOptions
 from darkpose.files import write_text
 from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
-from darkpose.models.huggingface import is_model
+from darkpose.models.model_files import is_model
 from darkpose.models.pose import PoseModel
 from darkpose.train.bar import bar
 from darkpose.train.changes import SameOptions
