@@ -8,6 +8,7 @@ from torch import Tensor
 
 from darkpose.interop.border import REACH, SHIFT, WINDOW, decode_to_the_border
 from darkpose_ext import decode, gaussian_taps
+from darkpose_ext.reference import mirror_back
 from samples import gaussians, made_maps, random_centers
 
 HEIGHT, WIDTH = 64, 48
@@ -120,6 +121,36 @@ def test_the_flip_test_averages_the_maps(dtype: torch.dtype) -> None:
     torch.testing.assert_close(coords.double(), expected, atol=EXACT, rtol=0)
     torch.testing.assert_close(scores.double(), expected_scores, atol=EXACT, rtol=0)
     assert (from_border(expected) < REACH * SIGMA).any()
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("kind", ["borders", "plateaus", "signed_noise"])
+def test_arrays_have_the_bits_of_tensors(kind: str, shift: int) -> None:
+    maps, flipped = (made_maps(kind, 60, HEIGHT, WIDTH).view(20, 3, HEIGHT, WIDTH) for _ in "12")
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        given = maps.to(dtype), flipped.to(dtype)
+        found, arrays = (
+            decode_to_the_border(
+                one,
+                gaussian_taps(SIGMA),
+                SIGMA,
+                flipped=other,
+                flip_index=[2, 1, 0],
+                flip_shift=shift,
+            )
+            for one, other in (given, [tensor.numpy() for tensor in given])
+        )
+        for array, tensor in zip(arrays, found, strict=True):
+            np.testing.assert_array_equal(array, tensor.numpy(), strict=True)
+
+
+@pytest.mark.parametrize("flip_shift", [0, 1])
+def test_the_mirrored_maps_are_shifted_as_decode_shifts_them(flip_shift: int) -> None:
+    maps, other = (made_maps("borders", 60, HEIGHT, WIDTH).float()[:, None] for _ in range(2))
+    averaged = (maps + mirror_back(other, None, flip_shift)) / 2
+    found = decode_to_the_border(maps, [], SIGMA, flipped=other, flip_shift=flip_shift)
+    expected = decode_to_the_border(averaged, [], SIGMA)
+    torch.testing.assert_close(found, expected, atol=EXACT, rtol=0)
 
 
 def test_people_none_at_all() -> None:

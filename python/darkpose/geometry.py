@@ -20,13 +20,16 @@ Points are (x, y), sizes (width, height), pixel centers lie at integers, matrice
 """
 
 import math
+import typing
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+
+if typing.TYPE_CHECKING:
+    from torch import Tensor
 
 Matrix = NDArray[np.float64]  # [2, 3], acts on (x, y, 1)
 Box = tuple[float, float, float, float]  # x, y, width, height in image pixels
@@ -248,9 +251,9 @@ def apply(matrix: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
 
 
 def transform_points(
-    matrix: Tensor,  # [B..., 2, 3]
-    points: Tensor,  # [B..., K, 2]
-) -> Tensor:  # [B..., K, 2]
+    matrix: "Tensor",  # [B..., 2, 3]
+    points: "Tensor",  # [B..., K, 2]
+) -> "Tensor":  # [B..., K, 2]
     """Map each person's points by the person's affine map: `apply` for batches of tensors."""
     linear, offset = matrix[..., None, :, :2], matrix[..., None, :, 2]
     # No matrix product: autocast would round the coordinates to half precision for it.
