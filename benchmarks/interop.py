@@ -33,10 +33,10 @@ from darkpose.evaluate.metrics import bootstrap_difference, oks  # noqa: E402
 from darkpose.interop.border import REACH, decode_to_the_border  # noqa: E402
 from darkpose.interop.huggingface import (  # noqa: E402
     decode_vitpose,
-    heatmaps_to_image,
     post_process_pose_estimation,
 )
 from darkpose.interop.mmpose import DarkMSRAHeatmap, DarkUDPHeatmap  # noqa: E402
+from darkpose.topdown import heatmaps_to_image  # noqa: E402
 from darkpose_ext import decode, encode, gaussian_taps  # noqa: E402
 
 INPUT, HEATMAP = (192, 256), (48, 64)  # width, height
@@ -71,7 +71,7 @@ def decoders() -> dict[str, Decode]:
     def from_image(decode: Callable[[Tensor, Any], Tensor]) -> Decode:
         def in_heatmap(maps: Tensor) -> Tensor:
             given = boxes(len(maps))
-            to_image = torch.from_numpy(heatmaps_to_image(np.array(given), HEATMAP))
+            to_image = torch.from_numpy(heatmaps_to_image(np.array(given), HEATMAP, "udp"))
             points = decode(maps, given).double() - to_image[:, None, :, 2]
             return points / to_image[:, :, :2].diagonal(dim1=1, dim2=2)[:, None]
 

@@ -23,7 +23,7 @@ from transformers import (
     VitPoseImageProcessorPil,
 )
 
-from darkpose.interop.huggingface import decode_vitpose
+from darkpose.interop.huggingface import COCO_FLIP_PAIRS, decode_vitpose
 
 
 def untrained() -> VitPoseForPoseEstimation:
@@ -65,7 +65,9 @@ def main() -> None:
         outputs = model(**inputs)
         mirrored = model(inputs["pixel_values"].flip(-1))
     coords, scores = decode_vitpose(outputs.heatmaps, boxes)
-    tested, _ = decode_vitpose(outputs.heatmaps, boxes, flipped=mirrored.heatmaps)
+    tested, _ = decode_vitpose(
+        outputs.heatmaps, boxes, flipped=mirrored.heatmaps, flip_pairs=COCO_FLIP_PAIRS
+    )
 
     theirs = processor.post_process_pose_estimation(outputs, boxes=[boxes])[0]
     for person, box in enumerate(boxes):

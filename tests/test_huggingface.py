@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import grid_sample
 
 import oracles
-from darkpose.geometry import Convention, box_to_crop, heatmap_to_image
-from darkpose.interop.huggingface import decode_vitpose, heatmaps_to_image
+from darkpose.geometry import box_to_crop
+from darkpose.interop.huggingface import decode_vitpose
 from samples import gaussians, made_maps, random_centers
 from vitpose import (
     ALIKE,
@@ -33,16 +33,6 @@ BORDER = 0.5  # of their mean error, within two sigma of the border, with noise 
 
 
 # ---- convention ----------------------------------------------------------------------------------
-
-
-def test_the_matrices_are_those_of_geometry() -> None:
-    boxes = np.random.default_rng(0).uniform((-50, -50, 1, 1), (900, 900, 700, 700), (200, 4))
-    for padding in (1.0, 1.25):
-        matrices = heatmaps_to_image(boxes, HEATMAP, padding)
-        for box, matrix in zip(boxes, matrices, strict=True):
-            crop = box_to_crop(box, INPUT, Convention.udp, padding)
-            expected = heatmap_to_image(crop, INPUT, HEATMAP, Convention.udp)
-            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-9)
 
 
 def test_a_blob_in_the_image_is_found_through_the_processors_crop() -> None:

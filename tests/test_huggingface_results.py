@@ -16,7 +16,11 @@ import torch
 
 import oracles
 from darkpose.interop import huggingface
-from darkpose.interop.huggingface import decode_vitpose, post_process_pose_estimation
+from darkpose.interop.huggingface import (
+    COCO_FLIP_PAIRS,
+    decode_vitpose,
+    post_process_pose_estimation,
+)
 from samples import gaussians, made_maps, random_centers
 from vitpose import (
     ALIKE,
@@ -126,7 +130,7 @@ def test_the_flip_test_is_that_of_their_model() -> None:
         maps, flipped = (network(x).heatmaps for x in (pixels, pixels.flip(-1)))
         averaged = (maps + network(pixels.flip(-1), flip_pairs=pairs).heatmaps) / 2
     expected, expected_scores = decode_vitpose(averaged, BOXES)
-    for given in (None, pairs, pairs.tolist()):
+    for given in (COCO_FLIP_PAIRS, pairs, pairs.tolist()):
         coords, scores = decode_vitpose(maps, BOXES, flipped=flipped, flip_pairs=given)
         torch.testing.assert_close(coords, expected, atol=IMAGE, rtol=0)
         torch.testing.assert_close(scores, expected_scores, atol=1e-6, rtol=0)
@@ -146,7 +150,7 @@ def test_it_stays_on_the_device_and_in_the_type(device: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"heatmaps": np.zeros((3, 17, 64, 48))}, "heatmaps must be a tensor, got ndarray"),
+        ({"heatmaps": [[0.0]]}, "heatmaps must be a tensor or a NumPy array, got list"),
         ({"heatmaps": torch.zeros(17, 64, 48)}, r"heatmaps must be \[N, K, H, W\]"),
         ({"boxes": BOXES[:2]}, "one for each of the 3 people of heatmaps, got 2"),
         ({"boxes": [BOXES, BOXES]}, "one for each of the 3 people of heatmaps, got 6"),
@@ -158,6 +162,7 @@ def test_it_stays_on_the_device_and_in_the_type(device: str) -> None:
         ({"flipped": torch.zeros(3, 17, 64, 40)}, "flipped"),
         ({"heatmaps": torch.zeros(3, 4, 64, 48), "flipped": 1}, "flipped needs flip_pairs"),
         ({"flipped": torch.zeros(3, 17, 64, 48), "flip_pairs": [(1, 17)]}, "got 1, 17"),
+        ({"flipped": torch.zeros(3, 17, 64, 48)}, "huggingface.COCO_FLIP_PAIRS if they are COCO's"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(change: dict[str, Any], message: str) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from darkpose.codec import HeatmapCodec
     from darkpose.models.pose import PoseModel
     from darkpose.predict.predictor import Outcome, Poses, Predictor, Request
+    from darkpose.topdown import decode_topdown
     from darkpose_ext import (
         decode,
         encode,
@@ -35,6 +36,7 @@ __all__ = [
     "Predictor",
     "Request",
     "decode",
+    "decode_topdown",
     "encode",
     "gaussian_taps",
     "heatmap_mse",
@@ -45,6 +47,7 @@ __all__ = [
 _PLACES = {
     "HeatmapCodec": "darkpose.codec",
     "PoseModel": "darkpose.models.pose",
+    "decode_topdown": "darkpose.topdown",
     **dict.fromkeys(("Outcome", "Poses", "Predictor", "Request"), "darkpose.predict.predictor"),
 }
 """Of what is not an op."""
