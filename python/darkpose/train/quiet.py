@@ -13,6 +13,10 @@ _USELESS = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     # Workers are an option of the data, and 0 a choice.
     r"The '\w+' does not have many workers",
+    # A frozen backbone is.
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+    # Where a task's hook and not its data's is called, which have none.
+    r"You have overridden `on_before_batch_transfer` in `LightningModule` but have passed in a",
     r"The `srun` command is available on your system but is not used",
     r"GPU available but not used",
 )

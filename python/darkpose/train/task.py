@@ -22,12 +22,21 @@ from darkpose.models.huggingface import initialize
 from darkpose.models.model_files import is_model
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
+from darkpose.train.drop_path import DropPath
 from darkpose.train.finite import poison
+from darkpose.train.freezing import freeze_backbone
+from darkpose.train.optimizer import (
+    OptimizerOptions,
+    check_optimizer,
+    make_optimizer,
+    set_rate,
+    transformer_layers,
+)
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """The network, how it is trained, and how it is evaluated.
+class ModelOptions(OptimizerOptions):
+    """The network, how it is trained, and how it is evaluated; `OptimizerOptions` has the rest.
 
     Args:
         network: a name that `darkpose models` lists, or `module:function` of your own code, which
@@ -40,10 +49,6 @@ class ModelOptions:
         init_joints: take over a pose network's last layer too; not if its joints are others.
         expert: of a ViTPose+, the data set whose expert is trained: coco, aic, mpii, ap10k, apt36k
             or coco_wholebody; any but the one of the joints gets a new last layer. Default: coco.
-        learning_rate: of Adam.
-        milestones: numbers of epochs after which the learning rate is multiplied by `gamma`.
-        gamma: see `milestones`.
-        warmup: steps over which the learning rate rises from 0.
         flip_test: evaluate on the average over the input and its mirror image.
         decoders: how to read the heatmaps in evaluation, names of `darkpose.decoders.DECODERS` or
             `module:function` of your own code; the last one's AP is what is logged. The codec's
@@ -62,10 +67,6 @@ class ModelOptions:
     init: Path | None = None
     init_joints: bool = True
     expert: str | None = None
-    learning_rate: float = 1e-3
-    milestones: tuple[int, ...] = (170, 200)
-    gamma: float = 0.1
-    warmup: int = 0
     flip_test: bool = True
     decoders: tuple[str, ...] | None = None
     nms: Nms = "hard"
@@ -86,7 +87,8 @@ class PoseTask(LightningModule):
         options: the network, its optimizer and its evaluation.
 
     Raises:
-        ValueError: for sizes that the network does not have, an unknown network or decoder.
+        ValueError: for sizes that the network does not have, an unknown network or decoder, or one
+            that cannot be trained in this way.
     """
 
     def __init__(
@@ -107,6 +109,14 @@ class PoseTask(LightningModule):
         self.decoders = options.decoders or codec.decoders[-1:]
         for name in self.decoders:
             find_decoder(codec, name)  # what is unknown is found before training
+        network = self.model.network
+        self.frozen = freeze_backbone(network) if options.freeze else []
+        self.drop_path: DropPath | None = None
+        if options.drop_path is not None:
+            layers = transformer_layers(network, "model.drop_path")
+            self.drop_path = DropPath(layers, options.drop_path)
+        make_optimizer(network, options)  # so is what it cannot have
+        self.train()
         self.evaluation: Evaluation | None = None
         self._batch_began: float | None = None
 
@@ -130,6 +140,20 @@ class PoseTask(LightningModule):
 
     # ---- training --------------------------------------------------------------------------------
 
+    def train(self, mode: bool = True) -> "PoseTask":
+        """See `nn.Module.train`; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen:
+            module.training = False
+        return self
+
+    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        if self.drop_path is not None and self.trainer.training:
+            seed = self.trainer.datamodule.people.options.seed  # type: ignore[attr-defined]
+            samples = torch.as_tensor(batch["index"])
+            self.drop_path.draw(seed, self.current_epoch, samples, self.device)
+        return batch
+
     def training_step(self, batch: Sample, _index: int) -> Tensor:
         loss = self.model.loss(self(batch["image"]), batch)
         people = len(batch["image"])
@@ -146,9 +170,8 @@ class PoseTask(LightningModule):
             people = len(batch["image"]) * self.trainer.world_size
             self.log("images/s", people / (now - began))
         self._batch_began = now
-        rate = self.rate(self.current_epoch, self.global_step)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+        rate = self.options.rate(self.current_epoch, self.global_step)
+        set_rate(self.trainer.optimizers[0].param_groups, rate)
         if logged:
             self.log("lr", rate)
 
@@ -158,15 +181,8 @@ class PoseTask(LightningModule):
     on_train_epoch_start = _forget_time
     on_validation_end = _forget_time
 
-    def rate(self, epoch: int, step: int) -> float:
-        """Return the learning rate, which resuming cannot shift: a function of epoch and step."""
-        options = self.options
-        drops = sum(epoch >= milestone for milestone in options.milestones)
-        risen = min(1.0, (step + 1) / max(1, options.warmup))
-        return options.learning_rate * options.gamma**drops * risen
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.model.network.parameters(), self.options.learning_rate)
+        return make_optimizer(self.model.network, self.options)
 
     # ---- evaluation ------------------------------------------------------------------------------
 
@@ -239,9 +255,4 @@ class PoseTask(LightningModule):
             state = checkpoint.get("callbacks", {}).get(callback.state_key)
             if state is not None:
                 check_alike(state, callback.state_dict(), callback.state_key)
-        optimizer = self.configure_optimizers().state_dict()
-        moments = (
-            {"step": p.new_zeros(()), "exp_avg": p, "exp_avg_sq": p} for p in self.parameters()
-        )
-        optimizer["state"] = dict(enumerate(moments))
-        check_alike(checkpoint["optimizer_states"], [optimizer], "optimizer_states")
+        check_optimizer(checkpoint["optimizer_states"], self.configure_optimizers())
