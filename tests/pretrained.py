@@ -45,7 +45,8 @@ def vitpose(folder: Path, *, experts: int = 1, labels: Any = COCO_LABELS, **back
 
 
 def sapiens2(folder: Path, *, joints: int = 308, size: tuple[int, int] = (192, 256)) -> Any:
-    """Write a Sapiens2 whose files do not name its joints; return transformers' model."""
+    """Write a Sapiens2; return transformers' model. Of 308 joints it has the published flip pairs
+    and no names, of 17 COCO's names, of others neither."""
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     from darkpose.data.joint_sets import JOINT_SETS
 
@@ -58,8 +59,8 @@ def sapiens2(folder: Path, *, joints: int = 308, size: tuple[int, int] = (192, 2
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_attention_heads=2,
-        num_labels=joints,
         flip_pairs=pairs,
+        **({"id2label": dict(enumerate(COCO_LABELS))} if joints == 17 else {"num_labels": joints}),
         head_config={"upsample_out_channels": [16, 16], "conv_out_channels": [16]},
     )
     processor = {

@@ -4,6 +4,7 @@
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,21 @@ def test_an_expert_that_cannot_be_is_refused(
     pretrained.vitpose(tmp_path, experts=experts)
     with pytest.raises(ValueError, match=message):
         PoseModel.from_pretrained(str(tmp_path), expert=expert)
+
+
+# ---- what is missing -----------------------------------------------------------------------------
+
+
+def test_without_transformers_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrained.vitpose(tmp_path / "model")
+    PoseModel.from_pretrained(str(tmp_path / "model")).save(tmp_path / "model.ckpt")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    for name in (f"huggingface:{tmp_path / 'model'}", tmp_path / "model.ckpt"):
+        with pytest.raises(ImportError, match=r"pip install 'darkpose\[huggingface\]'") as caught:
+            PoseModel.load(name)
+        assert "\n" not in str(caught.value)
 
 
 # ---- what is wrong -------------------------------------------------------------------------------
