@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """ViTPose's heatmaps: decoded in their convention, and nearer to the truth than by transformers."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,14 @@ from torch.nn.functional import grid_sample
 
 import oracles
 from darkpose.geometry import box_to_crop
-from darkpose.interop.huggingface import decode_vitpose
+from darkpose.interop.huggingface import (
+    COCO_FLIP_PAIRS,
+    decode_vitpose,
+    post_process_pose_estimation,
+)
+from darkpose.topdown import decode_topdown
+from darkpose_ext import encode
+from darkpose_ext.reference import mirror_back
 from samples import gaussians, made_maps, random_centers
 from vitpose import (
     ALIKE,
@@ -28,8 +38,12 @@ from vitpose import (
 )
 
 WHOLE = 0.02  # heatmap pixels, a Gaussian drawn into an image and read from its resampled crop
+FOUND = 0.01  # heatmap pixels, of Gaussians without noise, at least three sigma inside
 NOISY = 0.65  # of their mean error, inside the map, under noise
 BORDER = 0.5  # of their mean error, within two sigma of the border, with noise or without
+
+_WEIGHTS = [math.exp(-0.5 * (i / 0.8) ** 2) for i in range(-5, 6)]
+THEIR_TAPS = [weight / sum(_WEIGHTS) for weight in _WEIGHTS]  # whatever the kernel's size
 
 
 # ---- convention ----------------------------------------------------------------------------------
@@ -55,6 +69,30 @@ def test_a_blob_in_the_image_is_found_through_the_processors_crop() -> None:
             error = in_heatmap(coords, [box]) - in_heatmap(truth, [box])
             assert error.norm(dim=-1).max() < WHOLE
             assert scores.item() > 0.9
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_gaussians_are_found_with_the_librarys_taps_and_ours(flip_test: bool) -> None:
+    points, maps, boxes = people_of(random_centers(340, *HEATMAP[::-1], margin=3 * SIGMA), 0.0)
+    flip, seen = {}, maps
+    if flip_test:
+        index = [0, *(joint for left, right in COCO_FLIP_PAIRS for joint in (right, left))]
+        flip = {"flipped": maps[:, index].flip(-1), "flip_pairs": COCO_FLIP_PAIRS}
+        seen = (maps + mirror_back(flip["flipped"], index)) / 2
+    own = decode_topdown(maps, boxes, convention="udp", sigma=SIGMA, taps=THEIR_TAPS, **flip)
+    for coords in (decode_vitpose(maps, boxes, **flip)[0], own[0], theirs(seen, boxes)):
+        assert (in_heatmap(coords, boxes) - points).norm(dim=-1).max() < FOUND
+
+
+def test_with_640_people_in_a_call_the_last_are_found_as_the_first() -> None:
+    """From about the 300th on the library's are up to 5 heatmap pixels off."""
+    points = random_centers(640 * 17, *HEATMAP[::-1], margin=3 * SIGMA).view(640, 17, 2)
+    maps, _ = encode(points.float(), torch.ones(640, 17), *HEATMAP[::-1], SIGMA)
+    boxes = (BOXES * 214)[:640]
+    coords, _ = decode_vitpose(maps, boxes)
+    people = post_process_pose_estimation(SimpleNamespace(heatmaps=maps), [boxes])[0]
+    for found in (coords, torch.stack([person["keypoints"] for person in people])):
+        assert (in_heatmap(found, boxes) - points).norm(dim=-1).max() < FOUND
 
 
 # ---- against a clean implementation, the library, and the truth ----------------------------------

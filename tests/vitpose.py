@@ -2,8 +2,6 @@
 """ViTPose as transformers has it, and made heatmaps for it. Its weights are random: nothing is
 downloaded."""
 
-import os
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import crops
 from darkpose.geometry import apply, box_to_crop, image_to_heatmap
 from samples import gaussians
 
@@ -48,13 +47,11 @@ def from_border(points: Tensor) -> Tensor:
     return torch.minimum(points, last - points).amin(-1)
 
 
-@cache
 def processor() -> Any:
     """Return the library's image processor, or skip the running test."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     reason = "transformers is not installed: pip install 'darkpose[huggingface]'"
-    transformers = pytest.importorskip("transformers", reason=reason)
-    return transformers.VitPoseImageProcessorPil()
+    pytest.importorskip("transformers", reason=reason)
+    return crops.processor("ViTPose")
 
 
 def theirs(maps: Tensor, boxes: Any) -> Tensor:

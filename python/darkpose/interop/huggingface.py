@@ -170,7 +170,7 @@ def sapiens2_post_process_pose_estimation(
             heatmaps back. `decode_topdown` takes those of a model that was not given `flip_pairs`,
             and needs less time and memory.
         kernel_size: of the modulation, with the sigma that OpenCV takes for it: 2 for 11. None:
-            the Gaussian of the training's, 6, by which a third as much noise comes in.
+            the Gaussian of the training's, 6, by which 0.4 times as much noise comes in.
         threshold: joints of no higher score are left out of a person's result.
         source_sizes: (height, width) of each image; needed with target_sizes.
         target_sizes: (height, width) to which each image's keypoints and boxes are scaled.
