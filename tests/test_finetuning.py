@@ -136,16 +136,24 @@ def test_a_frozen_run_trains_its_head_and_goes_on(config: Path, tmp_path: Path) 
 # ---- runs ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [(), CLIPPED], ids=["", "clipped, accumulated"])
-def test_a_tuned_run_that_was_killed_ends_with_the_same_weights(
-    config: Path, tmp_path: Path, options: tuple[str, ...]
-) -> None:
+@pytest.fixture(scope="module")
+def whole(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run, of one thread."""
+    out = tmp_path_factory.mktemp("whole") / "run"
     with one_thread():
-        fit(config, tmp_path / "whole", *SAVED, *options)
+        fit(config, out, *SAVED, *CLIPPED)
+    return out
+
+
+def test_a_tuned_run_that_was_killed_ends_with_the_same_weights(
+    config: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Clipped and accumulated, with paths dropped in both halves of a step."""
+    with one_thread():
         with pytest.raises(Killed):
-            fit(config, tmp_path / "run", *SAVED, *options, kill_at(4))
-        fit(config, tmp_path / "run", *SAVED, *options, f"--ckpt_path={last(tmp_path / 'run')}")
-    assert_equal(last(tmp_path / "run"), last(tmp_path / "whole"))
+            fit(config, tmp_path, *SAVED, *CLIPPED, kill_at(6))
+        fit(config, tmp_path, *SAVED, *CLIPPED, f"--ckpt_path={last(tmp_path)}")
+    assert_equal(last(tmp_path), last(whole))
 
 
 @pytest.mark.parametrize(
@@ -157,11 +165,10 @@ def test_a_tuned_run_that_was_killed_ends_with_the_same_weights(
     ],
 )
 def test_going_on_with_another_recipe_is_refused(
-    config: Path, tmp_path: Path, option: str, said: str
+    config: Path, whole: Path, option: str, said: str
 ) -> None:
-    last = fit(config, tmp_path, "--trainer.max_epochs=1")
     with pytest.raises(SystemExit, match=f"begun with other options: {said}"):
-        fit(config, tmp_path, option, f"--ckpt_path={last}")
+        fit(config, whole, *SAVED, *CLIPPED, option, f"--ckpt_path={last(whole)}")
 
 
 def norms(monkeypatch: pytest.MonkeyPatch) -> list[float]:

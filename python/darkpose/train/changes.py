@@ -6,11 +6,12 @@ configuration describes. Each difference is therefore named, and refused unless 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 
 from darkpose.values import shown
 
@@ -19,6 +20,7 @@ RUN = "darkpose_run"  # its key in a checkpoint
 _TRAINER_DECIDES = {
     *("precision", "max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val"),
     *("gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm"),
+    "callbacks",
 }
 """Of the trainer's options; the others say where and how fast, not what comes out."""
 
@@ -45,10 +47,23 @@ def deciding(options: Mapping[str, Any], within: str = "") -> dict[str, Any]:
         place = f"{within}{name}"
         if place in _FREE or (within == "trainer." and name not in _TRAINER_DECIDES):
             continue
+        if place == "trainer.callbacks":
+            value = [one for one in listed(value) if _averages(one)]
         if place == "data.extra":
             value = [{k: v for k, v in one.items() if k not in _FILES} for one in value or ()]
         chosen[name] = deciding(value, f"{place}.") if isinstance(value, Mapping) else value
     return chosen
+
+
+def listed(value: Any) -> list[Any]:
+    """Return what an option for one or several holds."""
+    return list(value) if isinstance(value, Sequence) else [] if value is None else [value]
+
+
+def _averages(callback: Any) -> bool:
+    """Return whether a callback of a configuration decides the result: one that averages does."""
+    module, _, name = str(callback["class_path"]).rpartition(".")
+    return issubclass(getattr(import_module(module), name), WeightAveraging)
 
 
 class SameOptions(Callback):

@@ -7,6 +7,8 @@ import warnings
 _USELESS = (
     # Runs of before had these in place of `KeepBestAndLast`.
     r"Be aware that when .* callbacks: \[(\"ModelCheckpoint\{[^}]*\}\"(, )?)+\]",
+    # Evaluation reads the average from where the weights of all checkpoints are.
+    r"You're using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage",
     # Figures that `Evaluation.gather` has made equal in all processes need no averaging.
     r"It is recommended to use `self.log\('(val|test)/",
     # The mean over the epoch is logged, whatever its length.

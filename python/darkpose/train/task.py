@@ -2,6 +2,7 @@
 """What is trained and evaluated: a pose model and its optimizer, for Lightning's trainer."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from darkpose.models.huggingface import initialize
 from darkpose.models.model_files import is_model
 from darkpose.models.pose import MEAN, STD, Color, PoseModel
 from darkpose.models.weights import load_backbone
+from darkpose.train.averaging import check_average
 from darkpose.train.drop_path import DropPath
 from darkpose.train.finite import poison
 from darkpose.train.freezing import freeze_backbone
@@ -233,6 +235,16 @@ class PoseTask(LightningModule):
         """Load the model's."""
         return self.model.load_state_dict(state_dict, strict, assign)
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *others: Any) -> None:
+        """Find the model's state below another module too: Lightning averages copies of a task."""
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            state_dict[f"{prefix}model.{key.removeprefix(prefix)}"] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Return those that training changes: the normalization is not to be averaged."""
+        return self.model.network.buffers(recurse)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[METADATA] = self.model.metadata()
 
@@ -255,4 +267,5 @@ class PoseTask(LightningModule):
             state = checkpoint.get("callbacks", {}).get(callback.state_key)
             if state is not None:
                 check_alike(state, callback.state_dict(), callback.state_key)
+        check_average(checkpoint, self.trainer, self.state_dict())
         check_optimizer(checkpoint["optimizer_states"], self.configure_optimizers())

@@ -4,7 +4,7 @@
 The trainer is Lightning's with this project's habits: what is logged, what is kept, and where.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -26,7 +26,7 @@ from darkpose.models.checkpoints import read_checkpoint, write_checkpoint
 from darkpose.models.model_files import is_model
 from darkpose.models.pose import PoseModel
 from darkpose.train.bar import bar
-from darkpose.train.changes import SameOptions
+from darkpose.train.changes import SameOptions, listed
 from darkpose.train.data import PoseData
 from darkpose.train.finite import StopNotFinite
 from darkpose.train.keeping import KeepBestAndLast
@@ -85,7 +85,7 @@ def build(parser: ArgumentParser, config: Namespace) -> tuple[PoseTask, PoseData
         yaml.safe_load(parser.dump(config, skip_validation=True, skip_unset=False)),
         changed=config.resume_changed,
     )
-    callbacks = [*_listed(options.pop("callbacks", None)), file, same]
+    callbacks = [*listed(options.pop("callbacks", None)), file, same]
     callbacks += [StopNotFinite()] if config.stop_not_finite else []
     trainer = make_trainer(made.out, callbacks, config.checkpoint_steps, **options)
     data.trainer = trainer  # who shares a batch is known before anything is written
@@ -215,16 +215,12 @@ def make_trainer(
     if "logger" not in given:
         given["logger"] = [CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")]
     kept = KeepBestAndLast(out / "checkpoints", checkpoint_steps)
-    shown = bar(given.get("enable_progress_bar"), _listed(callbacks))
+    shown = bar(given.get("enable_progress_bar"), listed(callbacks))
     trainer = Trainer(
-        callbacks=[*_listed(callbacks), *shown, kept, Stops()],
-        plugins=[*_listed(given.pop("plugins", None)), Checkpoints()],
+        callbacks=[*listed(callbacks), *shown, kept, Stops()],
+        plugins=[*listed(given.pop("plugins", None)), Checkpoints()],
         use_distributed_sampler=False,
         **{"enable_model_summary": False, **given},
     )
     own_signals(trainer)
     return trainer
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, Sequence) else [] if value is None else [value]
