@@ -17,7 +17,14 @@ COCO_LABELS = (
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def vitpose(folder: Path, *, experts: int = 1, labels: Any = COCO_LABELS, **backbone: Any) -> Any:
+def vitpose(
+    folder: Path,
+    *,
+    experts: int = 1,
+    labels: Any = COCO_LABELS,
+    seed: int = 0,
+    **backbone: Any,
+) -> Any:
     """Write a ViTPose, or a ViTPose+ of so many experts; return transformers' model."""
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     inside = {
@@ -41,7 +48,7 @@ def vitpose(folder: Path, *, experts: int = 1, labels: Any = COCO_LABELS, **back
         "normalize_factor": 200.0,
         "size": {"height": 256, "width": 192},
     }
-    return _written(transformers.VitPoseForPoseEstimation, config, processor, folder)
+    return _written(transformers.VitPoseForPoseEstimation, config, processor, folder, seed)
 
 
 def sapiens2(folder: Path, *, joints: int = 308, size: tuple[int, int] = (192, 256)) -> Any:
@@ -51,7 +58,7 @@ def sapiens2(folder: Path, *, joints: int = 308, size: tuple[int, int] = (192, 2
     from darkpose.data.joint_sets import JOINT_SETS
 
     width, height = size
-    pairs = [list(pair) for pair in JOINT_SETS["sapiens2"].flip_pairs] if joints == 308 else None
+    pairs = [list(pair) for pair in JOINT_SETS["sapiens308"].flip_pairs] if joints == 308 else None
     config = transformers.Sapiens2Config(
         image_size=[height, width],
         hidden_size=32,
@@ -72,8 +79,10 @@ def sapiens2(folder: Path, *, joints: int = 308, size: tuple[int, int] = (192, 2
     return _written(transformers.Sapiens2ForPoseEstimation, config, processor, folder)
 
 
-def _written(network: Any, config: Any, processor: dict[str, Any], folder: Path) -> Any:
-    torch.manual_seed(0)
+def _written(
+    network: Any, config: Any, processor: dict[str, Any], folder: Path, seed: int = 0
+) -> Any:
+    torch.manual_seed(seed)
     model = network(config).eval()
     with torch.no_grad():
         for name, value in model.named_parameters():  # peaks in place of hardly any values

@@ -101,6 +101,23 @@ def test_other_joints_or_another_expert_get_a_new_last_layer(
             assert torch.allclose(same, value, atol=1e-7)
 
 
+def test_fit_starts_from_a_checkpoint_of_one(
+    model: str, data_options: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    PoseModel.load(model).save("start.ckpt")
+    pretrained.vitpose(Path("other"), seed=5)
+    options = ["--model.network", "huggingface:other", "--model.init", "start.ckpt"]
+    options += ["--trainer.max_steps", "1", "--model.learning_rate", "1e-9", *data_options]
+    main(["fit", *options, "--out", "f"])
+    for key, value in weights(Path("start.ckpt")).items():
+        assert torch.allclose(weights(Path("f/checkpoints/last.ckpt"))[key], value, atol=1e-7)
+    main(["fit", *options, "--out", "g", "--model.init_joints", "false", "--seed", "1"])
+    key = "network.model.head.conv.weight"
+    found, given = weights(Path("g/checkpoints/last.ckpt"))[key], weights(Path("start.ckpt"))[key]
+    assert not torch.allclose(found, given)
+
+
 def test_models_counts_it(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["models", "--model", f"[{model}]"])
     values = sum(value.numel() for value in PoseModel.load(model).network.parameters())

@@ -73,7 +73,7 @@ FAMILIES = {
         subconfigurations={"head_config": ("Sapiens2HeadConfig", "sapiens2_head")},
         sigma=None,
         enlarging="bicubic",
-        joints="sapiens2",
+        joints="sapiens308",
     ),
 }
 """By transformers' `model_type`, the name of such a network in our checkpoints too."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from darkpose import models
 from darkpose.codec import EncodingName
 from darkpose.geometry import Convention
+from darkpose.models.families import FAMILIES
 from darkpose.models.matching import describe, differences, few
 from darkpose.models.pose import Color
 from darkpose.models.weights.reading import read_state_dict
@@ -104,9 +105,16 @@ class Weights:
         ]
 
 
+def joint_layers(network: nn.Module) -> tuple[str, ...]:
+    """Return what the keys begin with of a network's layers whose size is the number of joints."""
+    own: str | None = getattr(network, "joint_layer", None)
+    return JOINT_LAYERS if own is None else (own,)
+
+
 def joints_in(tensors: Mapping[str, Tensor]) -> int | None:
     """Return for how many joints a pose network with our key names is, None if it is none."""
-    for key in ("final_layer.weight", "score.0.weight"):
+    own = (f"model.{family.joint_layer}.weight" for family in FAMILIES.values())
+    for key in ("final_layer.weight", "score.0.weight", *own):
         if key in tensors and tensors[key].dim() > 0:
             return tensors[key].shape[0]
     return None
