@@ -8,16 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import pretrained
-from darkpose import PoseModel
+from darkpose import PoseModel, Predictor
+from darkpose.data.images import crop_image
 from darkpose.data.joint_sets import COCO
 from darkpose.geometry import Convention
 from darkpose.models.families import EXPERTS
 from darkpose.models.torch_files import read_torch_file
+from predicting import rgb_photo
 
 MEAN, STD = torch.tensor(pretrained.MEAN), torch.tensor(pretrained.STD)
 
@@ -59,6 +62,23 @@ def test_a_vitpose_is_read_with_all_that_it_means(tmp_path: Path) -> None:
         for name in (tmp_path, f"huggingface:{tmp_path}", Path(f"huggingface:{tmp_path}")):
             again = PoseModel.load(name) if "huggingface" in str(name) else model
             assert torch.equal(again(images), model(images))
+
+
+def test_the_predictor_gives_the_network_what_the_processor_gives_it(tmp_path: Path) -> None:
+    theirs = pretrained.vitpose(tmp_path)
+    processor = pytest.importorskip("transformers").VitPoseImageProcessorPil.from_pretrained(
+        tmp_path
+    )
+    image = rgb_photo((320, 240))
+    boxes = [[60.0, 70.0, 50.0, 90.0], [150.5, 60.25, 80.0, 60.0]]
+    predictor = Predictor.from_pretrained(str(tmp_path), device="cpu")
+    assert predictor(image, boxes).keypoints.shape == (2, 17, 3)
+    to_input = [predictor.codec.image_to_input(predictor.codec.crop(box)) for box in boxes]
+    cut = [crop_image(image, matrix, (192, 256)) for matrix in to_input]
+    ours, _ = predictor.heatmaps(torch.from_numpy(np.stack(cut)))
+    with torch.inference_mode():
+        expected = theirs(**processor(image, boxes=[boxes], return_tensors="pt")).heatmaps
+    assert (ours - expected).abs().max() < 0.02 * expected.abs().max()  # of a gray level
 
 
 def test_a_sapiens2_is_read_with_all_that_it_means(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pretrained
 from darkpose import PoseModel, Predictor
 from darkpose.cli.implied import implied
 from darkpose.cli.main import main
+from darkpose.predict.distributed import as_checkpoint
 from training_runs import files_of, weights
 
 pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
@@ -40,6 +41,14 @@ def test_predict_draws_what_the_predictor_finds(model: str, two_photos: list[Pat
     poses = Predictor.from_pretrained("vitpose")(two_photos[0])
     assert np.allclose(np.reshape(row["keypoints"], (17, 3)), poses.keypoints[0], atol=1e-3)
     assert poses.names[1] == "left_eye" and Path("x.jpg").stat().st_size > 1000
+
+
+def test_rays_workers_get_it_as_a_checkpoint(model: str, tmp_path: Path) -> None:
+    made = PoseModel.load(model)
+    data = as_checkpoint(Path(model), made)
+    assert data == as_checkpoint(Path(model), PoseModel.load(model))  # what a run is known by
+    (tmp_path / "sent.ckpt").write_bytes(data)
+    assert PoseModel.load(tmp_path / "sent.ckpt").metadata() == made.metadata()
 
 
 def test_its_options_follow_from_it(model: str) -> None:

@@ -86,13 +86,13 @@ def predict_ray(options: PredictOptions) -> None:
         "orientation": orientation or "exif",
         "clip_boxes": options.clip_boxes,
     }
-    predictor = Predictor.from_checkpoint(options.checkpoint, device="cpu", **settings)
+    predictor = Predictor.fromas_checkpoint(options.checkpoint, device="cpu", **settings)
     settings |= {
         "decoder": predictor.decoder,
         "min_box_score": options.min_box_score or 0.0,
         "orientation_given": options.orientation is not None,
     }
-    weights = _checkpoint(options.checkpoint, predictor.model)
+    weights = as_checkpoint(options.checkpoint, predictor.model)
     run = {
         "format of results": "darkpose.predict.table",
         "checkpoint": sha256(weights).hexdigest(),
@@ -119,7 +119,7 @@ def predict_ray(options: PredictOptions) -> None:
     folder.sweep()
 
 
-def _checkpoint(path: Path, model: PoseModel) -> bytes:
+def as_checkpoint(path: Path, model: PoseModel) -> bytes:
     """Return a checkpoint's bytes, which need no file on other machines."""
     if not is_model(path):
         return path.read_bytes()
@@ -173,7 +173,7 @@ class ShardWorker:
         with NamedTemporaryFile(suffix=".ckpt") as file:
             file.write(ray.get(weights))
             file.flush()
-            self.predictor = Predictor.from_checkpoint(file.name, **settings)
+            self.predictor = Predictor.fromas_checkpoint(file.name, **settings)
 
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
         """Return what came of a shard, both as rows of Ray Data."""
