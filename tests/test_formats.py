@@ -107,7 +107,7 @@ def test_an_unknown_format_is_refused_with_those_there_are() -> None:
         Extra(Path("a.json"), Path("a"), "yolo")
 
 
-@pytest.mark.parametrize("name", JOINT_SETS)
+@pytest.mark.parametrize("name", ["coco", "mpii", "aic", "lsp"])
 def test_a_joint_set_mirrors_onto_itself_and_has_its_colors(name: str) -> None:
     spec = JOINT_SETS[name]
     flipped = list(spec.flip_index)

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joint sets as data: read when asked for, told by their joints' names."""
 
+import json
+import logging
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from darkpose.data import joint_sets
+from darkpose.data.annotations import load_annotations
+from darkpose.data.drawing import skeleton_colors
 from darkpose.data.joint_sets import AIC, COCO, JOINT_SETS, MPII, matching
 from darkpose.data.spec import KeypointSpec
+
+SETS = Path(joint_sets.__file__).with_name("sets")
 
 
 def test_a_set_is_read_when_it_is_asked_for() -> None:
@@ -35,6 +45,90 @@ def test_the_sets_that_others_import_are_those_of_the_table() -> None:
 @pytest.mark.parametrize("name", JOINT_SETS)
 def test_a_set_is_told_by_its_joints(name: str) -> None:
     assert matching(JOINT_SETS[name].names) == JOINT_SETS[name]
+
+
+@pytest.mark.parametrize("name", JOINT_SETS)
+def test_a_set_mirrors_onto_itself_and_says_where_its_sigmas_are_from(name: str) -> None:
+    spec = JOINT_SETS[name]
+    flipped = spec.flip_index
+    limbs = {frozenset(limb) for limb in spec.skeleton}
+    assert {frozenset(flipped[k] for k in limb) for limb in limbs} == limbs
+    assert all(
+        spec.oks_sigmas[k] == pytest.approx(spec.oks_sigmas[flipped[k]], abs=0.06)
+        for k in range(spec.num_joints)
+    )
+    content = json.loads((SETS / f"{name}.json").read_text())
+    sources = [key for key in content if key.startswith("oks_sigmas_")]
+    assert len(sources) == ("oks_sigmas" in content) == (not spec.assumed_sigmas)
+    colors = skeleton_colors(spec)
+    assert (len(colors.joints), len(colors.limbs)) == (spec.num_joints, len(spec.skeleton))
+
+
+# Joints, flip pairs and limbs; places with their names, mirror images and sigmas.
+FACTS: dict[str, tuple[int, int, int, dict[int, tuple[str, str, float]]]] = {
+    "coco": (17, 8, 19, {0: ("nose", "nose", 0.026), 11: ("left_hip", "right_hip", 0.107)}),
+    "coco_wholebody": (
+        *(133, 61, 65),
+        {
+            17: ("left_big_toe", "right_big_toe", 0.068),
+            22: ("right_heel", "left_heel", 0.094),
+            23: ("face-0", "face-16", 0.042),
+            90: ("face-67", "face-65", 0.008),
+            91: ("left_hand_root", "right_hand_root", 0.029),
+            132: ("right_pinky_finger4", "left_pinky_finger4", 0.031),
+        },
+    ),
+    "mpii": (16, 6, 15, {3: ("left_hip", "right_hip", 0.107), 9: ("head_top", "head_top", 0.026)}),
+    "aic": (14, 6, 14, {0: ("right_shoulder", "left_shoulder", 0.01388152)}),
+    "lsp": (14, 6, 14, {12: ("neck", "neck", 0.079), 0: ("right_ankle", "left_ankle", 0.089)}),
+    "ap10k": (17, 7, 17, {4: ("Root of tail",) * 2 + (0.035,), 7: ("L_F_Paw", "R_F_Paw", 0.062)}),
+    "halpe26": (26, 11, 27, {17: ("head", "head", 0.026), 25: ("right_heel", "left_heel", 0.079)}),
+    "halpe136": (
+        *(136, 61, 67),
+        {19: ("hip", "hip", 0.08), 94: ("left_hand_root", "right_hand_root", 0.015)},
+    ),
+    "sapiens308": (
+        *(308, 125, 65),
+        {
+            9: ("left_hip", "right_hip", 0.107),
+            24: ("right_thumb_third_joint", "left_thumb_third_joint", 0.022),
+            62: ("left_wrist", "right_wrist", 0.062),
+            69: ("neck", "neck", 0.079),
+            78: ("upper_startpoint_of_r_eyebrow",) * 2 + (0.01,),
+            184: ("upper_corner_of_r_nostril", "upper_corner_of_l_nostril", 0.01),
+            219: ("midpoint_6_of_lower_inner_lip",) * 2 + (0.01,),
+            220: ("l_top_end_of_inferior_crus", "r_top_end_of_inferior_crus", 0.01),
+            255: ("r_point_8_of_inner_helix", "l_point_8_of_inner_helix", 0.01),
+            307: ("r_border_of_pupil_midpoint_2", "l_border_of_pupil_midpoint_2", 0.01),
+        },
+    ),
+    "crowdpose": (14, 6, 15, {12: ("top_head", "top_head", 0.079)}),
+    "animalpose": (20, 8, 20, {6: ("TailBase", "TailBase", 0.1)}),
+    "jhmdb": (15, 6, 14, {1: ("belly", "belly", 0.107)}),
+    "posetrack18": (17, 7, 16, {1: ("head_bottom", "head_bottom", 0.025)}),
+    "freihand": (21, 0, 20, {0: ("wrist", "wrist", 0.05)}),
+    "onehand10k": (21, 0, 20, {0: ("wrist", "wrist", 0.05)}),
+    "300w": (68, 29, 0, {0: ("kpt-0", "kpt-16", 0.05)}),
+    "wflw": (98, 44, 0, {0: ("kpt-0", "kpt-32", 0.05), 97: ("kpt-97", "kpt-96", 0.05)}),
+}
+
+
+@pytest.mark.parametrize("name", JOINT_SETS)
+def test_a_set_is_as_its_authors_have_it(name: str) -> None:
+    spec = JOINT_SETS[name]
+    *counts, places = FACTS[name]
+    assert [spec.num_joints, len(spec.flip_pairs), len(spec.skeleton)] == counts
+    for k, (joint, mirrored, sigma) in places.items():
+        found = spec.names[k], spec.names[spec.flip_index[k]], spec.oks_sigmas[k]
+        assert found == (joint, mirrored, sigma)
+
+
+def test_the_front_of_an_animal_is_its_upper_body() -> None:
+    spec = JOINT_SETS["ap10k"]
+    lower = [name for k, name in enumerate(spec.names) if k not in spec.upper_body]
+    assert lower == [
+        *("Root of tail", "L_Hip", "L_Knee", "L_B_Paw", "R_Hip", "R_Knee", "R_B_Paw"),
+    ]
 
 
 def test_a_set_is_told_in_any_order_and_spelling() -> None:
@@ -70,3 +164,82 @@ def test_sets_of_the_same_joints_are_told_by_their_order() -> None:
     assert shuffled is not None
     by_name = KeypointSpec.from_names(sorted(lsp.names))
     assert shuffled.oks_sigmas == by_name.oks_sigmas
+
+
+# ---- where they hold -----------------------------------------------------------------------------
+
+
+def file_of(tmp_path: Path, names: Sequence[str], **category: Any) -> Path:
+    """Write a COCO-style file with one person, all of its joints at (5, 5)."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 50}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+        "annotations": [{**person, "keypoints": [5, 5, 2] * len(names)}],
+        "categories": [{"id": 1, "name": "one", "keypoints": list(names), **category}],
+    }
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize("name", ["ap10k", "wflw", "halpe26", "sapiens308"])
+def test_a_file_of_a_sets_joints_needs_nothing(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = JOINT_SETS[name]
+    with caplog.at_level(logging.WARNING):
+        found = load_annotations(file_of(tmp_path, spec.names), tmp_path).spec
+    assert found == spec
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (name == "wflw") and all("no OKS sigma is published" in one for one in said)
+
+
+def test_what_a_file_or_a_yaml_says_goes_before_the_set(tmp_path: Path) -> None:
+    spec = JOINT_SETS["ap10k"]
+    names = [name.replace("L_", "Left ").replace("R_", "Right ") for name in spec.names]
+    file = file_of(tmp_path, names, skeleton=[[1, 2], [1, 10]])
+    found = load_annotations(file, tmp_path).spec
+    assert found.names == tuple(names) and found.flip_pairs == spec.flip_pairs
+    assert found.oks_sigmas == spec.oks_sigmas and found.upper_body == spec.upper_body
+    assert found.skeleton == ((0, 1), (0, 9))
+    assert found.limb_colors == (spec.limb_colors[0], spec.joint_colors[9])
+    yaml = tmp_path / "joints.yaml"
+    yaml.write_text(
+        'flip_pairs: []\noks_sigmas: {nose: 0.5}\nlimb_colors: ["#000000", "#ffffff"]\n'
+    )
+    given = load_annotations(file, tmp_path, spec=yaml).spec
+    assert given.flip_pairs == () and given.oks_sigmas[2] == 0.5
+    assert given.oks_sigmas[3:] == spec.oks_sigmas[3:] and given.joint_colors == spec.joint_colors
+    assert skeleton_colors(given).limbs == ((0, 0, 0), (255, 255, 255))
+
+
+def test_a_set_is_named_where_a_yaml_file_goes(tmp_path: Path) -> None:
+    """Which tells sets of the same joints apart, whatever their order."""
+    file = file_of(tmp_path, sorted(AIC.names))
+    shuffled = load_annotations(file, tmp_path, spec="aic").spec
+    assert dict(zip(shuffled.names, shuffled.oks_sigmas, strict=True)) == dict(
+        zip(AIC.names, AIC.oks_sigmas, strict=True)
+    )
+    assert KeypointSpec.from_yaml("wflw") == JOINT_SETS["wflw"]
+    with pytest.raises(ValueError, match="joint set's names must be the annotation file's"):
+        load_annotations(file, tmp_path, spec="mpii")
+    with pytest.raises(
+        FileNotFoundError, match="coco_wholbody must be a YAML file .*, coco, coco_"
+    ):
+        load_annotations(file, tmp_path, spec="coco_wholbody")
+
+
+@pytest.mark.parametrize(
+    ("colors", "said"),
+    [
+        ('["#ff8000"]', 'joint_colors must be 2 colors, each as "#ff8000", got 1 of them'),
+        ('["red", "#ff8000"]', "joint_colors must be 2 colors.*'red' in it"),
+        ('{a: "#ff8000"}', "joint_colors must be 2 colors.*None in it"),
+        ('{c: "#ff8000"}', "joint_colors must use the names a, b"),
+    ],
+)
+def test_colors_that_are_none_are_refused(colors: str, said: str, tmp_path: Path) -> None:
+    yaml = tmp_path / "joints.yaml"
+    yaml.write_text(f"names: [a, b]\njoint_colors: {colors}\n")
+    with pytest.raises(ValueError, match=said):
+        KeypointSpec.from_yaml(yaml)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data import joint_sets
 from darkpose.data.annotation_file import (
     called,
     checked,
@@ -99,8 +100,9 @@ def load_annotations(
     Args:
         json_path: file with `images`, `annotations` and `categories`.
         image_root: folder that each image's `file_name` is relative to.
-        spec: what the joints are. None: read from the file's category; a path: a YAML file that
-            completes it (see `darkpose.data.spec`); a `KeypointSpec`: used as it is.
+        spec: what the joints are. None: read from the file's category; a joint set's name, or the
+            path of a YAML file that completes it (see `darkpose.data.spec`); a `KeypointSpec`:
+            used as it is.
         min_joints: at least 1, as a person without labels teaches and measures nothing.
         category: name or id of the category to take. None: all with keypoints, which must be the
             same ones; their people are then of one category, the first.
@@ -167,9 +169,10 @@ def spec_of(
     """Return what the joints of a file's category are, see `load_annotations`."""
     if isinstance(given, KeypointSpec):
         return given
-    extra = None if given is None else read_spec_yaml(given)
+    like = None if given is None else joint_sets.named(given)
+    extra = None if given is None or like else read_spec_yaml(given)
     try:
-        return KeypointSpec.from_category(category, extra, file=json_path)
+        return KeypointSpec.from_category(category, extra, like=like, file=json_path)
     except ValueError as error:
         files = json_path if given is None else f"{json_path} with {given}"
         raise ValueError(f"{files}: {printable(str(error), 500)}") from error

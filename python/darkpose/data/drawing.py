@@ -6,7 +6,7 @@ Points are (x, y) with pixel centers at integers, as everywhere; colors are (red
 
 import colorsys
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -67,8 +67,13 @@ def skeleton_colors(spec: KeypointSpec) -> SkeletonColors:
     COCO, MPII, AI Challenger and LSP, told by their joints' names in any order and spelling, have
     their left arm and leg green, the right ones orange, face, head and trunk blue. In other sets
     each joint has a color of its own, warm if it is a left one, cold if a right one, and a limb has
-    that of its second end.
+    that of its second end. What the keypoint set itself says goes before all of it.
     """
+    if spec.joint_colors or spec.limb_colors:
+        customary = skeleton_colors(replace(spec, joint_colors=(), limb_colors=()))
+        given = tuple(map(_rgb, spec.joint_colors)) or customary.joints
+        lines = tuple(map(_rgb, spec.limb_colors)) or tuple(given[b] for _, b in spec.skeleton)
+        return SkeletonColors(given, lines)
     named = sides(spec.names)
     sided = _sided_limbs().get(_joints(spec))
     if sided is None:
@@ -89,6 +94,11 @@ def skeleton_colors(spec: KeypointSpec) -> SkeletonColors:
 
 def _side_color(side: str) -> Color:
     return {"left": LEFT, "right": RIGHT}.get(side, CENTER)
+
+
+def _rgb(text: str) -> Color:
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
 
 
 def _own_color(side: str, place: float) -> Color:

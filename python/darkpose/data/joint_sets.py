@@ -7,13 +7,14 @@ where their sigmas are from. Adding a set is adding a file.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from darkpose.data import sides
 from darkpose.data.joint_values import YAML_KEYS
-from darkpose.data.spec import KeypointSpec
+from darkpose.data.spec import ASSUMED_SIGMA, KeypointSpec
 
 _FOLDER = Path(__file__).with_name("sets")
 _PUBLISHED = "oks_sigmas_published"
@@ -71,6 +72,16 @@ def matching(names: Sequence[str]) -> KeypointSpec | None:
     return _ordered(_spec(min(found)[2]), min(found)[3]) if found else None
 
 
+def named(given: str | Path) -> KeypointSpec | None:
+    """Return the joint set of a name; None: there is none of it, or there is a file so named."""
+    return None if Path(given).is_file() else JOINT_SETS.get(str(given))
+
+
+def ordered(spec: KeypointSpec, names: Sequence[str]) -> KeypointSpec:
+    """Return a joint set with its joints in the order of `names`, which are the same ones."""
+    return _ordered(spec, [place for _, place in sides.same_joints(names, spec.names)])
+
+
 @cache
 def _names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
@@ -86,7 +97,11 @@ def _content(name: str) -> dict[str, Any]:
 def _spec(name: str) -> KeypointSpec:
     content = _content(name)
     given = {key: value for key, value in content.items() if key in YAML_KEYS}
-    return KeypointSpec.from_names(**given, file=name)
+    if "oks_sigmas" in given:
+        return KeypointSpec.from_names(**given, file=name)
+    # None is published: those of a body's joints with such names would be as good as any.
+    spec = KeypointSpec.from_names(**given, oks_sigmas=ASSUMED_SIGMA, file=name)
+    return replace(spec, assumed_sigmas=tuple(range(spec.num_joints)))
 
 
 def _ordered(spec: KeypointSpec, order: Sequence[int]) -> KeypointSpec:
@@ -99,4 +114,6 @@ def _ordered(spec: KeypointSpec, order: Sequence[int]) -> KeypointSpec:
         skeleton=tuple((new[a], new[b]) for a, b in spec.skeleton),
         upper_body=tuple(sorted(new[old] for old in spec.upper_body)),
         assumed_sigmas=tuple(sorted(new[old] for old in spec.assumed_sigmas)),
+        joint_colors=tuple(spec.joint_colors[old] for old in order if spec.joint_colors),
+        limb_colors=spec.limb_colors,
     )

@@ -4,6 +4,7 @@
 import logging
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from darkpose.data.sides import finder, listed
 from darkpose.files import read_yaml
 from darkpose.values import number, shown
 
-YAML_KEYS = {"names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"}
+YAML_KEYS = {
+    *("names", "flip_pairs", "skeleton", "oks_sigmas", "upper_body"),
+    *("joint_colors", "limb_colors"),
+}
+_COLOR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +29,15 @@ def read_spec_yaml(path: str | Path) -> dict[str, Any]:
         OSError: there is no such file.
         ValueError: it is not a mapping of those keys.
     """
-    content = read_yaml(path)
+    try:
+        content = read_yaml(path)
+    except FileNotFoundError:
+        from darkpose.data.joint_sets import JOINT_SETS
+
+        raise FileNotFoundError(
+            f"{path} must be a YAML file of joints, or one of {', '.join(JOINT_SETS)}, "
+            "got no such file"
+        ) from None
     if not isinstance(content, dict) or not content.keys() <= YAML_KEYS:
         got = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(
@@ -140,6 +153,20 @@ def sigmas(
             raise ValueError(f"{field} must be {count} positive numbers, got {shown(value)}")
         found[place] = found[place] if value is None else sigma
     return found
+
+
+def colors(value: Any, field: str, count: int) -> tuple[str, ...]:
+    """Return what must be that many colors, or none.
+
+    Raises:
+        ValueError: it is not.
+    """
+    found = as_list(value, field)
+    wrong = [one for one in found if not (isinstance(one, str) and _COLOR.fullmatch(one))]
+    if wrong or len(found) not in (0, count):
+        got = f"{shown(wrong[0])} in it" if wrong else f"{len(found)} of them"
+        raise ValueError(f'{field} must be {count} colors, each as "#ff8000", got {got}')
+    return tuple(found)
 
 
 def limbs(skeleton: Any, names: Sequence[str], file: object) -> tuple[tuple[int, int], ...]:

@@ -10,13 +10,16 @@ a new keypoint set is data, not code. It comes from a COCO-style category, a YAM
     skeleton: [[left_ear, muzzle]]             # default: the JSON's
     oks_sigmas: {muzzle: 0.03}                 # or one for all; default: `OKS_SIGMAS`, else 0.05
     upper_body: [left_ear, right_ear, muzzle]  # default: all that is not a hip or below
+    joint_colors: ["#ff8000", "#00ff00", "#3399ff"]  # default: by side, see `drawing`
+    limb_colors: ["#ff8000"]                   # default: that of a limb's second joint
 
-Names are understood however they are spelled, see `darkpose.data.sides`.
+Where the names are those of a published joint set, see `darkpose.data.joint_sets`, the defaults are
+that set's. Names are understood however they are spelled, see `darkpose.data.sides`.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,10 @@ class KeypointSpec:
     """Joints that a half-body crop keeps together; the others are its other half."""
     assumed_sigmas: tuple[int, ...] = ()
     """Joints whose sigma is `ASSUMED_SIGMA`, as none was known or given."""
+    joint_colors: tuple[str, ...] = ()
+    """K colors, "#rrggbb", to draw joints with; none: those of `darkpose.data.drawing`."""
+    limb_colors: tuple[str, ...] = ()
+    """Of the limbs of `skeleton`; none: a limb has the color of its second joint."""
 
     def __post_init__(self) -> None:
         # Lists arrive from YAML and checkpoints; tuples keep the object hashable.
@@ -100,7 +107,10 @@ class KeypointSpec:
             "assumed_sigmas": ends(self.assumed_sigmas, "assumed_sigmas"),
             "flip_pairs": values.as_pairs(self.flip_pairs, "flip_pairs", ends),
             "skeleton": values.as_pairs(self.skeleton, "skeleton", ends),
+            "joint_colors": values.colors(self.joint_colors, "joint_colors", len(names)),
         }
+        limbs = len(checked["skeleton"])
+        checked["limb_colors"] = values.colors(self.limb_colors, "limb_colors", limbs)
         paired = [joint for pair in checked["flip_pairs"] for joint in pair]
         if len(set(paired)) != len(paired):
             raise ValueError(f"flip_pairs must name each joint once, got {shown(self.flip_pairs)}")
@@ -134,6 +144,9 @@ class KeypointSpec:
         skeleton: Sequence[Sequence[str]] | None = None,
         oks_sigmas: Mapping[str, float] | Sequence[float] | float | None = None,
         upper_body: Sequence[str] | None = None,
+        joint_colors: Mapping[str, str] | Sequence[str | None] | None = None,
+        limb_colors: Sequence[str] | None = None,
+        like: "KeypointSpec | None" = None,
         file: object = None,
     ) -> "KeypointSpec":
         """Make a spec from joint names, filling in what names alone tell.
@@ -146,6 +159,9 @@ class KeypointSpec:
             oks_sigmas: K numbers, numbers by name, or one for all joints. The rest have those of
                 `OKS_SIGMAS`, or `ASSUMED_SIGMA` with a warning.
             upper_body: names; default: all but pelvis, hips, knees, ankles, heels, feet and toes.
+            joint_colors: K of them, or by name; default: none.
+            limb_colors: one for each limb; default: none.
+            like: a set with these joints in this order, whose all is that is not given.
             file: that warnings name.
 
         Raises:
@@ -153,9 +169,19 @@ class KeypointSpec:
         """
         names = values.as_names(names, "names")
         read = values.places(names)
-        joints = [one.joint for one in sides.sides(names)]
-        pairs, notes = sides.flip_pairs(names) if flip_pairs is None else ([], [])
-        found = values.sigmas(oks_sigmas, [OKS_SIGMAS.get(joint) for joint in joints], read)
+        pairs: Sequence[tuple[int, int]] = ()
+        notes: list[str] = []
+        if like is None:
+            joints = [one.joint for one in sides.sides(names)]
+            known = [OKS_SIGMAS.get(joint) for joint in joints]
+            upper = [k for k, joint in enumerate(joints) if not _LOWER_BODY & {*joint.split("_")}]
+            like = cls(tuple(names), (), (ASSUMED_SIGMA,) * len(names), upper_body=tuple(upper))
+            if flip_pairs is None:
+                pairs, notes = sides.flip_pairs(names)
+        else:
+            pairs = like.flip_pairs
+            known = [None if k in like.assumed_sigmas else s for k, s in enumerate(like.oks_sigmas)]
+        found = values.sigmas(oks_sigmas, known, read)
         assumed = [k for k, sigma in enumerate(found) if sigma is None]
         if assumed:
             unknown = sides.listed([names[k] for k in assumed])
@@ -165,16 +191,31 @@ class KeypointSpec:
             )
         for note in notes:
             _logger.warning("%s%s", "" if file is None else f"{file}: ", note)
-        upper = [k for k, joint in enumerate(joints) if not _LOWER_BODY & set(joint.split("_"))]
+        limbs = like.skeleton if skeleton is None else values.as_pairs(skeleton, "skeleton", read)
+        if limb_colors is None:
+            limb_colors = () if joint_colors is not None else _limb_colors(like, limbs)
+        if isinstance(joint_colors, Mapping):
+            places = read(list(joint_colors), "joint_colors")
+            by_place = dict(enumerate(like.joint_colors))
+            by_place |= zip(places, joint_colors.values(), strict=True)
+            joint_colors = [by_place.get(k) for k in range(len(names))]
         return cls(
             names=tuple(names),
             flip_pairs=tuple(
                 pairs if flip_pairs is None else values.as_pairs(flip_pairs, "flip_pairs", read)
             ),
             oks_sigmas=tuple(ASSUMED_SIGMA if sigma is None else sigma for sigma in found),
-            skeleton=values.as_pairs(skeleton or (), "skeleton", read),
-            upper_body=tuple(upper if upper_body is None else read(upper_body, "upper_body")),
+            skeleton=limbs,
+            upper_body=tuple(
+                like.upper_body if upper_body is None else read(upper_body, "upper_body")
+            ),
             assumed_sigmas=tuple(assumed),
+            joint_colors=values.colors(
+                like.joint_colors if joint_colors is None else joint_colors,
+                "joint_colors",
+                len(names),
+            ),
+            limb_colors=tuple(limb_colors),
         )
 
     @classmethod
@@ -183,25 +224,30 @@ class KeypointSpec:
         category: Mapping[str, Any],
         extra: Mapping[str, Any] | None = None,
         *,
+        like: "KeypointSpec | None" = None,
         file: object = None,
     ) -> "KeypointSpec":
-        """Make a spec from a COCO category, completed by YAML content.
+        """Make a spec from a COCO category, completed by YAML content and a joint set.
 
         The YAML wins where both say something: its spelling of the names, in the category's order,
         and its skeleton. A category's limbs count joints from 1, from 0 if there is a 0, or name
-        them; those that do not are left out with a warning.
+        them; those that do not are left out with a warning. What neither says is as in the set.
 
         Args:
             category: of a COCO-style file.
             extra: what a YAML file gives, see `darkpose.data.spec`.
+            like: the joint set; default: the one with these joints, if any has them.
             file: that warnings name.
 
         Raises:
             ValueError: neither names the joints, they name them differently, or a value is wrong.
         """
+        from darkpose.data import joint_sets
+
         extra = {name: value for name, value in (extra or {}).items() if value is not None}
         names = values.as_names(category.get("keypoints") or [], "a category's keypoints")
-        given = values.as_names(extra.pop("names", None) or names, "names")
+        given = extra.pop("names", None) or (names if like is None else like.names)
+        given = values.as_names(given, "names")
         if not given:
             raise ValueError(
                 "the annotation file's category must list its keypoints, "
@@ -212,24 +258,40 @@ class KeypointSpec:
             if not len(same) == len(names) == len(given):
                 other = [name for k, name in enumerate(given) if k not in same.values()]
                 raise ValueError(
-                    f"the YAML's names must be the annotation file's, {sides.listed(names)}, "
+                    f"{'the YAML' if like is None else 'the joint set'}'s names must be the "
+                    f"annotation file's, {sides.listed(names)}, "
                     f"got {len(given)} for {len(names)}, among them {sides.listed(other or given)}"
                 )
             given = [given[same[k]] for k in range(len(names))]
-        spec = cls.from_names(given, **extra, file=file)
-        if "skeleton" in extra:
-            return spec
-        return replace(spec, skeleton=values.limbs(category.get("skeleton"), given, file))
+        if "skeleton" not in extra and category.get("skeleton"):
+            limbs = values.limbs(category["skeleton"], given, file)
+            extra["skeleton"] = [(given[a], given[b]) for a, b in limbs]
+        known = joint_sets.matching(given) if like is None else joint_sets.ordered(like, given)
+        return cls.from_names(given, **extra, like=known, file=file)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "KeypointSpec":
-        """Make a spec from a YAML file that names the joints.
+        """Make a spec from a YAML file that names the joints, or from the name of a joint set.
 
         Raises:
+            OSError: there is no such file or set.
             ValueError: it is not that; the message names it.
         """
+        from darkpose.data import joint_sets
+
+        if (known := joint_sets.named(path)) is not None:
+            return known
         content = read_spec_yaml(path)
         try:
             return cls.from_category({}, content, file=path)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+
+
+def _limb_colors(like: KeypointSpec, limbs: Sequence[tuple[int, int]]) -> Sequence[str]:
+    """Return the colors of limbs as in a set, where it has none that of a limb's second joint."""
+    if not like.joint_colors:
+        return ()
+    pairs = zip(map(frozenset, like.skeleton), like.limb_colors, strict=bool(like.limb_colors))
+    colors = dict(pairs)
+    return [colors.get(frozenset(limb), like.joint_colors[limb[1]]) for limb in limbs]
