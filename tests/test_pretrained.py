@@ -16,7 +16,7 @@ from torch import Tensor
 import pretrained
 from darkpose import PoseModel, Predictor
 from darkpose.data.images import crop_image
-from darkpose.data.joint_sets import COCO
+from darkpose.data.joint_sets import COCO, JOINT_SETS
 from darkpose.geometry import Convention
 from darkpose.models.families import EXPERTS
 from darkpose.models.torch_files import read_torch_file
@@ -94,6 +94,22 @@ def test_a_sapiens2_is_read_with_all_that_it_means(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = theirs(normalized(images)).heatmaps
         assert (model(images) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_a_sapiens2_of_the_published_flip_pairs_has_the_published_joints(tmp_path: Path) -> None:
+    pretrained.sapiens2(tmp_path)
+    model = PoseModel.from_pretrained(str(tmp_path))
+    assert model.spec == JOINT_SETS["sapiens308"] and model.codec.sigma == 6.0
+    assert model.codec.enlarging == "bicubic"
+    with torch.inference_mode():
+        assert model(crops()).shape == (2, 308, 64, 48)
+    edited(tmp_path, "config.json", flip_pairs=[[0, 1]])
+    with pytest.raises(ValueError, match="must name its 308 joints in id2label, got LABEL_0"):
+        PoseModel.from_pretrained(str(tmp_path))
+    given = JOINT_SETS["sapiens308"]
+    assert PoseModel.from_pretrained(str(tmp_path), joints=given).spec == given
+    with pytest.raises(ValueError, match="joints must name the 308 joints of .*, got 17"):
+        PoseModel.from_pretrained(str(tmp_path), joints=COCO)
 
 
 def test_a_checkpoint_of_one_needs_no_files_of_it(tmp_path: Path) -> None:
