@@ -107,7 +107,8 @@ def test_a_sapiens2_of_the_published_flip_pairs_has_the_published_joints(tmp_pat
     with pytest.raises(ValueError, match="must name its 308 joints in id2label, got LABEL_0"):
         PoseModel.from_pretrained(str(tmp_path))
     given = JOINT_SETS["sapiens308"]
-    assert PoseModel.from_pretrained(str(tmp_path), joints=given).spec == given
+    for joints in (given, "sapiens308"):
+        assert PoseModel.from_pretrained(str(tmp_path), joints=joints).spec == given
     with pytest.raises(ValueError, match="joints must name the 308 joints of .*, got 17"):
         PoseModel.from_pretrained(str(tmp_path), joints=COCO)
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class Pretrained:
 
     Args:
         name: of the hub or of a folder, with `huggingface:` before it or without.
-        joints: what its joints are, where its files do not say; they win where these do.
+        joints: what its joints are, where its files do not say; they win where these do. A set's
+            name and a YAML file are as good, see `darkpose.data.spec`.
         expert: of a ViTPose+, see `darkpose.models.families.EXPERTS`.
 
     Every attribute raises OSError where a file is missing, ValueError where it is not what it
@@ -44,7 +46,7 @@ class Pretrained:
     """
 
     name: str
-    joints: KeypointSpec | None = None
+    joints: KeypointSpec | str | Path | None = None
     expert: str | None = None
 
     @cached_property
@@ -63,14 +65,16 @@ class Pretrained:
     @cached_property
     def spec(self) -> KeypointSpec:
         """Its joints."""
-        if self.joints is None:
+        given = self.joints
+        if given is None:
             return self._named()
-        if self.joints.num_joints != len(self._labels):
+        spec = given if isinstance(given, KeypointSpec) else KeypointSpec.from_yaml(given)
+        if spec.num_joints != len(self._labels):
             raise ValueError(
                 f"joints must name the {len(self._labels)} joints of {self.files.shown}, "
-                f"got {self.joints.num_joints}"
+                f"got {spec.num_joints}"
             )
-        return self.joints
+        return spec
 
     @cached_property
     def codec(self) -> HeatmapCodec:

@@ -186,7 +186,11 @@ class PoseModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, name: str, *, joints: KeypointSpec | None = None, expert: str | None = None
+        cls,
+        name: str,
+        *,
+        joints: KeypointSpec | str | Path | None = None,
+        expert: str | None = None,
     ) -> "PoseModel":
         """Return a pose model of Hugging Face's transformers, in evaluation mode.
 
@@ -194,7 +198,8 @@ class PoseModel(nn.Module):
             name: of a ViTPose, ViTPose+ or Sapiens2 on the hub, such as
                 `usyd-community/vitpose-base-simple`, or a folder that `save_pretrained` wrote;
                 with `huggingface:` before it or without.
-            joints: what its joints are, where its files do not say.
+            joints: what its joints are, where its files do not say: the name of a joint set, a
+                YAML file, or a spec.
             expert: of a ViTPose+, one of `darkpose.models.families.EXPERTS`; COCO's if None.
 
         Raises:

@@ -105,7 +105,7 @@ class Predictor:
         cls,
         name: str,
         *,
-        joints: KeypointSpec | None = None,
+        joints: KeypointSpec | str | Path | None = None,
         expert: str | None = None,
         **options: Any,
     ) -> "Predictor":
