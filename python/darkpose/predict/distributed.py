@@ -86,7 +86,7 @@ def predict_ray(options: PredictOptions) -> None:
         "orientation": orientation or "exif",
         "clip_boxes": options.clip_boxes,
     }
-    predictor = Predictor.fromas_checkpoint(options.checkpoint, device="cpu", **settings)
+    predictor = Predictor.from_checkpoint(options.checkpoint, device="cpu", **settings)
     settings |= {
         "decoder": predictor.decoder,
         "min_box_score": options.min_box_score or 0.0,
@@ -173,7 +173,7 @@ class ShardWorker:
         with NamedTemporaryFile(suffix=".ckpt") as file:
             file.write(ray.get(weights))
             file.flush()
-            self.predictor = Predictor.fromas_checkpoint(file.name, **settings)
+            self.predictor = Predictor.from_checkpoint(file.name, **settings)
 
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
         """Return what came of a shard, both as rows of Ray Data."""
