@@ -22,6 +22,7 @@ from darkpose.evaluate.writing import write_evaluation
 from darkpose.paper.synthetic import write_dataset
 from darkpose.show.report import write_report
 from reporting import cells_of, evaluated_mpii
+from wholebody import evaluated, loaded
 
 CODEC = HeatmapCodec((96, 128))
 DECODERS = ("argmax", "dark")
@@ -161,7 +162,7 @@ def test_every_metric_scores_some_people_and_names_its_figures(
     coco = Evaluation(CODEC, dataset, content, DECODERS)
     add(coco, 0, answer(dataset[0]))
     figures: dict[str, float] = {}
-    for evaluation in (coco, evaluated_mpii(tmp_path)):
+    for evaluation in (coco, evaluated_mpii(tmp_path), evaluated(loaded(tmp_path))):
         found = METRICS[name](evaluation.predictions("dark"))
         assert found.keys() <= evaluation.figures("dark").keys()
         figures |= found

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,15 @@ def test_a_set_is_told_in_any_order_and_spelling() -> None:
     assert limbs == [(COCO.names[a], COCO.names[b]) for a, b in COCO.skeleton]
     pairs = {(found.names[a], found.names[b]) for a, b in found.flip_pairs}
     assert pairs == {(COCO.names[a], COCO.names[b]) for a, b in COCO.flip_pairs}
+
+
+@pytest.mark.parametrize("joints", [None, "crowdpose"])
+def test_crowdpose_is_known_by_its_own_files_names(joints: str | None, tmp_path: Path) -> None:
+    spec = JOINT_SETS["crowdpose"]
+    names = [*spec.names[:12], "head", "neck"]
+    assert matching(names) == spec
+    found = load_annotations(file_of(tmp_path, names), tmp_path, spec=joints).spec
+    assert found == (spec if joints else replace(spec, names=names))
 
 
 def _others_spelling(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.data import joint_sets
+from darkpose.data import joint_sets, wholebody
 from darkpose.data.annotation_file import (
     called,
     checked,
@@ -123,9 +123,11 @@ def load_annotations(
     found = labeled(content, json_path, categories, spec.num_joints)
     images = ImageFiles(content["images"], json_path, Path(image_root))
     tally = Tally(json_path)
-    if further := [key for key in found.found[0] if key.endswith("_kpts")] if found.found else []:
+    further = wholebody.further(found.found[0]) if found.found else []
+    if further and spec.num_joints != wholebody.NUM_JOINTS:
         tally.note(
-            f"{', '.join(further)} are not trained: only the {spec.num_joints} keypoints are"
+            f"{', '.join(further)} are not trained: only the {spec.num_joints} keypoints are, "
+            f"unless data.joints is {wholebody.NAME}"
         )
     records = []
     counts = np.count_nonzero(found.joints[..., 2], axis=1).tolist()
@@ -170,6 +172,8 @@ def spec_of(
     if isinstance(given, KeypointSpec):
         return given
     like = None if given is None else joint_sets.named(given)
+    if like is not None and wholebody.of_category(category, like):
+        return like
     extra = None if given is None or like else read_spec_yaml(given)
     try:
         return KeypointSpec.from_category(category, extra, like=like, file=json_path)

@@ -65,8 +65,10 @@ def matching(names: Sequence[str]) -> KeypointSpec | None:
     found = []
     for name in _names():
         content = _content(name)
-        if len(content["names"]) == len(names):
-            order = [place for _, place in sides.same_joints(names, content["names"])]
+        own, others = content["names"], content.get("other_names", {})
+        spellings = [own, [others.get(joint, joint) for joint in own]]
+        for spelled in spellings if len(own) == len(names) else ():
+            order = [place for _, place in sides.same_joints(names, spelled)]
             if len(order) == len(names):
                 found.append((order != sorted(order), _PUBLISHED in content, name, order))
     return _ordered(_spec(min(found)[2]), min(found)[3]) if found else None

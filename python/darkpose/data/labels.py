@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose.data import wholebody
 from darkpose.data.annotation_file import Entry, called, known_id
 from darkpose.data.tally import Tally
 from darkpose.geometry import FARTHEST
@@ -155,8 +156,11 @@ def _joints(
     found: Sequence[Entry], field: str, num_joints: int, path: object
 ) -> tuple[NDArray[np.float64], bool]:
     """Return the joints [N, K, 3], and whether `keypoints` are flat lists of just these numbers."""
-    flat, plain = _table(found, field, 3 * num_joints, path, f" of {num_joints} joints")
-    joints = flat.reshape(-1, num_joints, 3)
+    if wholebody.in_fields(found, num_joints):
+        joints, plain = _joints_of_fields(found, path), False
+    else:
+        flat, plain = _table(found, field, 3 * num_joints, path, f" of {num_joints} joints")
+        joints = flat.reshape(-1, num_joints, 3)
     changed = settle(joints)
     for right, what in (
         (np.isfinite(joints).all((1, 2)), "finite joints"),
@@ -168,6 +172,24 @@ def _joints(
             got = shown(joints[row].tolist())
             raise ValueError(f"{path}: {called(found[row])} must have {what}, got {got}")
     return joints, plain and field == "keypoints" and not changed
+
+
+def _joints_of_fields(found: Sequence[Entry], path: object) -> NDArray[np.float64]:
+    """Return COCO-WholeBody's joints [N, 133, 3]; those of a part that is not valid are unlabeled.
+
+    Beside the body's, any v above 0 is labeled, as COCO-WholeBody's evaluation has it.
+    """
+    parts = []
+    for field, count in wholebody.FIELDS.items():
+        flat = _table(found, field, 3 * count, path, f" of {count} joints")[0]
+        part = flat.reshape(-1, count, 3)
+        if field != "keypoints":
+            valid = field.replace("_kpts", "_valid")
+            part[[not flag(one.get(valid, True), valid) for one in found]] = 0
+            v = part[..., 2]
+            v[(v > 0) & (v != 1)] = 2
+        parts.append(part)
+    return np.concatenate(parts, axis=1)
 
 
 def settle(joints: NDArray[np.float64], unlabeled: int = 0) -> bool:

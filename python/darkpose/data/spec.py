@@ -246,6 +246,9 @@ class KeypointSpec:
 
         extra = {name: value for name, value in (extra or {}).items() if value is not None}
         names = values.as_names(category.get("keypoints") or [], "a category's keypoints")
+        told = joint_sets.matching(names)
+        if told is not None and like is not None and {*told.names} == {*like.names}:
+            names = list(told.names)
         given = extra.pop("names", None) or (names if like is None else like.names)
         given = values.as_names(given, "names")
         if not given:

@@ -132,6 +132,7 @@ def evaluate_oks(
     *,
     image_ids: Sequence[int | str] | None = None,
     category: str | int | None = None,
+    joints: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Return COCO's ten keypoint figures (`STATS`) in [0, 1], by pycocotools without its prints.
 
@@ -145,6 +146,7 @@ def evaluate_oks(
         sigmas: one per joint, see `KeypointSpec.oks_sigmas`.
         image_ids: evaluate these images only; default: all of the annotation file.
         category: name or id of the one to evaluate, see `load_annotations`.
+        joints: score these alone, by place, as if there were no others; default: all.
 
     Returns:
         The figures by name; NaN where no annotated person is of the size in question.
@@ -159,6 +161,10 @@ def evaluate_oks(
     categories = keypoint_categories(content, file, category)
     truth = labeled(content, file, categories, len(sigmas)).content
     people = _belonging(results, truth, categories, len(sigmas))
+    if joints is not None:
+        sigmas = [sigmas[k] for k in joints]
+        people = [_of(joints, one) for one in people]
+        truth = {**truth, "annotations": [_of(joints, one) for one in truth["annotations"]]}
     if image_ids is not None:
         people = [person for person in people if person["image_id"] in {*image_ids}]
     from pycocotools.coco import COCO
@@ -180,6 +186,12 @@ def evaluate_oks(
     # pycocotools says -1 for a mean over nothing, which averages and plots would take for a value.
     figures = [float(value) if value >= 0 else float("nan") for value in evaluation.stats]
     return dict(zip(STATS, figures, strict=True))
+
+
+def _of(joints: Sequence[int], person: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an annotation or a result with some of its joints alone."""
+    kept = [value for k in joints for value in person["keypoints"][3 * k : 3 * k + 3]]
+    return {**person, "keypoints": kept, "num_keypoints": sum(v > 0 for v in kept[2::3])}
 
 
 def _belonging(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from darkpose.data.wholebody import parts
 from darkpose.evaluate.metrics.coco import STATS, evaluate_oks
 from darkpose.evaluate.metrics.nme import box_normalizers, nme
 from darkpose.evaluate.metrics.pck import THRESHOLDS, pck
@@ -64,6 +65,24 @@ def _oks(found: Predictions) -> dict[str, float]:
     return evaluate_oks(found.annotations, found.results(), sigmas, image_ids=found.image_ids)
 
 
+def has_parts(found: Predictions) -> bool:
+    """Whether there is a COCO-style file with people, whose joints are COCO-WholeBody's."""
+    return has_annotations(found) and bool(parts(found.subjects.spec.names))
+
+
+def _oks_by_part(found: Predictions) -> dict[str, float]:
+    assert found.annotations is not None
+    spec, results = found.subjects.spec, found.results()
+    figures = {
+        part: evaluate_oks(
+            found.annotations, results, spec.oks_sigmas, image_ids=found.image_ids, joints=joints
+        )["AP"]
+        for part, joints in {**parts(spec.names), "whole": range(spec.num_joints)}.items()
+    }
+    figures["hands"] = (figures["left hand"] + figures["right hand"]) / 2
+    return {f"AP/{part}": figures[part] for part in PARTS}
+
+
 def _pckh(found: Predictions) -> dict[str, float]:
     joints = found.joints
     rows = pckh(found.points, joints, joints[..., 2], found.head_sizes)
@@ -79,8 +98,14 @@ def _nme(found: Predictions) -> dict[str, float]:
     return {"NME": nme(found.points, found.joints, box_normalizers(found.boxes))}
 
 
+PARTS = ("body", "foot", "face", "hands", "left hand", "right hand", "whole")
 METRICS: dict[str, Metric] = {
     "OKS": Metric(_oks, has_annotations, {"OKS, as COCO evaluates, in percent": STATS}),
+    "OKS by part": Metric(
+        _oks_by_part,
+        has_parts,
+        {"AP by part, as COCO-WholeBody evaluates, in percent": [f"AP/{part}" for part in PARTS]},
+    ),
     "PCKh": Metric(
         _pckh,
         has_head_sizes,
