@@ -94,23 +94,14 @@ def decode_topdown(
     read: Callable[..., Any] = partial(decode_to_the_border, taps=smooth, sigma=sigma)
     if decoder != "dark":
         read = partial(decode_of(heatmaps), taps=[], method=DECODERS[decoder])
-    maps = _without_gradient(heatmaps)
     if flipped is None:
-        coords, scores = read(maps)
+        coords, scores = read(heatmaps)
+    elif mirrored_back:
+        coords, scores = _read_averages(read, heatmaps, _alike(flipped, heatmaps))
     else:
-        flip = (
-            {}
-            if mirrored_back
-            else {
-                "flip_index": _flip_index(flip_pairs, joints),
-                "flip_shift": flip_shift(convention),
-            }
-        )
-        _check_alike(flipped, heatmaps)
-        mirror = _without_gradient(flipped)
-        coords, scores = (
-            read(maps, flipped=mirror, **flip) if flip else _read_averages(read, maps, mirror)
-        )
+        index, shift = _flip_index(flip_pairs, joints), flip_shift(convention)
+        mirror = _alike(flipped, heatmaps)
+        coords, scores = read(heatmaps, flipped=mirror, flip_index=index, flip_shift=shift)
     scale, offset = matrices[:, None, [0, 1], [0, 1]], matrices[:, None, :, 2]
     return coords * like(scale, coords) + like(offset, coords), scores
 
@@ -190,7 +181,7 @@ def plain(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else values
 
 
-def _check_alike(flipped: Any, heatmaps: Any) -> None:
+def _alike(flipped: Any, heatmaps: Any) -> Any:
     check_maps(flipped, "flipped")
     arrays = [isinstance(maps, np.ndarray) for maps in (heatmaps, flipped)]
     if arrays[0] != arrays[1] or flipped.shape != heatmaps.shape:
@@ -198,6 +189,7 @@ def _check_alike(flipped: Any, heatmaps: Any) -> None:
         shapes = (list(maps.shape) for maps in (heatmaps, flipped))
         expected, got = (f"{kind} {shape}" for kind, shape in zip(kinds, shapes, strict=True))
         raise ValueError(f"flipped must be what heatmaps are, {expected}, got {got}")
+    return flipped
 
 
 def _flip_index(pairs: Any, joints: int) -> list[int]:
@@ -215,10 +207,6 @@ def _flip_index(pairs: Any, joints: int) -> list[int]:
             raise ValueError(f"flip_pairs must be of joints 0 to {joints - 1}, got {left}, {right}")
         index[left], index[right] = right, left
     return index
-
-
-def _without_gradient(maps: Any) -> Any:
-    return maps if isinstance(maps, np.ndarray) else maps.detach()
 
 
 # ---- the flip test with maps that are mirrored back ----------------------------------------------

@@ -132,7 +132,7 @@ def decode_of(maps: Any) -> Callable[..., tuple[Any, Any]]:
 
 def as_array(values: Any) -> Floats:
     """Return a tensor or an array in main memory, float64."""
-    plain = values if isinstance(values, np.ndarray) else values.cpu().double().numpy()
+    plain = values if isinstance(values, np.ndarray) else values.detach().cpu().double().numpy()
     return plain.astype(np.float64)
 
 

@@ -28,16 +28,17 @@ Keypoints are (x, y) in pixels of the network's input, [1, K, 2]: one person, as
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from darkpose.interop.border import decode_to_the_border
-from darkpose_ext import decode, encode, gaussian_taps, opencv_taps
+from darkpose.interop.border import as_array, decode_of, decode_to_the_border
+from darkpose_ext import gaussian_taps, opencv_taps
+from darkpose_ext.numpy import encode
 
-Heatmaps = Tensor | NDArray[np.float32]
+Heatmaps = Any  # tensors or arrays
 
 
 class _HeatmapCodec:
@@ -109,14 +110,14 @@ class _HeatmapCodec:
         reaches = ((centers >= -3 * self.sigma - 1) & (centers < end)).all(-1)
         width, height = self.heatmap_size
         heatmaps, weights = encode(
-            torch.from_numpy(points).float(),
-            torch.from_numpy(np.where(reaches & (visible >= 0.5), visible, 0)).float(),
+            points.astype(np.float32),
+            np.where(reaches & (visible >= 0.5), visible, 0).astype(np.float32),
             height,
             width,
             self.sigma,
             **self._encoding,  # type: ignore[arg-type]
         )
-        return {"heatmaps": heatmaps[0].numpy(), "keypoint_weights": weights.numpy()}
+        return {"heatmaps": heatmaps[0], "keypoint_weights": weights}
 
     def decode(self, encoded: Heatmaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return keypoints [1, K, 2] and scores [1, K] of one person's heatmaps [K, H, W]."""
@@ -139,15 +140,11 @@ class _HeatmapCodec:
             raise ValueError(
                 f"heatmaps must be [B, K, {height}, {width}], got {list(batch_encoded.shape)}"
             )
-        if not isinstance(batch_encoded, Tensor):
-            batch_encoded = torch.from_numpy(np.ascontiguousarray(batch_encoded))
-        heatmaps = batch_encoded.detach()
-        if self._dark:
-            coords, scores = decode_to_the_border(heatmaps, self._taps, self.sigma)
-        else:
-            coords, scores = decode(heatmaps, [], method="standard")
-        points = coords.float().cpu().numpy() * self._decoded_scale
-        return list(points[:, None]), list(scores.float().cpu().numpy()[:, None])
+        read: Any = partial(decode_to_the_border, taps=self._taps, sigma=self.sigma)
+        if not self._dark:
+            read = partial(decode_of(batch_encoded), taps=[], method="standard")
+        coords, scores = (as_array(found).astype(np.float32) for found in read(batch_encoded))
+        return list((coords * self._decoded_scale)[:, None]), list(scores[:, None])
 
 
 class DarkMSRAHeatmap(_HeatmapCodec):
