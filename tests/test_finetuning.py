@@ -10,8 +10,10 @@ import torch
 import yaml
 
 from darkpose import models
+from darkpose.paper.recipes import recipes
 from darkpose.train.drop_path import DropPath
 from darkpose.train.freezing import freeze_backbone
+from darkpose.train.trainer import training_parser
 from test_resume import Killed, assert_equal, kill_at, last, one_thread
 from training_runs import fit, weights, write_config
 from transformer import Transformer
@@ -206,3 +208,34 @@ def test_a_clipped_gradient_that_is_not_finite_still_ends_the_run(
     with pytest.raises(SystemExit, match="at step 2 of epoch 0: the loss or its gradient is not"):
         fit(config, tmp_path, *CLIPPED, *SAVED)
     assert all(value.isfinite().all() for value in weights(last(tmp_path)).values())
+
+
+# ---- recipes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "layer_decay", "drop_path"),
+    [
+        ("small_coco", "vitpose-plus-small", 0.8, 0.1),
+        ("base_coco", "vitpose-base", 0.75, 0.3),
+        ("base_own", "vitpose-base", 0.75, 0.3),
+    ],
+)
+def test_vitposes_recipes_are_those_of_its_configurations(
+    name: str, network: str, layer_decay: float, drop_path: float
+) -> None:
+    recipe = training_parser().parse_args(["--config", recipes()[f"vitpose/{name}.yaml"]])
+    model, codec, augmentation = recipe.model, recipe.codec, recipe.data.augmentation
+    assert model.network == f"huggingface:usyd-community/{network}"
+    assert (model.layer_decay, model.drop_path, model.weight_decay) == (layer_decay, drop_path, 0.1)
+    assert (codec.input_size, codec.sigma, codec.modulation) == ((192, 256), 2, 11)
+    assert (codec.convention.value, codec.encoding, codec.padding) == ("udp", "unbiased", 1.25)
+    assert (augmentation.rotation, augmentation.scale) == (40, 0.5)
+    assert (augmentation.rotation_probability, augmentation.flip_probability) == (0.6, 0.5)
+    assert (augmentation.half_body_probability, augmentation.half_body_joints) == (0.3, 9)
+    assert recipe.trainer.gradient_clip_val == 1 and recipe.out == Path("runs/vitpose", name)
+    if name.endswith("coco"):
+        found = (model.learning_rate, model.warmup, model.milestones, model.gamma)
+        assert found == (5e-4, 500, (170, 200), 0.1)
+        assert (recipe.data.batch_size, recipe.trainer.max_epochs) == (512, 210)
+        assert not recipe.trainer.callbacks and str(recipe.data.val).endswith("val2017.json")
