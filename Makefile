@@ -86,6 +86,7 @@ bench: setup build
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/loading.py --json benchmarks/results/loading-cpu.json
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/scaled_decoding.py --json benchmarks/results/scaled-decoding-cpu.json
 	$(BIN)/python benchmarks/interop.py --json benchmarks/results/interop-cpu.json
+	$(BIN)/python benchmarks/what_people_run.py --json benchmarks/results/what-people-run-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
 # The goals alone, a minute.
