@@ -2,11 +2,12 @@
 """Draws the pictures of people for README and documentation, with the network of `darkpose demo`.
 
     darkpose demo
-    python docs/people.py [--demo runs/demo] [--out docs/figures]
+    python docs/people.py [--demo runs/demo] [--out docs/pictures]
 
-`people.jpg`: synthetic people that the network was not trained on, with the keypoints that it
-finds. `predicted.jpg`: one such image as `darkpose predict --draw` has it. `heatmaps.jpg` and
-`modulation.jpg`: another one as `darkpose look` has it. The boxes are the annotated ones.
+`people.jpg`: synthetic people that the network was not trained on, those that fill their images
+most, with the keypoints that it finds. `predicted.jpg`: the first of these images as `darkpose
+predict --draw` has it; `heatmaps.jpg` and `modulation.jpg`: as `darkpose look` has it. The boxes
+are the annotated ones.
 """
 
 import argparse
@@ -34,6 +35,17 @@ def newest(demo: Path) -> tuple[Path, Path, Path]:
     (checkpoint,) = demo.glob("runs-*/unbiased-0/checkpoints/last.ckpt")
     (people,) = demo.glob("people-*")
     return checkpoint, people / "annotations/person_keypoints_val.json", people / "images/val"
+
+
+def crowded(people: Path, images: Path) -> list[Path]:
+    """Return the images of two or more people, those first of which people fill the most."""
+    filled: dict[Path, list[float]] = {}
+    for record in load_annotations(people, images).records:
+        width, height = record.image_size
+        share = record.box[2] * record.box[3] / (width * height)
+        filled.setdefault(record.image_path, []).append(share)
+    several = {path: sum(shares) for path, shares in filled.items() if len(shares) > 1}
+    return sorted(several, key=lambda path: -several[path])
 
 
 def drawn(checkpoint: Path, people: Path, images: list[Path], folder: Path) -> list[Path]:
@@ -71,13 +83,10 @@ def main() -> None:
     """Draw them all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder of the demo")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("figures"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("pictures"))
     options = parser.parse_args()
     checkpoint, people, images = newest(options.demo)
-    counts: dict[Path, int] = {}
-    for record in load_annotations(people, images).records:
-        counts[record.image_path] = counts.get(record.image_path, 0) + 1
-    several = sorted(path for path, count in counts.items() if count >= 2)
+    several = crowded(people, images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = [cv2.imread(str(p)) for p in drawn(checkpoint, people, several[:8], folder)]
@@ -87,7 +96,7 @@ def main() -> None:
         looked = ["look", str(checkpoint), str(several[0]), *boxes]
         darkpose([*looked, "--what", "[heatmaps, modulation]"])
         for what in ("heatmaps", "modulation"):
-            (picture,) = (folder / "look").glob(f"*{what}.png")
+            picture = min((folder / "look").glob(f"*{what}*.png"))
             write(options.out / f"{what}.jpg", cv2.imread(str(picture)))
 
 

@@ -97,7 +97,10 @@ def test_every_command_has_only_options_that_exist(workplace: Path) -> None:
         if "--help" in options:
             continue
         try:
-            known[name].parser.parse_args(find_configs(options))
+            found = find_configs(options)
+            if hasattr(known[name], "implied") and "huggingface:" in " ".join(options):
+                found = ["--codec.input_size", "[192, 256]", *found]  # as the model would say
+            known[name].parser.parse_args(found)
         except Exception as error:
             pytest.fail(f"{page}: {' '.join(words)}: {error}")
         parsed += 1
