@@ -97,9 +97,15 @@ def mmpose_0(state: State, config: str = "") -> dict[str, Any]:
 
 
 def mmpose_1(
-    state: State, monkeypatch: pytest.MonkeyPatch, config: str = "use_udp = False"
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str = "use_udp = False",
+    told: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a checkpoint of mmengine's runner, whose classes exist until `monkeypatch.undo`."""
+    """Return a checkpoint of mmengine's runner, whose classes exist until `monkeypatch.undo`.
+
+    `told` is more of its `dataset_meta`.
+    """
     history = ModuleType("mmengine.logging.history_buffer")
     history.HistoryBuffer = type("HistoryBuffer", (), {"__module__": history.__name__})  # type: ignore[attr-defined]
     for name in ("mmengine", "mmengine.logging"):
@@ -115,6 +121,7 @@ def mmpose_1(
             "dataset_meta": {
                 "sigmas": np.full(17, 0.05, np.float32),
                 "skeleton_link_colors": np.zeros((19, 3), np.uint8),
+                **(told or {}),
             },
         },
         "state_dict": mmpose_keys(state, "head."),

@@ -74,7 +74,7 @@ def test_a_converted_network_makes_the_same_heatmaps_of_the_same_crops(
     original = trained(network, 17)
     state = original.state_dict()
     content = published.mmpose_0(state) if source == "mmpose" else published.hrnet_checkpoint(state)
-    convert(save(content, tmp_path / "pose_128x96.pth"), out, source)
+    convert(save(content, tmp_path / "pose_128x96.pth"), out, source, joints="coco")
     task = PoseModel.load(out)
     assert task.codec.convention is Convention(convention) and task.codec.encoding == encoding
     assert (task.color, task.codec.sigma, task.codec.input_size) == (color, 1.0, (96, 128))
@@ -97,7 +97,8 @@ def test_a_converted_network_makes_the_same_heatmaps_of_the_same_crops(
 def test_the_files_name_says_the_input_size_and_that_the_sigma(
     tmp_path: Path, out: Path, name: str, size: tuple[int, int], sigma: float
 ) -> None:
-    convert(save(trained("simple_small", 16).state_dict(), tmp_path / name), out, "darkpose")
+    path = save(trained("simple_small", 16).state_dict(), tmp_path / name)
+    convert(path, out, "darkpose", joints="mpii")
     task = PoseModel.load(out)
     assert (task.codec.input_size, task.codec.sigma, task.spec) == (size, sigma, MPII)
 
@@ -109,7 +110,7 @@ def test_eight_stacks_at_the_smallest_size_were_released_with_twice_the_sigma(
     monkeypatch.setitem(models.MODELS, "hourglass_4", lambda k, _: StackedHourglass(k, 1, 8))
     for name, sigma in (("hourglass_8", 2.0), ("hourglass_4", 1.0)):
         path = save(trained(name, 17).state_dict(), tmp_path / f"{name}_128x96.pth")
-        convert(path, out)
+        convert(path, out, joints="coco")
         assert PoseModel.load(out).codec.sigma == sigma
         out.unlink()
 
@@ -140,7 +141,8 @@ def test_what_the_user_says_replaces_what_the_code_base_has(tmp_path: Path, out:
 def test_half_precision_weights_become_single_ones(tmp_path: Path, out: Path) -> None:
     for dtype in (torch.float16, torch.bfloat16):
         original = trained("simple_small", 17).to(dtype)
-        convert(save(original.state_dict(), tmp_path / "x_128x96.pth"), out, "darkpose")
+        path = save(original.state_dict(), tmp_path / "x_128x96.pth")
+        convert(path, out, "darkpose", joints="coco")
         for key, value in PoseModel.load(out).network.state_dict().items():
             assert torch.equal(value, original.float().state_dict()[key]), key
         out.unlink()
@@ -150,7 +152,7 @@ def test_a_converted_checkpoint_is_evaluated_like_one_of_ours(
     config: Path, tmp_path: Path, out: Path
 ) -> None:
     path = save(trained("simple_small", 17).state_dict(), tmp_path / "p.pth")
-    convert(path, out, "simplebaseline", (64, 64))
+    convert(path, out, "simplebaseline", (64, 64), joints="coco")
     options = ["--config", str(config), "--ckpt_path", str(out), "--out", str(tmp_path / "run")]
     options += ["--model.network=simple_small", "--model.color=bgr", "--codec.convention=hrnet"]
     main(["validate", *options])
@@ -162,7 +164,7 @@ def test_convert_is_a_command_with_typed_options(
     tmp_path: Path, out: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = save(trained("simple_small", 17).state_dict(), tmp_path / "p.pth")
-    options = ["--source=hrnet", "--input_size=[96,128]", "--convention=udp"]
+    options = ["--source=hrnet", "--input_size=[96,128]", "--convention=udp", "--joints=coco"]
     with caplog.at_level(logging.INFO):
         main(["convert", str(path), str(out), *options])
     assert PoseModel.load(out).codec.convention is Convention.udp
@@ -186,7 +188,12 @@ def test_what_cannot_be_told_must_be_given(tmp_path: Path, out: Path) -> None:
         (state, "p.pth", hrnet, "input_size .* must be given for"),
         (state, "256x192_to_384x288.pth", hrnet, "input_size .* must be given for"),
         (state, "p_256x192.pth", {**hrnet, "input_size": (256, 192)}, sizes),
-        (state, "p.pth", {**hrnet, "input_size": (48, 64)}, "input_size must be divisible by 32"),
+        (
+            state,
+            "p.pth",
+            {**hrnet, "joints": "coco", "input_size": (48, 64)},
+            "input_size must be divisible by 32",
+        ),
         (five, "p_256x192.pth", hrnet, "must name the 5 joints of"),
         (
             state,
@@ -211,14 +218,14 @@ def test_mmposes_udp_must_be_named_where_its_configuration_says_udp(
     for content in (zero, one):
         path = save(content, tmp_path / "udp_256x192.pth")
         refused("convention must be udp for .*, got hrnet", out, checkpoint=path)
-        convert(path, out, convention=Convention.udp)
+        convert(path, out, convention=Convention.udp, joints="coco")
         assert PoseModel.load(out).codec.convention is Convention.udp
         out.unlink()
 
 
 def test_no_file_is_written_over_and_none_of_ours_is_converted(tmp_path: Path, out: Path) -> None:
     path = save(trained("simple_small", 17).state_dict(), tmp_path / "p_256x192.pth")
-    convert(path, out, "hrnet")
+    convert(path, out, "hrnet", joints="coco")
     content = out.read_bytes()
     refused("must not exist yet", out, checkpoint=path, source="darkpose")
     assert out.read_bytes() == content and METADATA.encode() in content

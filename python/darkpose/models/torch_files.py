@@ -3,8 +3,8 @@
 
 A file of torch.save is a pickle, which may name any function of any module to be called while it is
 read. `torch.load(weights_only=True)` calls what is on a list and refuses the rest. Harmless files
-hold a few more things beside their weights; these are let through and thrown away, so that neither
-NumPy nor mmengine is ever called.
+hold a few more things beside their weights; these are let through as what stands in for them, so
+that none of NumPy's or mmengine's code is ever called.
 
 What torch does not look at is looked at here: whether the bytes are those that were written, and
 whether the file is as large as what it says it holds.
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,16 +70,45 @@ _logger = logging.getLogger(__name__)
 
 
 class Discarded:
-    """Stands in for an object that is not needed: takes whatever a pickle gives it, keeps none."""
+    """Stands in for an object that is not needed: takes whatever a pickle gives it, runs none.
 
-    def __new__(cls, *_arguments: object) -> "Discarded":
-        return super().__new__(cls)
+    What it was given is seen by `floats` alone.
+    """
+
+    __slots__ = ("__dict__", "_arguments", "_state")
+    _arguments: tuple[Any, ...]
+    _state: Any
+
+    def __new__(cls, *arguments: object) -> "Discarded":
+        made = super().__new__(cls)
+        made._arguments, made._state = arguments, None
+        return made
 
     def __init__(self, *_arguments: object) -> None:
         pass
 
-    def __setstate__(self, _state: object) -> None:
-        pass
+    def __setstate__(self, state: object) -> None:
+        self._state = state
+
+
+def floats(value: Any, count: int) -> list[float] | None:
+    """Return so many numbers of a file, a list or what NumPy wrote; None: it is neither."""
+    if type(value) is Discarded:
+        # An array's state: version, shape, type, order, bytes; a type's arguments begin with its
+        # name, its state with version and byte order.
+        try:
+            _, shape, kind, _, content = value._state
+            name, order = kind._arguments[0], kind._state[1]
+            if name not in ("f4", "f8") or tuple(shape) != (count,):
+                return None
+            value = np.frombuffer(content, f"{order}{name}", count).tolist()
+        except (AttributeError, IndexError, TypeError, ValueError):
+            return None
+    if not isinstance(value, list | tuple) or len(value) != count:
+        return None
+    if not all(type(one) in (int, float) for one in value):
+        return None
+    return [float(f"{one:.6g}") for one in value]  # 0.026 of a float32
 
 
 def read_torch_file(path: str | Path) -> Any:

@@ -3,7 +3,8 @@
 
 Weights do not say in which pixels their heatmaps are. What must be known beside them is a fact of
 the code that trained them, listed in `CODE_BASES`; what differs within a code base, and
-shows neither in the keys nor in the file's name, is asked for rather than guessed.
+shows neither in the keys nor in the file's name, is asked for rather than guessed. So are the
+joints: networks for COCO's 17 and for a horse's have the same shapes.
 """
 
 import logging
@@ -12,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from darkpose.codec import EncodingName, HeatmapCodec
-from darkpose.data.joint_sets import COCO, MPII
-from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.matching import complete
@@ -25,8 +24,8 @@ from darkpose.models.weights.formats import (
     read_weights,
     recognize,
 )
+from darkpose.models.weights.joints import joints_of
 
-_SPECS = {spec.num_joints: spec for spec in (COCO, MPII)}
 _SIZES = re.compile(r"(?<!\d)(?:128x96|256x192|256x256|384x288|384x384)(?!\d)")
 # height x width
 
@@ -40,7 +39,7 @@ def convert(
     encoding: EncodingName | None = None,
     sigma: float | None = None,
     color: Color | None = None,
-    joints: Path | None = None,
+    joints: str | Path | None = None,
 ) -> None:
     """Write another project's pose network as a checkpoint of darkpose.
 
@@ -58,7 +57,8 @@ def convert(
         sigma: of its targets in heatmap pixels. Default: as the source's configuration for this
             network and size has it.
         color: order of its channels. Default: the source's for this network.
-        joints: YAML file that names its joints. Needed unless they are COCO's 17 or MPII's 16.
+        joints: a joint set's name, such as coco, or a YAML file that names its joints. Needed
+            unless the file itself names them, as mmpose 1.x's do.
 
     Raises:
         OSError: there is no such file, or `out` exists.
@@ -82,7 +82,7 @@ def convert(
         encoding=encoding or base.encoding,
     )
     color = color or base.colors[str(weights.family)]
-    model = PoseModel(codec, _spec(weights, joints), network, color=color)
+    model = PoseModel(codec, joints_of(weights, joints), network, color=color)
     model.network.load_state_dict(complete(weights.tensors, model.network.state_dict()))
     model.save(out, converted_from={"file": checkpoint.name, "source": source})
     logging.getLogger(__name__).info(
@@ -134,18 +134,3 @@ def _checked(convention: Convention, weights: Weights) -> Convention:
             f"got {convention.value}"
         )
     return convention
-
-
-def _spec(weights: Weights, joints: Path | None) -> KeypointSpec:
-    spec = _SPECS.get(weights.num_joints or 0) if joints is None else KeypointSpec.from_yaml(joints)
-    if spec is None:
-        raise ValueError(
-            f"joints, a YAML file, must name the {weights.num_joints} joints of {weights.path}: "
-            "they are neither COCO's 17 nor MPII's 16"
-        )
-    if spec.num_joints != weights.num_joints:
-        raise ValueError(
-            f"{joints} must name the {weights.num_joints} joints of {weights.path}, "
-            f"got {spec.num_joints}"
-        )
-    return spec
