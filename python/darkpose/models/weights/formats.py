@@ -23,6 +23,7 @@ from darkpose.geometry import Convention
 from darkpose.models.families import FAMILIES
 from darkpose.models.matching import describe, differences, few
 from darkpose.models.pose import Color
+from darkpose.models.weights.others import of_safetensors, other_network
 from darkpose.models.weights.reading import read_state_dict
 
 
@@ -124,10 +125,12 @@ def read_weights(path: str | Path) -> Weights:
     """Read a file and give its tensors our names; see `read_state_dict` for what is refused.
 
     Raises:
-        ValueError: also where two keys become the same one, for princeton's Stacked Hourglass,
-            and where the file's name says that it is a Caffe-style ResNet, whose stride is in
-            another convolution, which no key or shape tells.
+        ValueError: also where two keys become the same one, for networks of other kinds, which are
+            called what they are (`others`), and where the file's name says that it is a Caffe-style
+            ResNet, whose stride is in another convolution, which no key or shape tells.
     """
+    if Path(path).suffix == ".safetensors" and Path(path).is_file():
+        raise ValueError(f"{path} must be what torch.save wrote, got {of_safetensors(Path(path))}")
     state, others = read_state_dict(path)
     if "caffe" in Path(path).name.lower():
         raise ValueError(
@@ -137,11 +140,8 @@ def read_weights(path: str | Path) -> Weights:
     for _ in _WRAPPERS:  # one around another, each once
         prefix = next((p for p in _WRAPPERS if all(k.startswith(p) for k in state)), "")
         state = {key.removeprefix(prefix): value for key, value in state.items()}
-    if any(key.startswith("hgs.") for key in state):
-        raise ValueError(
-            f"{path} must be of a network that darkpose has, got princeton's Stacked Hourglass, "
-            "which is another one than DarkPose's"
-        )
+    if other := other_network(state):
+        raise ValueError(f"{path} must be of a network that darkpose has, got {other}")
     parts = next(
         (base.parts for base in CODE_BASES.values() if _consists_of(base.parts, state)), ()
     )

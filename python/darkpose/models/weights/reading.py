@@ -9,6 +9,7 @@ from torch import Tensor
 
 from darkpose.models.matching import FLOATING, WHOLE, few
 from darkpose.models.torch_files import read_torch_file
+from darkpose.models.weights.others import YOLO
 from darkpose.values import printable
 
 _CONTAINERS = ("state_dict", "best_state_dict", "model")
@@ -28,7 +29,13 @@ def read_state_dict(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
         OSError, ValueError: as `read_torch_file`; or it has no state dict of dense floating-point
             tensors.
     """
-    content, name = read_torch_file(path), printable(str(path))
+    name = printable(str(path))
+    try:
+        content = read_torch_file(path)
+    except ValueError as error:
+        if "holds ultralytics." not in str(error):
+            raise
+        raise ValueError(f"{name} must be of a network that darkpose has, got {YOLO}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{name} must hold a state dict, got {type(content).__name__}")
     container = next((key for key in _CONTAINERS if isinstance(content.get(key), dict)), None)
