@@ -3,10 +3,6 @@
 transformers' own results, flip test, devices, and what is refused."""
 
 import doctest
-import re
-import runpy
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,22 +171,6 @@ def test_bad_input_is_refused_in_one_sentence(change: dict[str, Any], message: s
 def test_the_docstrings_examples_hold() -> None:
     result = doctest.testmod(huggingface, extraglobs={"torch": torch})
     assert result.attempted > 0 and result.failed == 0
-
-
-def test_the_example_prints_both_decodings_of_a_photo(
-    two_photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    boxes = ["10,20,100,200", "100.5,30,80,90"]
-    processor()  # or skip
-    arguments = [str(two_photos[0]), *(word for box in boxes for word in ("--box", box))]
-    monkeypatch.setattr(sys, "argv", ["example", *arguments])
-    example = Path(__file__).parents[1] / "examples" / "huggingface_vitpose.py"
-    runpy.run_path(str(example), run_name="__main__")
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 * 18 and lines[18].startswith("box [100.5, 30.0, 80.0, 90.0]")
-    numbers = [[float(n) for n in re.findall(r"-?\d+\.?\d*", line)] for line in lines[1:18]]
-    assert [len(row) for row in numbers] == [8] * 17
-    assert np.abs(np.array(numbers)[:, 2:4]).max() < 400
 
 
 def test_target_sizes_are_refused_unless_one_for_each_box() -> None:
