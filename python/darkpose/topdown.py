@@ -218,7 +218,8 @@ def _read_averages(read: Callable[..., Any], maps: Any, other: Any) -> tuple[Any
     sample = _arithmetic(maps[:0, :0])
     coords, scores = (like(np.zeros((people, joints, *more)), sample) for more in ((2,), ()))
     for part in _parts(*maps.shape):
-        mean = (_arithmetic(maps[part]) + _arithmetic(other[part])) / 2
+        mean = _arithmetic(maps[part]) + _arithmetic(other[part])
+        mean /= 2
         coords[part], scores[part] = read(mean)
     return coords, scores
 
