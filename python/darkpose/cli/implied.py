@@ -52,7 +52,9 @@ def _models(arguments: Sequence[str]) -> Iterator[str]:
         if name in _NAMING and is_model(value):
             yield value
         elif name == "config":
-            content = read_yaml(Path(value)) if Path(value).is_file() else yaml.safe_load(value)
+            # One that comes with the package is here in place of its name.
+            file = "\n" not in value and Path(value).is_file()
+            content = read_yaml(Path(value)) if file else yaml.safe_load(value)
             for path in _NAMING:
                 inside = content
                 for part in path.split("."):
