@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The crops of transformers' image processors beside those of ours, pixel by pixel."""
+"""The crops of transformers' image processors beside ours, pixel by pixel.
+
+`interop.py` prints the table, of noise and, with `DARKPOSE_DATA`, of a photo.
+"""
 
 import os
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import define_torchvision_ops
 from darkpose.codec import HeatmapCodec
-from darkpose.data.images import Image, crop_image
-from darkpose.geometry import Convention, invert
+from darkpose.data.images import Image, crop_image, read_image
+from darkpose.evaluate.markdown import table
+from darkpose.geometry import Convention, enlarges, invert
 
 CODECS = {
     "ViTPose": HeatmapCodec((192, 256), convention=Convention.udp),
@@ -34,6 +39,8 @@ BOXES = (
     (-300.0, -300.0, 2000.0, 2000.0),  # far more
 )
 """Of an image of about 640 x 427 pixels."""
+PHOTO = Path("coco_mini/images/val2017/000000000785.jpg")
+FLOAT = 1e-3  # image pixels: their boxes are float32
 
 
 @dataclass(frozen=True)
@@ -90,3 +97,47 @@ def crops(
     x, y = (np.maximum(-at, at - end).clip(0) for at, end in zip(places, last, strict=True))
     theirs = found.permute(1, 2, 0).double().numpy()
     return Crops(ours, theirs, np.maximum(x[None], y[:, None]))
+
+
+def noise(width: int, height: int) -> Image:
+    """Return the hardest of pictures for interpolation: nothing is smooth."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def tables() -> list[dict[str, Any]]:
+    """Print how far the crops of all boxes are apart and return the rows."""
+    images = {"noise": noise(640, 427)}
+    if folder := os.environ.get("DARKPOSE_DATA"):
+        images["a photo"] = read_image(Path(folder) / PHOTO)
+    rows = []
+    for name, codec in CODECS.items():
+        try:
+            processor(name)
+        except ImportError as error:
+            print(f"{name}'s crops are left out: {error}", end="\n\n")
+            continue
+        for of, image in images.items():
+            found = [(box, crops(name, image, box)) for box in BOXES]
+            for enlarged in (True, False):
+                those = [
+                    each
+                    for box, each in found
+                    if enlarges(codec.image_to_input(codec.crop(box))) == enlarged
+                ]
+                row: dict[str, Any] = {"crops": name, "of": of, "enlarged": enlarged}
+                row |= {"boxes": len(those), "inside": max(e.difference(0, 0) for e in those)}
+                row["seam"] = max(e.difference(FLOAT, 1) for e in those)
+                row["beyond"] = max(e.difference(1 + FLOAT, np.inf) for e in those)
+                row["lowest"] = min(float(e.theirs.min()) for e in those)
+                row["highest"] = max(float(e.theirs.max()) for e in those)
+                rows.append(row)
+    cells = [[_shown(value) for value in row.values()] for row in rows]
+    head = ["crops", "of", "enlarged", "boxes", "apart inside the image", "within a pixel outside"]
+    print(table([*head, "beyond", "theirs from", "to"], cells), end="\n\n")
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

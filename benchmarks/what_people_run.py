@@ -48,15 +48,15 @@ class Peer(NamedTuple):
     """From what the call returns to coordinates [N, K, 2] in heatmap pixels."""
 
 
-def box(people: int) -> list[tuple[float, float, float, float]]:
+def box(people: int, heatmap: tuple[int, int] = HEATMAP) -> list[tuple[float, float, float, float]]:
     """Return one box for everybody; the crop, 1.25 times as large, is 4 pixels to a heatmap's."""
-    width, height = 4 * (HEATMAP[0] - 1) / 1.25, 4 * (HEATMAP[1] - 1) / 1.25
+    width, height = 4 * (heatmap[0] - 1) / 1.25, 4 * (heatmap[1] - 1) / 1.25
     return people * [(30.0, 20.0, width, height)]
 
 
-def from_image(coords: Tensor) -> Tensor:
+def from_image(coords: Tensor, heatmap: tuple[int, int] = HEATMAP) -> Tensor:
     """Take points [N, K, 2] of everybody's box back to the heatmap."""
-    to_image = torch.from_numpy(heatmaps_to_image(np.array(box(1)), HEATMAP, "udp")[0])
+    to_image = torch.from_numpy(heatmaps_to_image(np.array(box(1, heatmap)), heatmap, "udp")[0])
     return (coords.double() - to_image[:, 2]) / to_image[:, :2].diagonal()
 
 

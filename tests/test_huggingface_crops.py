@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(
     int(cv2.__version__.partition(".")[0]) < 5, reason="OpenCV 4 rounds places to 1/32 pixel"
 )
 GRAY_LEVEL = 1.0
-FLOAT = 1e-3  # image pixels: their boxes are float32
 SMALL = (192, 256)  # ViTPose's input; Sapiens2's is cut by the same code at any size
 
 
@@ -35,10 +34,6 @@ def name(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-def noise(width: int, height: int) -> Image:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
 def check(
     name: str,
     image: Image,
@@ -48,23 +43,23 @@ def check(
     found = crops.crops(name, image, box, input_size)
     assert (found.outside == 0).mean() > 0.01 and found.ours.any()
     assert found.difference(0, 0) <= GRAY_LEVEL
-    seam = 1 + FLOAT if name == "ViTPose" else 0  # pixels wide
+    seam = 1 + crops.FLOAT if name == "ViTPose" else 0  # pixels wide
     assert found.difference(seam, np.inf) <= GRAY_LEVEL
 
 
 @pytest.mark.parametrize("box", crops.BOXES)
 def test_noise_is_cut_within_a_gray_level(name: str, box: tuple[float, ...]) -> None:
-    check(name, noise(640, 427), box)
+    check(name, crops.noise(640, 427), box)
 
 
 @pytest.mark.parametrize("box", crops.BOXES[1::3])
 def test_a_photo_is_cut_within_a_gray_level(name: str, box: tuple[float, ...], data: Path) -> None:
-    check(name, read_image(data / "coco_mini/images/val2017/000000000785.jpg"), box, None)
+    check(name, read_image(data / crops.PHOTO), box, None)
 
 
 def test_a_box_deep_inside_a_large_image_is_cut_within_a_gray_level(name: str) -> None:
-    check(name, noise(2200, 1700), (800.0, 500.0, 700.0, 640.0))
-    check(name, noise(2200, 1700), (1111.1, 777.7, 33.3, 66.6))
+    check(name, crops.noise(2200, 1700), (800.0, 500.0, 700.0, 640.0))
+    check(name, crops.noise(2200, 1700), (1111.1, 777.7, 33.3, 66.6))
 
 
 def test_the_boxes_are_enlarged_and_shrunk() -> None:
@@ -76,12 +71,12 @@ def test_the_boxes_are_enlarged_and_shrunk() -> None:
 def test_vitposes_crop_has_a_seam_round_the_image() -> None:
     """Black where ours, as OpenCV's, falls to black."""
     found = crops.crops("ViTPose", np.full((427, 640, 3), 255, np.uint8), crops.BOXES[3])
-    seam = (found.outside > FLOAT) & (found.outside < 1)
+    seam = (found.outside > crops.FLOAT) & (found.outside < 1)
     assert not found.theirs[seam].any() and found.ours[seam].max() > 100
 
 
 def test_sapiens2s_enlarged_crop_overshoots() -> None:
     skip_without("Sapiens2")
     for box, beyond in ((crops.BOXES[0], True), (crops.BOXES[2], False)):
-        values = crops.crops("Sapiens2", noise(640, 427), box, SMALL).theirs
+        values = crops.crops("Sapiens2", crops.noise(640, 427), box, SMALL).theirs
         assert (values.min() < -40) == (values.max() > 295) == beyond
