@@ -110,6 +110,28 @@ def test_other_joints_or_another_expert_get_a_new_last_layer(
             assert torch.allclose(same, value, atol=1e-7)
 
 
+def test_convert_makes_a_checkpoint_of_it(
+    model: str, two_photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["convert", model, "ours.ckpt"])
+    expected = PoseModel.load(model)
+    assert PoseModel.load("ours.ckpt").metadata() == expected.metadata()
+    main(["predict", "ours.ckpt", str(two_photos[0])])
+    with pytest.raises(SystemExit, match="vitpose says its sigma itself: leave out sigma"):
+        main(["convert", model, "b.ckpt", "--sigma", "3"])
+    pretrained.vitpose(Path("unnamed"), labels=[f"LABEL_{k}" for k in range(17)])
+    with pytest.raises(SystemExit, match="must name its 17 joints in id2label"):
+        main(["convert", "huggingface:unnamed", "b.ckpt"])
+    main(["convert", "huggingface:unnamed", "b.ckpt", "--joints", "ap10k"])
+    assert PoseModel.load("b.ckpt").spec.names[4] == "Root of tail"
+    pretrained.vitpose(Path("plus"), experts=6)
+    with pytest.raises(SystemExit, match="expert ap10k has other joints than the last layer"):
+        main(["convert", "huggingface:plus", "c.ckpt", "--expert", "ap10k"])
+    with pytest.raises(SystemExit, match="expert is for a ViTPose"):
+        main(["convert", "b.ckpt", "c.ckpt", "--expert", "ap10k"])
+    assert not Path("c.ckpt").exists()
+
+
 def test_fit_starts_from_a_checkpoint_of_one(
     model: str, data_options: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,11 +11,13 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from darkpose.codec import EncodingName, HeatmapCodec
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.matching import complete
+from darkpose.models.model_files import is_model
 from darkpose.models.pose import Color, PoseModel
 from darkpose.models.weights.formats import (
     CODE_BASES,
@@ -40,12 +42,13 @@ def convert(
     sigma: float | None = None,
     color: Color | None = None,
     joints: str | Path | None = None,
+    expert: str | None = None,
 ) -> None:
     """Write another project's pose network as a checkpoint of darkpose.
 
     Args:
-        checkpoint: a file of HRNet, SimpleBaseline, DarkPose, or mmpose 0.x or 1.x. Nothing in it
-            is ever executed.
+        checkpoint: a file of HRNet, SimpleBaseline, DarkPose, or mmpose 0.x or 1.x, of which
+            nothing is ever executed; or `huggingface:MODEL`, which says the next six itself.
         out: the checkpoint to write; there must be no such file yet.
         source: whose code trained it. Needed where key names do not tell: HRNet, SimpleBaseline and
             DarkPose have the same ones.
@@ -59,14 +62,48 @@ def convert(
         color: order of its channels. Default: the source's for this network.
         joints: a joint set's name, such as coco, or a YAML file that names its joints. Needed
             unless the file itself names them, as mmpose 1.x's do.
+        expert: of a ViTPose+, see `PoseModel.from_pretrained`.
 
     Raises:
+        ImportError: the model is one of transformers, which is not installed.
         OSError: there is no such file, or `out` exists.
         ValueError: it is no pose network of ours, something needed is not given, or what is given
             contradicts the file. Nothing is then written.
     """
     if out.exists():
         raise FileExistsError(f"{out} must not exist yet: name another file to write")
+    chosen: dict[str, Any] = {
+        "source": source,
+        "input_size": input_size,
+        "convention": convention,
+        "encoding": encoding,
+        "sigma": sigma,
+        "color": color,
+    }
+    if not is_model(checkpoint):
+        if expert is not None:
+            raise ValueError(f"expert is for a ViTPose+, huggingface:MODEL, got {checkpoint}")
+        _convert_file(checkpoint, out, joints, **chosen)
+        return
+    if given := [name for name, value in chosen.items() if value is not None]:
+        raise ValueError(f"{checkpoint} says its {', '.join(given)} itself: leave out {given[0]}")
+    model = PoseModel.from_pretrained(str(checkpoint), joints=joints, expert=expert)
+    model.save(out, converted_from={"file": checkpoint.name, "source": "transformers"})
+    _report(out, model, "transformers")
+
+
+def _convert_file(
+    checkpoint: Path,
+    out: Path,
+    joints: str | Path | None,
+    *,
+    source: Source | None,
+    input_size: tuple[int, int] | None,
+    convention: Convention | None,
+    encoding: EncodingName | None,
+    sigma: float | None,
+    color: Color | None,
+) -> None:
     weights = read_weights(checkpoint)
     if METADATA in weights.others:
         raise ValueError(
@@ -85,9 +122,15 @@ def convert(
     model = PoseModel(codec, joints_of(weights, joints), network, color=color)
     model.network.load_state_dict(complete(weights.tensors, model.network.state_dict()))
     model.save(out, converted_from={"file": checkpoint.name, "source": source})
+    _report(out, model, source)
+
+
+def _report(out: Path, model: PoseModel, source: str) -> None:
+    """Say what was written."""
+    codec, spec = model.codec, model.spec
     logging.getLogger(__name__).info(
         "%s: %s of %s, %d joints beginning with %s, input %d wide and %d high, %s, sigma %g, %s",
-        *(out, network, source, model.spec.num_joints, model.spec.names[0], *size),
+        *(out, model.network_name, source, spec.num_joints, spec.names[0], *codec.input_size),
         *(codec.convention.value, codec.sigma, model.color),
     )
 
