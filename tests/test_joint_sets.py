@@ -17,6 +17,8 @@ from darkpose.data.annotations import load_annotations
 from darkpose.data.drawing import skeleton_colors
 from darkpose.data.joint_sets import AIC, COCO, JOINT_SETS, MPII, matching
 from darkpose.data.spec import KeypointSpec
+from darkpose.models.pose import PoseModel
+from predicting import save, untrained
 
 SETS = Path(joint_sets.__file__).with_name("sets")
 
@@ -237,6 +239,13 @@ def test_a_set_is_named_where_a_yaml_file_goes(tmp_path: Path) -> None:
         FileNotFoundError, match="coco_wholbody must be a YAML file .*, coco, coco_"
     ):
         load_annotations(file, tmp_path, spec="coco_wholbody")
+
+
+@pytest.mark.parametrize("name", ["coco", "ap10k"])
+def test_a_checkpoint_says_colors_only_where_there_are_some(name: str, tmp_path: Path) -> None:
+    spec = JOINT_SETS[name]
+    assert ("joint_colors" in spec.to_dict()) == bool(spec.joint_colors) == (name == "ap10k")
+    assert PoseModel.load(save(untrained(spec), tmp_path / "a.ckpt")).spec == spec
 
 
 @pytest.mark.parametrize(

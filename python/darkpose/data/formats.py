@@ -33,8 +33,8 @@ class Format:
     """One form of annotation files."""
 
     load: Callable[[Path, Path, Path | None, Category], Annotations]
-    """From the file, the folder of its images, the file that completes it, if there is one (a
-    COCO-style file's `data.joints`, MPII's `data.val_mat`), and the category to take."""
+    """From the file, the folder of its images, what completes it, if anything does (a COCO-style
+    file's `data.joints`, MPII's `data.val_mat`), and the category to take."""
     scores_ap: bool = True
     """Whether its people are evaluated by AP; MPII's are by PCKh alone."""
 
@@ -88,7 +88,7 @@ def load_people(
         file: of annotations; with `detections`, a test set's image information will do.
         images: folder of its images.
         data_format: of `file`, see `FORMATS`.
-        more: the file that completes it, see `Format.load`.
+        more: what completes it, see `Format.load`.
         detections: people in place of the annotated ones, as a file in COCO's results format and
             the least score of a box. COCO-style files only.
         category: of a COCO-style file, see `load_annotations`.

@@ -169,6 +169,20 @@ def colors(value: Any, field: str, count: int) -> tuple[str, ...]:
     return tuple(found)
 
 
+def limb_colors(
+    limbs: Sequence[tuple[int, int]],
+    skeleton: Sequence[tuple[int, int]],
+    colors: Sequence[str],
+    joint_colors: Sequence[str],
+) -> tuple[str, ...]:
+    """Return the colors of limbs as a skeleton has them, for others those of their second joints;
+    none, if joints have no colors."""
+    known = dict(zip(map(frozenset, skeleton), colors, strict=False))
+    return tuple(
+        known.get(frozenset(limb), joint_colors[limb[1]]) for limb in limbs if joint_colors
+    )
+
+
 def limbs(skeleton: Any, names: Sequence[str], file: object) -> tuple[tuple[int, int], ...]:
     """Return the limbs of a category's skeleton, as pairs of indices into its K names.
 

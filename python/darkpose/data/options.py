@@ -18,7 +18,8 @@ class Extra:
         images: folder of its images.
         format: of the file: COCO-style, HRNet's JSON for MPII, or AI Challenger's own.
         repeat: how many times an epoch has each person.
-        joints: a YAML file that completes a COCO-style file's keypoints (`KeypointSpec`).
+        joints: a joint set's name, or a YAML file that completes a COCO-style file's keypoints
+            (`KeypointSpec`).
         category: of a COCO-style file, as `data.category`.
     """
 
@@ -48,7 +49,8 @@ class DataOptions:
         val_images: folder of its images.
         train: annotation file to train on; may be None where nothing is trained.
         train_images: folder of its images.
-        joints: a YAML file that completes COCO-style annotations' keypoints (`KeypointSpec`).
+        joints: a joint set's name, such as coco_wholebody, or a YAML file that completes COCO-style
+            annotations' keypoints (`KeypointSpec`).
         category: name or id of the category of COCO-style files to take; by default all that have
             keypoints, which must be the same ones.
         data_format: of `train` and `val`: "coco" for any COCO-style file, "mpii" for HRNet's JSON,

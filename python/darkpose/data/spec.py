@@ -19,7 +19,7 @@ that set's. Names are understood however they are spelled, see `darkpose.data.si
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,10 @@ class KeypointSpec:
             index[a], index[b] = b, a
         return tuple(index)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values; colors, which are younger than the rest, if any."""
+        return {key: value for key, value in asdict(self).items() if value or "color" not in key}
+
     @property
     def assumed_names(self) -> list[str]:
         """Names of the joints whose sigma is assumed."""
@@ -193,7 +197,8 @@ class KeypointSpec:
             _logger.warning("%s%s", "" if file is None else f"{file}: ", note)
         limbs = like.skeleton if skeleton is None else values.as_pairs(skeleton, "skeleton", read)
         if limb_colors is None:
-            limb_colors = () if joint_colors is not None else _limb_colors(like, limbs)
+            own = () if joint_colors is not None else like.joint_colors
+            limb_colors = values.limb_colors(limbs, like.skeleton, like.limb_colors, own)
         if isinstance(joint_colors, Mapping):
             places = read(list(joint_colors), "joint_colors")
             by_place = dict(enumerate(like.joint_colors))
@@ -289,12 +294,3 @@ class KeypointSpec:
             return cls.from_category({}, content, file=path)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-
-
-def _limb_colors(like: KeypointSpec, limbs: Sequence[tuple[int, int]]) -> Sequence[str]:
-    """Return the colors of limbs as in a set, where it has none that of a limb's second joint."""
-    if not like.joint_colors:
-        return ()
-    pairs = zip(map(frozenset, like.skeleton), like.limb_colors, strict=bool(like.limb_colors))
-    colors = dict(pairs)
-    return [colors.get(frozenset(limb), like.joint_colors[limb[1]]) for limb in limbs]

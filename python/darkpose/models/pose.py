@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ class PoseModel(nn.Module):
             "network": self.network_name,
             **({} if configuration is None else {"configuration": configuration}),
             "codec": self.codec.to_dict(),
-            "joints": asdict(self.spec),
+            "joints": self.spec.to_dict(),
             "color": self.color,
             **self.normalization,
         }
