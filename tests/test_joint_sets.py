@@ -241,6 +241,17 @@ def test_a_set_is_named_where_a_yaml_file_goes(tmp_path: Path) -> None:
         load_annotations(file, tmp_path, spec="coco_wholbody")
 
 
+def test_colors_are_given_by_name_or_in_order() -> None:
+    spec = JOINT_SETS["ap10k"]
+    names, like = list(spec.names), spec
+    by_name = KeypointSpec.from_names(names, joint_colors={"R-Eye": "#010203"}, like=like)
+    assert by_name.joint_colors == (spec.joint_colors[0], "#010203", *spec.joint_colors[2:])
+    drawn = skeleton_colors(by_name)
+    assert drawn.joints[1] == (1, 2, 3) and drawn.limbs[0] == (1, 2, 3)  # to the right eye
+    in_order = KeypointSpec.from_names(["a", "b"], joint_colors=["#FF0000", "#00ff00"])
+    assert skeleton_colors(in_order).joints == ((255, 0, 0), (0, 255, 0))
+
+
 @pytest.mark.parametrize("name", ["coco", "ap10k"])
 def test_a_checkpoint_says_colors_only_where_there_are_some(name: str, tmp_path: Path) -> None:
     spec = JOINT_SETS[name]

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,16 @@ def test_what_is_not_valid_is_not_labeled_and_any_positive_v_is(file: Path) -> N
     assert not joints[places["foot"]].any() and not joints[places["left hand"]].any()
 
 
+def test_a_person_without_a_body_is_one(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = annotations()
+    content["annotations"][0] |= {"keypoints": [0] * 51, "num_keypoints": 0}
+    content["annotations"][0] |= {"face_kpts": [7, 8, 1] * 68, "face_valid": True}
+    file.write_text(json.dumps(content))
+    with caplog.at_level(logging.INFO):
+        found = load_annotations(file, file.parent, spec="coco_wholebody")
+    assert len(found) == IMAGES * PEOPLE and not caplog.records
+
+
 def test_without_it_they_are_cocos_and_the_option_is_named(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,11 +87,22 @@ def test_without_it_they_are_cocos_and_the_option_is_named(
     assert "only the 17 keypoints are, unless data.joints is coco_wholebody" in caplog.text
 
 
-def test_a_field_of_another_length_is_refused(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("righthand_kpts", [1, 2, 2] * 20, "righthand_kpts of 21 joints.* got 60"),
+        ("face_kpts", ["a"] * 204, "face_kpts of 68 joints"),
+        ("foot_kpts", [1e400, 1, 2] * 6, "must have finite joints"),
+        ("foot_valid", "maybe", "foot_valid must"),
+    ],
+)
+def test_a_field_that_is_no_joints_is_refused(
+    field: str, value: Any, said: str, file: Path
+) -> None:
     content = annotations()
-    content["annotations"][3]["righthand_kpts"] = [1, 2, 2] * 20
+    content["annotations"][3] |= {"foot_valid": True, field: value}
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="annotation 4: righthand_kpts of 21 joints.* got 60"):
+    with pytest.raises(ValueError, match=f"wholebody.json: annotation 4:? {said}"):
         load_annotations(file, file.parent, spec="coco_wholebody")
 
 

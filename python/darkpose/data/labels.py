@@ -67,6 +67,7 @@ def labeled(content: Entry, path: object, categories: Sequence[Entry], num_joint
     boxes[~(np.abs(boxes) <= FARTHEST).all(1)] = 0
     images = {image["id"]: image for image in content["images"]}
     visible = np.count_nonzero(joints[..., 2], axis=1).tolist()
+    in_fields = wholebody.in_fields(found, num_joints)  # num_keypoints is then the body's
     complete = []
     for row, (annotation, box) in enumerate(zip(found, boxes.tolist(), strict=True)):
         try:
@@ -78,7 +79,7 @@ def labeled(content: Entry, path: object, categories: Sequence[Entry], num_joint
             if visible[row] and not values["iscrowd"]:
                 tally.add(_AREAS, called(annotation))
         said = values["num_keypoints"]
-        if not math.isnan(said) and (said > 0) != (visible[row] > 0):
+        if not (in_fields or math.isnan(said)) and (said > 0) != (visible[row] > 0):
             tally.add(_CONTRADICTION, called(annotation))
         values |= {"category_id": categories[0]["id"], "num_keypoints": visible[row]}
         if not plain:
@@ -185,7 +186,9 @@ def _joints_of_fields(found: Sequence[Entry], path: object) -> NDArray[np.float6
         part = flat.reshape(-1, count, 3)
         if field != "keypoints":
             valid = field.replace("_kpts", "_valid")
-            part[[not flag(one.get(valid, True), valid) for one in found]] = 0
+            for row, one in enumerate(found):
+                if not flag(one.get(valid, True), f"{path}: {called(one)}: {valid}"):
+                    part[row] = 0
             v = part[..., 2]
             v[(v > 0) & (v != 1)] = 2
         parts.append(part)
