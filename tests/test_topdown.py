@@ -33,7 +33,6 @@ BOXES = [(31.0, 17.5, 80.0, 210.25), (120.0, 4.0, 143.0, 60.0), (-20.0, 90.0, 61
 INDEX, PAIRS = [0, 2, 1, 4, 3], [(1, 2), (3, 4)]
 FOUND = 0.01  # heatmap pixels, a Gaussian without noise, three sigma inside
 IMAGE = 2e-3  # image pixels: float32 of some hundreds, an affine map apart
-Made = tuple[Tensor, Tensor, Tensor]
 
 
 def made(kind: str = "noisy", people: int = 3, joints: int = 5) -> Tensor:
@@ -143,12 +142,33 @@ def test_arrays_have_the_bits_of_tensors(
     for other in (None, flipped):
         found = decode_topdown(maps, BOXES, flipped=other, **given)
         arrays = as_arrays(maps, other)
-        for one, expected in zip(
-            decode_topdown(arrays[0], BOXES, flipped=arrays[1], **given), found, strict=True
-        ):
+        same = decode_topdown(arrays[0], BOXES, flipped=arrays[1], **given)
+        for one, expected in zip(same, found, strict=True):
             assert type(one) is np.ndarray and one.dtype == expected.numpy().dtype
             np.testing.assert_array_equal(one, expected.numpy())
         assert found[0].isnan().sum() == 2 and found[1].isnan().sum() == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_tensors_answer_on_their_device_as_arrays_do(device: str, dtype: torch.dtype) -> None:
+    maps, flipped = (made("borders", 3, 9).to(dtype) for _ in range(2))
+    given: dict[str, Any] = {"boxes": BOXES, "convention": "hrnet", "sigma": SIGMA}
+    for flip in ({"flip_pairs": [(0, 1), (4, 5)]}, {"mirrored_back": True}):
+        arrays = as_arrays(maps.float(), flipped.float())
+        expected = decode_topdown(arrays[0], flipped=arrays[1], **flip, **given)
+        there = maps.to(device, copy=True).requires_grad_()
+        for found, of_arrays in zip(
+            decode_topdown(there, flipped=flipped.to(device), **flip, **given),
+            expected,
+            strict=True,
+        ):
+            assert found.device.type == device and found.dtype == torch.float32
+            assert not found.requires_grad
+            torch.testing.assert_close(found.cpu(), torch.tensor(of_arrays), atol=IMAGE, rtol=1e-5)
+    outputs = SimpleNamespace(heatmaps=maps.to(device))
+    for person in sapiens2_post_process_pose_estimation(outputs, [BOXES], outputs)[0]:
+        assert {value.device.type for value in person.values()} == {device}
+        assert person["keypoints"].dtype == person["bbox"].dtype == torch.float32
 
 
 WITHOUT_TORCH = """
