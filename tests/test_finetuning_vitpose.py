@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ViTPose of transformers fine-tuned for twenty joints of one's own, by the packaged recipe."""
+"""A ViTPose of transformers fine-tuned for twenty joints of one's own, by the packaged recipe; and
+drop path in Sapiens2."""
 
 import json
 from pathlib import Path
@@ -10,7 +11,10 @@ import torch
 
 import pretrained
 from darkpose.cli.main import main
+from darkpose.models.families import plain
 from darkpose.models.pose import PoseModel
+from darkpose.models.transformers import TransformersNetwork
+from darkpose.train.drop_path import DropPath
 from test_resume import Killed, assert_equal, kill_at, one_thread
 from training_runs import files_of, weights
 
@@ -111,3 +115,24 @@ def test_it_goes_on_where_it_was_killed(command: list[str], whole: Path, tmp_pat
         last = tmp_path / "checkpoints" / "last.ckpt"
         main([*command, "--out", str(tmp_path), f"--ckpt_path={last}"])
     assert_equal(last, whole)
+
+
+def test_sapiens2s_own_drop_path_makes_room_for_the_rising_one(tmp_path: Path) -> None:
+    pretrained.sapiens2(tmp_path, joints=5, size=(SIZE, SIZE))
+    configuration = plain(json.loads((tmp_path / "config.json").read_text()))
+    network = TransformersNetwork(
+        {**configuration, "drop_path_rate": 0.9, "pos_embed_rescale": None}, 5
+    ).train()
+    image = torch.randn(3, 3, SIZE, SIZE)
+    drop = DropPath(list(network.layers), 0.5)
+    seen: list[torch.Tensor] = []
+    for layer in network.layers:
+        layer.register_forward_hook(lambda _layer, given, found: seen.extend((given[0], found)))
+    drop.factors = torch.ones(4, 3)
+    drop.factors[2:, 1] = 0  # the second image passes by both branches of the last layer
+    network(image)
+    _, _, given, found = seen
+    assert torch.equal(found[1], given[1]) and not torch.isclose(found[0], given[0]).all()
+    seen.clear()
+    network.eval()(image)
+    torch.testing.assert_close(seen[3][[0, 2]], found[[0, 2]])  # else it is as in evaluation

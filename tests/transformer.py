@@ -44,7 +44,7 @@ class Transformer(nn.Module):
         self.grid = (size[1] // 8, size[0] // 8)
         self.embeddings = Embeddings(width, self.grid[0] * self.grid[1])
         self.layers = nn.ModuleList(Layer(width) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        self.dropout, self.norm = nn.Dropout(0.1), nn.LayerNorm(width)
         self.head = nn.Sequential(
             nn.ConvTranspose2d(width, width, 4, 2, 1, bias=False),
             nn.BatchNorm2d(width),
@@ -53,7 +53,7 @@ class Transformer(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.embeddings(image)
+        x = self.dropout(self.embeddings(image))
         for layer in self.layers:
             x = layer(x)
         return self.head(self.norm(x).transpose(1, 2).unflatten(2, self.grid))

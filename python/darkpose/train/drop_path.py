@@ -30,6 +30,10 @@ class DropPath:
         self.rates = np.repeat(np.linspace(0, rate, len(layers)), len(_BRANCHES))
         self.factors: Tensor | None = None
         """Of each branch and image, [branches, B]: 0, or what keeps the expectation."""
+        for layer in layers:  # Sapiens2's may have one rate for all
+            own: Any = getattr(layer, "drop_path", None)
+            if hasattr(own, "drop_prob"):
+                own.drop_prob = 0.0
         branches = [getattr(layer, name) for layer in layers for name in _BRANCHES]
         for i, branch in enumerate(branches):
             branch.register_forward_hook(partial(self._scale, i))

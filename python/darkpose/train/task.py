@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from torch import Tensor
@@ -150,10 +151,14 @@ class PoseTask(LightningModule):
         return self
 
     def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        if self.drop_path is not None and self.trainer.training:
-            seed = self.trainer.datamodule.people.options.seed  # type: ignore[attr-defined]
+        if self.trainer.training:
+            seed, epoch = self.trainer.datamodule.people.options.seed, self.current_epoch  # type: ignore[attr-defined]
             samples = torch.as_tensor(batch["index"])
-            self.drop_path.draw(seed, self.current_epoch, samples, self.device)
+            # Networks draw too, for dropout and Sapiens2 for its positions: by batch, as all else.
+            drawn = np.random.SeedSequence((seed, epoch, int(samples[0]), 2)).generate_state(1)
+            torch.manual_seed(int(drawn[0]))
+            if self.drop_path is not None:
+                self.drop_path.draw(seed, epoch, samples, self.device)
         return batch
 
     def training_step(self, batch: Sample, _index: int) -> Tensor:
