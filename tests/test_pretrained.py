@@ -96,6 +96,18 @@ def test_a_sapiens2_is_read_with_all_that_it_means(tmp_path: Path) -> None:
         assert (model(images) - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+def test_names_of_a_joint_set_bring_all_that_it_knows(tmp_path: Path) -> None:
+    known = JOINT_SETS["ap10k"]
+    pretrained.vitpose(tmp_path, labels=[name.upper().replace(" ", "-") for name in known.names])
+    spec = PoseModel.from_pretrained(str(tmp_path)).spec
+    assert (spec.names, spec.flip_pairs, spec.oks_sigmas) == (
+        known.names,
+        known.flip_pairs,
+        known.oks_sigmas,
+    )
+    assert spec.skeleton == ((15, 13), (13, 11), (0, 1)) and len(spec.limb_colors) == 3
+
+
 def test_a_sapiens2_of_the_published_flip_pairs_has_the_published_joints(tmp_path: Path) -> None:
     pretrained.sapiens2(tmp_path)
     model = PoseModel.from_pretrained(str(tmp_path))

@@ -7,7 +7,7 @@ table of `darkpose.models.families`.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -174,19 +174,22 @@ class Pretrained:
 
     def _named(self) -> KeypointSpec:
         """Return the joints that its files tell."""
-        names, edges = self._labels, self.files.configuration.get("edges")
+        names = self._labels
         if not self.named:
             raise ValueError(
                 f"{self.files.shown} must name its {len(names)} joints in id2label, "
                 f"got {names[0]}: darkpose convert makes a checkpoint of it with --joints"
             )
-        found = self._known or joint_sets.matching(names)
+        known = self._known or joint_sets.matching(names)
+        names = list(names if known is None else known.names)
         with self.files.naming("joints that go together"):
-            if found is None:
-                pairs = self.files.configuration.get("flip_pairs")
-                given = None if pairs is None else [[names[k] for k in pair] for pair in pairs]
-                found = KeypointSpec.from_names(names, flip_pairs=given, file=self.name)
-            return replace(found, skeleton=edges) if edges else found
+            pairs, limbs = (
+                [[names[k] for k in pair] for pair in given] if given else None
+                for given in (self.files.configuration.get(key) for key in ("flip_pairs", "edges"))
+            )
+            return KeypointSpec.from_names(
+                names, flip_pairs=pairs, skeleton=limbs, like=known, file=self.name
+            )
 
     @cached_property
     def _known(self) -> KeypointSpec | None:
