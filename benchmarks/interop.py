@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our decoding in place of other libraries' own, as Markdown tables: how near, and how fast.
 
-    python benchmarks/interop.py [--json FILE]
+    python benchmarks/interop.py [--json FILE] [--turns 5]
 
 From heatmaps to keypoints in the image, one thread of a CPU: transformers' ViTPose by
 `post_process_pose_estimation` of the image processor, mmpose by its codecs' `decode`, person by
@@ -10,6 +10,10 @@ person as its heads call it. A library that is not installed is left out, with a
 Near: Gaussians of sigma 2 and height 0.8 at random places of 64x48 maps, 2,000 for each row, with
 white noise; mean errors in heatmap pixels. And, with `DARKPOSE_DATA`, the joints of predicted
 heatmaps (`real_heatmaps.py`) with a maximum within two sigma of the border: what they gain there.
+
+Then transformers' ViTPose and Sapiens2, the latter with torchvision: crops pixel by pixel
+(`crops.py`), decoding in all its ways (`huggingface_decoding.py`), and the whole from a photo to
+keypoints by one thread and by two, whose calls take most of the time (`pipelines.py`).
 """
 
 import argparse
@@ -26,7 +30,7 @@ import torch
 from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import harness, real_heatmaps  # noqa: E402  from the folder this file is in
+from benchmarks import crops, harness, huggingface_decoding, pipelines, real_heatmaps  # noqa: E402
 from benchmarks.cases import SIGMA, Case, inputs  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
 from darkpose.evaluate.metrics import bootstrap_difference, oks  # noqa: E402
@@ -46,14 +50,6 @@ BATCHES = (1, 32)
 SECONDS = 3.0
 
 Decode = Callable[[Tensor], Tensor]  # [N, K, H, W] -> [N, K, 2] in heatmap pixels
-
-
-def processor() -> Any:
-    """Return transformers' own processor."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from transformers import VitPoseImageProcessorPil
-
-    return VitPoseImageProcessorPil()
 
 
 def boxes(people: int) -> list[tuple[float, float, float, float]]:
@@ -85,7 +81,7 @@ def decoders() -> dict[str, Decode]:
 
     found: dict[str, Decode] = {}
     try:
-        theirs = processor()
+        theirs = crops.processor("ViTPose")
     except ImportError as error:
         print(f"transformers is left out: {error}\n")
     else:
@@ -171,7 +167,7 @@ def calls(people: int) -> dict[str, harness.Call]:
     maps, given = inputs(Case("decode", people)).maps, boxes(people)
     outputs, found = SimpleNamespace(heatmaps=maps), {}
     try:
-        theirs = processor()
+        theirs = crops.processor("ViTPose")
     except ImportError:
         pass
     else:
@@ -213,6 +209,7 @@ def main() -> None:
     """Measure, print, and write the figures if asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--turns", type=int, default=pipelines.TURNS, help="of the whole pipelines")
     options = parser.parse_args()
     harness.prepare()
     about = harness.machine()
@@ -221,17 +218,17 @@ def main() -> None:
             about[package] = version
     print(*(f"{key} {value}" for key, value in about.items()), sep=" | ", end="\n\n")
 
-    found = decoders()
+    known = decoders()
     near = [
-        {"noise": noise, "from": low, "to": high, **errors(found, noise, low, high)}
+        {"noise": noise, "from": low, "to": high, **errors(known, noise, low, high)}
         for noise in NOISES
         for low, high in DISTANCES
     ]
     cells = [
-        [f"{row['noise']:g}", f"{row['from']} to {row['to']}", *(f"{row[n]:.4f}" for n in found)]
+        [f"{row['noise']:g}", f"{row['from']} to {row['to']}", *(f"{row[n]:.4f}" for n in known)]
         for row in near
     ]
-    print(table(["noise", "distance from the border", *found], cells), end="\n\n")
+    print(table(["noise", "distance from the border", *known], cells), end="\n\n")
 
     if folder := os.environ.get("DARKPOSE_DATA"):
         head = ["predicted heatmaps", "joints near the border", "OKS, DARK", "to the border", "p"]
@@ -248,8 +245,12 @@ def main() -> None:
         for row in fast
     ]
     print(table(["call", "people", "time", "times as fast as"], cells))
+    print()
+    found = {"machine": about, "near": near, "fast": fast, "crops": crops.tables()}
+    found |= {f"decoding, {n}": rows for n, rows in huggingface_decoding.tables().items()}
+    found["pipelines"] = pipelines.tables(options.turns)
     if options.json:
-        harness.write(options.json, {"machine": about, "near": near, "fast": fast})
+        harness.write(options.json, found)
 
 
 if __name__ == "__main__":
