@@ -115,7 +115,12 @@ def test_a_sapiens2_of_the_published_flip_pairs_has_the_published_joints(tmp_pat
     assert model.codec.enlarging == "bicubic"
     with torch.inference_mode():
         assert model(crops()).shape == (2, 308, 64, 48)
-    edited(tmp_path, "config.json", flip_pairs=[[0, 1]])
+    pairs = [list(pair) for pair in model.spec.flip_pairs]
+    single = [k for k, other in enumerate(model.spec.flip_index) if k == other]
+    edited(tmp_path, "config.json", flip_pairs=[*pairs[1:], single[1:3]])  # their own then hold
+    spec = PoseModel.from_pretrained(str(tmp_path)).spec
+    assert spec.names == model.spec.names and tuple(single[1:3]) in spec.flip_pairs
+    edited(tmp_path, "config.json", flip_pairs=[*pairs[1:], [pairs[0][0], pairs[1][1]]])
     with pytest.raises(ValueError, match="must name its 308 joints in id2label, got LABEL_0"):
         PoseModel.from_pretrained(str(tmp_path))
     given = JOINT_SETS["sapiens308"]

@@ -193,13 +193,19 @@ class Pretrained:
 
     @cached_property
     def _known(self) -> KeypointSpec | None:
-        """The joints of all models of its family, if it has as many and the same flip pairs."""
+        """The joints of its family's published models, if its flip pairs are theirs: most of them,
+        and none that exchanges other joints."""
         known = joint_sets.JOINT_SETS.get(family_of(self.configuration).joints)
         if known is None or known.num_joints != len(self._labels):
             return None
         with self.files.naming("flip_pairs"):
             said = {frozenset(pair) for pair in self.files.configuration.get("flip_pairs") or ()}
-        return known if said == {frozenset(pair) for pair in known.flip_pairs} else None
+        pairs = {frozenset(pair) for pair in known.flip_pairs}
+        paired = frozenset().union(*pairs)
+        same = 2 * len(said & pairs) > len(pairs) and not any(
+            pair & paired for pair in said - pairs
+        )
+        return known if same else None
 
 
 def initialize(
