@@ -48,6 +48,9 @@ from darkpose.topdown import Boxes, all_boxes, check_maps, decode_topdown, plain
 from darkpose.values import finite
 
 PADDING = 1.25
+"""Of people's boxes, the default of `box_to_center_and_scale` and of `boxes_to_crop_params` in
+transformers' two image processors. Both crop by the convention `udp`: the crop's first and last
+pixels' centers lie on the box's borders (`get_warp_matrix`, `crop_and_resize`)."""
 SAPIENS2_SIGMA = 6.0
 """Of its training, in pixels of its heatmaps, 256 x 192."""
 COCO_FLIP_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16))

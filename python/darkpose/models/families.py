@@ -78,11 +78,6 @@ FAMILIES = {
 }
 """By transformers' `model_type`, the name of such a network in our checkpoints too."""
 
-PADDING = 1.25
-"""Of people's boxes, the default of `box_to_center_and_scale` and of `boxes_to_crop_params` in
-transformers' two image processors. Both crop by the convention `udp`: the crop's first and last
-pixels' centers lie on the box's borders (`get_warp_matrix`, `crop_and_resize`)."""
-
 _RENAMED = ("out_features", "out_indices")  # arguments of a configuration that are not its fields
 
 

@@ -19,7 +19,8 @@ from darkpose.codec import HeatmapCodec
 from darkpose.data import joint_sets
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
-from darkpose.models.families import PADDING, expert_of, family_of, plain
+from darkpose.interop.huggingface import PADDING, SAPIENS2_SIGMA
+from darkpose.models.families import expert_of, family_of, plain
 from darkpose.models.matching import describe, differences
 from darkpose.models.model_files import PROCESSOR, ModelFiles
 from darkpose.models.transformers import TransformersNetwork
@@ -82,7 +83,8 @@ class Pretrained:
         values, family = self.files.processor, family_of(self.configuration)
         sigma = family.sigma
         if sigma is None:
-            sigma = finite([values.get("keypoint_heatmap_sigma", 6.0)], "sigma", 1).item()
+            given = values.get("keypoint_heatmap_sigma", SAPIENS2_SIGMA)
+            sigma = finite([given], "keypoint_heatmap_sigma", 1).item()
         width, height = self._input_size
         scale = integers([values.get("keypoint_heatmap_downscale_factor", 4)], "scale", (1,)).item()
         return HeatmapCodec(
