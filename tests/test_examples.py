@@ -67,6 +67,27 @@ def test_vitpose_draws_those_whom_a_detector_finds_into_a_video(
     assert not drawn.read()[0]
 
 
+def test_a_vitpose_is_finetuned_for_other_joints_and_exported(
+    people: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("onnxscript", reason="needs darkpose[onnx]")
+    pretrained.vitpose(tmp_path / "model", labels=[f"corner {k}" for k in range(5)])
+    (tmp_path / "people/annotations").mkdir(parents=True)
+    (tmp_path / "people/images").symlink_to(people / "images")
+    for name in ("train", "val"):
+        file = people / f"annotations/person_keypoints_{name}.json"
+        (tmp_path / f"people/annotations/{name}.json").write_bytes(file.read_bytes())
+    few = ["--trainer.max_epochs=1", "--data.workers=0", "--trainer.enable_progress_bar=false"]
+    arguments = tmp_path / "model", tmp_path / "people", tmp_path / "out", *few
+    run(monkeypatch, "finetune_vitpose.py", *arguments)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith(".jpg: 17 joints") and "2176 of 2176 joints" in lines[-2]
+    assert (tmp_path / "out/pose.onnx").stat().st_size > 10_000
+
+
 def test_rtmlibs_vitpose_decodes_made_heatmaps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
