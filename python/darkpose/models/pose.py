@@ -48,7 +48,7 @@ class PoseModel(nn.Module):
         mean: of the values from 0 to 1 that the network is given as 0, for its first, second and
             third channel.
         std: of these values, which the network is given as 1.
-        channels_last: memory layout of the network.
+        channels_last: memory layout of the network; one of transformers keeps its own.
 
     Raises:
         ImportError, ValueError: as `darkpose.models.create`; the codec's sizes are not the
@@ -82,7 +82,7 @@ class PoseModel(nn.Module):
                 f"codec.heatmap_size must be {found[0]} x {found[1]}, what network {network} gives "
                 f"for this input, got {codec.heatmap_size}"
             )
-        if channels_last:
+        if channels_last and not configuration:  # transformers' gain nothing; decoding loses
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normalization = {"mean": tuple(mean), "std": tuple(std)}
         for name, values in self.normalization.items():
