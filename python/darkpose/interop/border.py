@@ -67,13 +67,14 @@ def decode_to_the_border(
     flip: dict[str, Any] = {"flipped": flipped, "flip_index": flip_index, "flip_shift": flip_shift}
     coords, scores = decode_of(heatmaps)(heatmaps, taps, **flip)
     last, margin = np.array(heatmaps.shape[:1:-1]) - 1, REACH * sigma
-    may_be = _near(coords, last, margin + MAX_STEP) & (scores > 0) & (scores < np.inf)
-    chosen = np.argwhere(as_array(may_be))
+    points, heights = as_array(coords), as_array(scores)
+    may_be = _near(points, last, margin + MAX_STEP) & (heights > 0) & (heights < np.inf)
+    chosen = np.argwhere(may_be)
     for first in range(0, len(chosen), _AT_ONCE):
         some = chosen[first : first + _AT_ONCE]
         people, joints = some.T
-        peak = as_array(scores[people, joints])[:, None]
-        around = np.rint(as_array(coords[people, joints])).astype(np.int64)
+        peak = heights[people, joints, None]
+        around = np.rint(points[people, joints]).astype(np.int64)
         pixels = around[:, None] + _design(math.ceil(MAX_STEP))[0]
         highest = (_read(heatmaps, some, pixels, **flip) == peak).argmax(1)
         start = pixels[np.arange(len(some)), highest]
@@ -88,10 +89,10 @@ def decode_to_the_border(
     return coords, scores
 
 
-def _near(points: Any, last: NDArray[np.int64], margin: float) -> Any:
+def _near(points: Floats, last: NDArray[np.int64], margin: float) -> NDArray[np.bool_]:
     """Return whether points [..., 2] are nearer than `margin` to the border; of NaN none is."""
-    x, y = points[..., 0], points[..., 1]
-    return (x < margin) | (x > last[0] - margin) | (y < margin) | (y > last[1] - margin)
+    near: NDArray[np.bool_] = ((points < margin) | (points > last - margin)).any(-1)
+    return near
 
 
 def _read(
