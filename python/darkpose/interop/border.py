@@ -91,8 +91,7 @@ def decode_to_the_border(
 
 def _near(points: Floats, last: NDArray[np.int64], margin: float) -> NDArray[np.bool_]:
     """Return whether points [..., 2] are nearer than `margin` to the border; of NaN none is."""
-    near: NDArray[np.bool_] = ((points < margin) | (points > last - margin)).any(-1)
-    return near
+    return np.asarray(((points < margin) | (points > last - margin)).any(-1))
 
 
 def _read(
