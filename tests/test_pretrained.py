@@ -151,7 +151,8 @@ def test_a_checkpoint_of_one_needs_no_files_of_it(tmp_path: Path) -> None:
 def test_a_vitpose_plus_asks_one_expert_as_transformers_does(
     tmp_path: Path, expert: str | None
 ) -> None:
-    labels = pretrained.COCO_LABELS if expert != "mpii" else PREDICTED["mpii"]
+    labels: Any = [f"corner {k}" for k in range(7)] if expert is None else pretrained.COCO_LABELS
+    labels = PREDICTED["mpii"] if expert == "mpii" else labels
     theirs = pretrained.vitpose(tmp_path, experts=6, labels=labels)
     model = PoseModel.from_pretrained(str(tmp_path), expert=expert)
     images, index = crops(), EXPERTS.index(expert or "coco")
@@ -245,7 +246,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "another scale": (
         lambda folder: edited(folder, "preprocessor_config.json", rescale_factor=1.0),
-        "rescale_factor in preprocessor_config.json of .* must be 0.00392157, got 1.0",
+        "such a preprocessor_config.json .*: rescale_factor must be 0.00392157, got 1.0",
+    ),
+    "text for a number": (
+        lambda folder: edited(folder, "preprocessor_config.json", normalize_factor="large"),
+        "must have such a preprocessor_config.json .*: normalize_factor must be",
     ),
     "no mean": (
         lambda folder: edited(folder, "preprocessor_config.json", image_mean=None),

@@ -20,7 +20,7 @@ from darkpose.data import joint_sets
 from darkpose.data.spec import KeypointSpec
 from darkpose.geometry import Convention
 from darkpose.interop.huggingface import PADDING, SAPIENS2_SIGMA
-from darkpose.models.families import expert_of, family_of, plain
+from darkpose.models.families import EXPERTS, expert_of, family_of, plain
 from darkpose.models.matching import describe, differences
 from darkpose.models.model_files import PROCESSOR, ModelFiles
 from darkpose.models.transformers import TransformersNetwork
@@ -101,15 +101,12 @@ class Pretrained:
         """`mean` and `std` of values from 0 to 1."""
         values = self.files.processor
         wanted = {"do_rescale": True, "rescale_factor": 1 / 255, "normalize_factor": 200.0}
-        for name, value in wanted.items():
-            if abs(values.get(name, value) - value) > 1e-6:
-                raise ValueError(
-                    f"{name} in {PROCESSOR} of {self.files.shown} must be {value:g}, "
-                    f"got {shown(values[name])}"
-                )
-        if not values.get("do_normalize", True):
-            return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        with self.files.naming(PROCESSOR):
+        with self.files.naming(f"such a {PROCESSOR} as darkpose can follow"):
+            for name, value in wanted.items():
+                if abs(finite([values.get(name, value)], name, 1).item() - value) > 1e-6:
+                    raise ValueError(f"{name} must be {value:g}, got {shown(values[name])}")
+            if not values.get("do_normalize", True):
+                return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
             found = {n: finite(values.get(f"image_{n}"), f"image_{n}", 3) for n in ("mean", "std")}
         mean, std = (tuple(value.tolist()) for value in found.values())
         return {"mean": mean, "std": std}
@@ -129,10 +126,12 @@ class Pretrained:
 
     @property
     def expert_fits(self) -> bool:
-        """Whether the last layer is of the data set that the expert is of."""
-        expert = str(self.configuration.get("expert", ""))
+        """Whether the last layer is of the data set that the expert is of, as far as that is known:
+        the first one, which is asked if none is named, goes with any."""
+        expert = str(self.configuration.get("expert", EXPERTS[0]))
         known = joint_sets.JOINT_SETS.get(_SETS.get(expert, expert))
-        return not expert or (known is not None and known.names == self.spec.names)
+        first = expert == EXPERTS[0]
+        return first or (known is not None and known.names == self.spec.names)
 
     def weights(self) -> dict[str, Tensor]:
         """Return its tensors in full precision, by the keys of `TransformersNetwork`.
