@@ -85,7 +85,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("step", "every"), [(1, 1), (5, 3), (4, 4), (6, 4)])
+@pytest.mark.parametrize(("step", "every"), [(5, 3), (4, 4)])
 def test_a_run_killed_before_any_step_ends_with_the_same_weights(
     small: Path, whole: Path, tmp_path: Path, step: int, every: int
 ) -> None:
