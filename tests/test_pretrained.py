@@ -224,7 +224,7 @@ def _pickled(folder: Path) -> None:
 WRONG: dict[str, tuple[Any, str]] = {
     "no such folder": (
         lambda folder: [path.unlink() for path in folder.iterdir()] and folder.rmdir(),
-        "must have a model of the hub, or a folder of one, got: ",
+        "must be a name of the hub, such as owner/model, or a folder: there is no /",
     ),
     "another model": (
         lambda folder: edited(folder, "config.json", model_type="bert"),

@@ -173,4 +173,4 @@ def test_a_name_of_the_hub_is_looked_for_where_the_hub_keeps_it(tmp_path: Path) 
     )
     assert ran.stdout == "17\n"
     error = ran.stderr.strip().splitlines()[-1]
-    assert "huggingface:someone/else must have a model of the hub, or a folder of one" in error
+    assert "huggingface:someone/else must have a config.json, on the hub or in its folder" in error

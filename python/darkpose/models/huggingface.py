@@ -58,8 +58,9 @@ class Pretrained:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """What `TransformersNetwork` takes."""
-        with self.files.naming("its configuration"):
-            made = plain(self.files.configuration)
+        said = self.files.configuration
+        with self.files.naming("a configuration that darkpose knows"):
+            made = plain(said)
             expert = expert_of({**made, "expert": self.expert})
             return made if expert is None else {**made, "expert": expert}
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,12 @@ class ModelFiles:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """The content of config.json."""
-        with self.naming("a model of the hub, or a folder of one"), _quiet():
+        if self.place.startswith(("/", ".", "~")) and not Path(self.place).is_dir():
+            raise FileNotFoundError(
+                f"{self.shown} must be a name of the hub, such as owner/model, or a folder: "
+                f"there is no {printable(str(Path(self.place).absolute()))}"
+            )
+        with self.naming("a config.json, on the hub or in its folder"), _quiet():
             found: dict[str, Any] = library().PreTrainedConfig.get_config_dict(self.place)[0]
         return found
 
