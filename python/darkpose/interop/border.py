@@ -105,15 +105,15 @@ def _read(
     """Return the values that `decode` finds there, NaN outside of the map."""
     people, joints = some.T[..., None]
     width, height = heatmaps.shape[:1:-1]
-    x, y = pixels[..., 0].clip(0, width - 1), pixels[..., 1].clip(0, height - 1)
+    column, row = pixels[..., 0], pixels[..., 1]
+    x, y = column.clip(0, width - 1), row.clip(0, height - 1)
     values = as_array(heatmaps[people, joints, y, x])
     if flipped is not None:
         swapped = joints if flip_index is None else np.asarray(flip_index)[joints]
         mirror = as_array(flipped[people, swapped, y, width - 1 - (x - flip_shift).clip(0)])
         arithmetic = np.float64 if heatmaps.dtype.itemsize == 8 else np.float32
         values = ((values.astype(arithmetic) + mirror.astype(arithmetic)) / 2).astype(np.float64)
-    exists = (pixels == np.stack((x, y), -1)).all(-1)
-    return np.where(exists, values, np.nan)
+    return np.where((x == column) & (y == row), values, np.nan)
 
 
 # ---- tensors and arrays --------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def decode_of(maps: Any) -> Callable[..., tuple[Any, Any]]:
 def as_array(values: Any) -> Floats:
     """Return a tensor or an array in main memory, float64."""
     plain = values if isinstance(values, np.ndarray) else values.detach().cpu().double().numpy()
-    return plain.astype(np.float64)
+    return plain.astype(np.float64, copy=False)
 
 
 def like(array: Floats, other: Any) -> Any:
