@@ -58,7 +58,7 @@ class ModelFiles:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """The content of config.json."""
-        if self.place.startswith(("/", ".", "~")) and not Path(self.place).is_dir():
+        if self.place.startswith(("/", ".")) and not Path(self.place).is_dir():
             raise FileNotFoundError(
                 f"{self.shown} must be a name of the hub, such as owner/model, or a folder: "
                 f"there is no {printable(str(Path(self.place).absolute()))}"
