@@ -69,13 +69,13 @@ inline void check_floating(const char* op, const char* name, const Tensor& t) {
 }
 
 // A size of 0 counts as 1: products of the others are formed too.
-inline void check_extent(const char* op, const std::vector<int64_t>& sizes) {
+inline void check_extent(const char* op, const std::vector<int64_t>& sizes,
+                         const char* what = "heatmaps") {
   int64_t extent = 1;
   for (const int64_t size : sizes) {
     const int64_t factor = std::max<int64_t>(1, size);
-    require(extent <= (kMaxPixels - 1) / factor, op,
-            ": heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, got ",
-            list_text(sizes));
+    require(extent <= (kMaxPixels - 1) / factor, op, ": ", what,
+            " must have fewer than 2^60 pixels, a size of 0 taken as 1, got ", list_text(sizes));
     extent *= factor;
   }
 }

@@ -20,10 +20,12 @@ namespace dark {
 #define DARK_METHODS(X) X(argmax) X(standard) X(second_max) X(dark)
 #define DARK_ROUNDINGS(X) X(none) X(floor) X(ceil) X(round)
 #define DARK_RESCALES(X) X(minmax) X(max) X(none)
+#define DARK_INTERPOLATIONS(X) X(bilinear) X(bicubic)
 
-DARK_NAMED_ENUM(Method, DARK_METHODS)      // of decode
-DARK_NAMED_ENUM(Rounding, DARK_ROUNDINGS)  // of encode and heatmap_mse
-DARK_NAMED_ENUM(Rescale, DARK_RESCALES)    // of modulate
+DARK_NAMED_ENUM(Method, DARK_METHODS)                // of decode
+DARK_NAMED_ENUM(Rounding, DARK_ROUNDINGS)            // of encode and heatmap_mse
+DARK_NAMED_ENUM(Rescale, DARK_RESCALES)              // of modulate
+DARK_NAMED_ENUM(Interpolation, DARK_INTERPOLATIONS)  // of crop
 
 template <typename Enum>
 std::optional<Enum> find_name(const std::string& text) {

@@ -34,4 +34,11 @@ DARK_LIBRARY(m) {
       "heatmap_mse_backward(Tensor grad, Tensor heatmaps, Tensor joints, Tensor weights, "
       "float sigma, Tensor? transform=None, *, str rounding=\"none\", bool truncate=False) "
       "-> Tensor");
+
+  // images uint8 [H_i, W_i, C], index [N], transform [N, 2, 3] from crop to image pixels
+  // -> uint8 [N, height, width, C], or of dtype [N, C, height, width] in channels-last memory
+  m.def(
+      "crop(Tensor[] images, Tensor index, Tensor transform, SymInt height, SymInt width, *, "
+      "float[]? mean=None, float[]? std=None, str interpolation=\"bilinear\", "
+      "ScalarType? dtype=None) -> Tensor");
 }

@@ -37,6 +37,11 @@ inline Tensor aligned(const Tensor& t) {
   return reinterpret_cast<uintptr_t>(t.data_ptr()) % t.element_size() == 0 ? t : clone(t);
 }
 
+// [N, H, W, C] as [N, C, H, W].
+inline Tensor channels_first(const Tensor& t) {
+  return torch::stable::transpose(torch::stable::transpose(t, 1, 3), 2, 3);
+}
+
 inline const char* type_name(ScalarType type) {
   switch (type) {
     case ScalarType::Double: return "float64";

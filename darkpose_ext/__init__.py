@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DARK's encode, modulate and decode as torch ops.
+"""DARK's crop, encode, modulate and decode as torch ops.
 
 Three names side by side: `_C.so` (the library), `torch.ops.dark` (its namespace), `darkpose_ext`
 (this package). `darkpose_ext.numpy` has the same kernels for NumPy's arrays: where torch is not
@@ -12,7 +12,7 @@ from darkpose_ext.taps import gaussian_taps, opencv_taps
 
 if importlib.util.find_spec("torch"):
     from darkpose_ext import _library, _registrations  # noqa: F401  isort: skip  the library first
-    from darkpose_ext.ops import decode, encode, heatmap_mse, modulate
+    from darkpose_ext.ops import crop, decode, encode, heatmap_mse, modulate
 else:
 
     def __getattr__(name: str) -> object:
@@ -24,4 +24,4 @@ else:
         raise AttributeError(f"module 'darkpose_ext' has no attribute {name!r}")
 
 
-__all__ = ["decode", "encode", "gaussian_taps", "heatmap_mse", "modulate", "opencv_taps"]
+__all__ = ["crop", "decode", "encode", "gaussian_taps", "heatmap_mse", "modulate", "opencv_taps"]

@@ -66,7 +66,7 @@ def check_floating(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
 
 
-def check_extent(op: str, sizes: Sequence[int]) -> None:
+def check_extent(op: str, sizes: Sequence[int], what: str = "heatmaps") -> None:
     """For fakes and twins: the public functions leave it to the op, which costs them nothing.
 
     A size of 0 counts as 1: products of the others are formed too. Symbols are left out: they would
@@ -75,7 +75,7 @@ def check_extent(op: str, sizes: Sequence[int]) -> None:
     known = [max(1, size) for size in sizes if not isinstance(size, torch.SymInt)]
     if math.prod(known) >= MAX_PIXELS:
         raise ValueError(
-            f"{op}: heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, "
+            f"{op}: {what} must have fewer than 2^60 pixels, a size of 0 taken as 1, "
             f"got {list(sizes)}"
         )
 

@@ -15,6 +15,7 @@ OPS = {
     "decode": "heatmaps taps flipped transform method flip_index flip_shift max_shift",
     "heatmap_mse": "heatmaps joints weights sigma transform rounding truncate",
     "heatmap_mse_backward": "grad heatmaps joints weights sigma transform rounding truncate",
+    "crop": "images index transform height width mean std interpolation dtype",
 }
 
 

@@ -30,3 +30,15 @@ def decode(
     max_shift: float,
     threads: int,
 ) -> tuple[Array, Array]: ...
+def crop(
+    images: list[Array],
+    index: Array,
+    transform: Array,
+    height: int,
+    width: int,
+    mean: list[float] | None,
+    std: list[float] | None,
+    interpolation: str,
+    dtype: dtype[Any] | None,
+    threads: int,
+) -> Array: ...

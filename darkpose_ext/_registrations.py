@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
 from darkpose_ext import _checks
+from darkpose_ext._crop_checks import check_crop
 from darkpose_ext._library import OPS
 from darkpose_ext.reference import arithmetic_dtype
 
@@ -101,6 +102,25 @@ def _heatmap_mse_backward_fake(
     return torch.empty_like(heatmaps)
 
 
+@torch.library.register_fake("dark::crop")
+def _crop_fake(
+    images: Sequence[Tensor],
+    index: Tensor,
+    transform: Tensor,
+    height: int,
+    width: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: str = "bilinear",
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    check_crop(images, index, transform, height, width, mean, std, interpolation, dtype)
+    shape = (index.shape[0], height, width, images[0].shape[2])
+    crops = images[0].new_empty(shape, dtype=dtype or torch.uint8)
+    return crops if dtype is None else crops.permute(0, 3, 1, 2)
+
+
 # ---- gradients -----------------------------------------------------------------------------------
 
 
@@ -155,7 +175,7 @@ for _name in ("heatmap_mse", "heatmap_mse_backward"):
 
 # The others have no gradient: without this their outputs would claim one and fail, with a mere
 # warning, in backward.
-for _name in ("encode", "modulate", "decode"):
+for _name in ("encode", "modulate", "decode", "crop"):
     _implementations.impl(_name, torch.library.fallthrough_kernel, "Autograd")
 
 # ---- vmap: the mapped dimension is one more leading dimension ------------------------------------
@@ -184,5 +204,11 @@ def _as_leading_dimension(name: str) -> Callable[..., Any]:
     return batched
 
 
+def _no_vmap(*args: Any, **kwargs: Any) -> None:
+    raise NotImplementedError("crop: vmap is not given, index and transform have all crops at once")
+
+
 for _name in OPS:
-    torch.library.register_vmap(f"dark::{_name}", _as_leading_dimension(_name))
+    if _name != "crop":
+        torch.library.register_vmap(f"dark::{_name}", _as_leading_dimension(_name))
+torch.library.register_vmap("dark::crop", _no_vmap)

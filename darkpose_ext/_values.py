@@ -20,11 +20,14 @@ else:
 MAX_TAPS = 63  # lists travel to CUDA kernels by value
 MAX_JOINTS = 1024
 MAX_PIXELS = 2**60  # products of sizes, times what an element costs, must fit in 64 bits
+MAX_SIDE = 2**29  # rows or columns of what crop reads and writes
 MAX_FLOAT = (2 - 2**-23) * 2.0**127  # float32's largest
+MIN_FLOAT = 2.0**-126  # its smallest normal number
 FLOATING_NAMES = "float16, bfloat16, float32 or float64"
 METHODS = ("argmax", "standard", "second_max", "dark")
 ROUNDINGS = ("none", "floor", "ceil", "round")
 RESCALES = ("minmax", "max", "none")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 def check_number(op: str, name: str, value: Any) -> None:
@@ -74,3 +77,23 @@ def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None
         raise TypeError(f"{op}: {name} must be a string, got {type(value).__name__}")
     if value not in choices:
         raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")
+
+
+def check_channel_values(
+    name: str, values: Sequence[float] | None, has_dtype: bool, channels: int
+) -> None:
+    """Of crop: a value for each channel, by which its gray levels are normalized."""
+    if values is None:
+        return
+    check_numbers("crop", name, values)
+    if not has_dtype:
+        raise ValueError(f"crop: {name} must go with a dtype, got none")
+    if len(values) != channels:
+        raise ValueError(
+            f"crop: {name} must have {channels} values, one a channel, got {len(values)}"
+        )
+    known = all(-MAX_FLOAT <= value <= MAX_FLOAT for value in values)
+    if name == "std" and not (known and min(values) >= MIN_FLOAT):
+        raise ValueError(f"crop: std must be positive and finite, got {_numbers(values)}")
+    if not known:
+        raise ValueError(f"crop: {name} must be finite, got {_numbers(values)}")

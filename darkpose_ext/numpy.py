@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`encode`, `modulate` and `decode` for NumPy arrays, without torch.
+"""`crop`, `encode`, `modulate` and `decode` for NumPy arrays, without torch.
 
 The same kernels as `torch.ops.dark` on a CPU, bit for bit, for programs that run a network by ONNX
 Runtime, TensorRT or OpenVINO, and for data loaders. Arrays are read where they lie, whatever their
@@ -29,7 +29,7 @@ except ImportError as error:
         "Build them in the source folder: python setup.py develop"
     ) from error
 
-__all__ = ["decode", "encode", "gaussian_taps", "modulate", "opencv_taps"]
+__all__ = ["crop", "decode", "encode", "gaussian_taps", "modulate", "opencv_taps"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -144,6 +144,60 @@ def decode(
         None if flip_index is None else list(flip_index),
         flip_shift,
         max_shift,
+        _threads(op, threads),
+    )
+
+
+def crop(
+    images: Sequence[ArrayLike],  # uint8 [H_i, W_i, C]
+    index: ArrayLike,  # [N]
+    transform: ArrayLike,  # [N, 2, 3]
+    height: int,
+    width: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: str = "bilinear",
+    dtype: DTypeLike | None = None,
+    threads: int = 1,
+) -> Array:
+    """Cut people out of images, see `darkpose_ext.crop`.
+
+    Returns:
+        uint8 [N, height, width, C] without a dtype; else [N, C, height, width] of that dtype in
+        channels-last memory, (level / 255 - mean) / std.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> image = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    >>> crop([image], [0], [[[1.0, 0.0, 1.0], [0.0, 1.0, 0.5]]], 2, 2).squeeze().tolist()
+    [[3, 4], [7, 8]]
+    """
+    op = "crop"
+    pictures = [np.asarray(image) for image in images]
+    for picture in pictures:
+        if picture.dtype != np.uint8:
+            raise TypeError(f"{op}: images must be uint8, got {picture.dtype.name}")
+    numbers = np.asarray(index)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise TypeError(f"{op}: index must be integers, got {numbers.dtype.name}")
+    _values.check_integer(op, "height", height)
+    _values.check_integer(op, "width", width)
+    _values.check_choice(op, "interpolation", interpolation, _values.INTERPOLATIONS)
+    channels = pictures[0].shape[-1] if pictures and pictures[0].ndim else 0
+    _values.check_channel_values("mean", mean, dtype is not None, channels)
+    _values.check_channel_values("std", std, dtype is not None, channels)
+    return _numpy.crop(
+        pictures,
+        np.ascontiguousarray(numbers, np.int64),
+        _array(op, "transform", transform),
+        height,
+        width,
+        None if mean is None else list(mean),
+        None if std is None else list(std),
+        interpolation,
+        None if dtype is None else _floating(op, "dtype", np.dtype(dtype)),
         _threads(op, threads),
     )
 

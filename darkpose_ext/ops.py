@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from darkpose_ext import _checks
+from darkpose_ext._crop_checks import check_crop
 
 
 @_checks.refusing
@@ -210,4 +211,64 @@ def heatmap_mse(
     _checks.check_heatmap_mse("heatmap_mse", heatmaps, joints, weights, sigma, transform, rounding)
     return torch.ops.dark.heatmap_mse(
         heatmaps, joints, weights, sigma, transform, rounding=rounding, truncate=truncate
+    )
+
+
+@_checks.refusing
+def crop(
+    images: Sequence[Tensor],  # uint8 [H_i, W_i, C]
+    index: Tensor,  # [N]
+    transform: Tensor,  # [N, 2, 3]
+    height: int,
+    width: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: str = "bilinear",
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Cut people out of images: exact interpolation, black beyond the border.
+
+    Pixels lie within one gray level of interpolation in float64, whatever the affine map, and have
+    the same bits from this op, `darkpose_ext.reference`, `darkpose_ext.numpy` and exported `.pt2`
+    programs on one device. There is no vmap, since a list of images has none: `index` and
+    `transform` have all crops at once. Of a compiled program the number of images is a part, their
+    sizes and the number of crops are not.
+
+    Args:
+        images: uint8 [H_i, W_i, C] with a C of 1, 3 or 4, of any sizes and strides (planar ones,
+            views of a frame), one or more, on one device.
+        index: int64 [N], the image that each crop is of.
+        transform: [N, 2, 3], from crop pixels to image pixels, the direction of `decode`'s;
+            float64, or float32, which says where a pixel is to 1/1000 in an image 20,000 wide.
+        height, width: of the crops, in pixels.
+        mean, std: a value for each channel; 0 and 1 if None.
+        interpolation: "bilinear", or "bicubic" with a = -0.75, cut off at 0 and 255.
+        dtype: None leaves gray levels; else they are normalized.
+
+    Returns:
+        uint8 [N, height, width, C] without a dtype; else [N, C, height, width] of that dtype in
+        channels-last memory, (level / 255 - mean) / std.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape, device or value, before anything is
+            allocated. On a GPU nobody looks at the numbers in index and transform: there an index
+            out of range and a number that is not finite give a crop of zeros.
+
+    >>> image = torch.arange(12, dtype=torch.uint8).reshape(3, 4, 1)
+    >>> moved = torch.tensor([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.5]]])
+    >>> crop([image], torch.tensor([0]), moved, 2, 2).squeeze().tolist()
+    [[3, 4], [7, 8]]
+    """
+    check_crop(images, index, transform, height, width, mean, std, interpolation, dtype)
+    return torch.ops.dark.crop(
+        images,
+        index,
+        transform,
+        height,
+        width,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        dtype=dtype,
     )

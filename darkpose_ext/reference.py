@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from darkpose_ext._checks import check_extent
+from darkpose_ext._crop_reference import crop as crop
 
 
 def arithmetic_dtype(dtype: torch.dtype) -> torch.dtype:

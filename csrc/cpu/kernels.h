@@ -31,4 +31,9 @@ Tensor heatmap_mse_backward(const Tensor& grad, const Tensor& heatmaps, const Te
                             const Tensor& weights, double sigma, std::optional<Tensor> transform,
                             std::string rounding, bool truncate);
 
+Tensor crop(std::vector<Tensor> images, const Tensor& index, const Tensor& transform,
+            int64_t height, int64_t width, std::optional<std::vector<double>> mean,
+            std::optional<std::vector<double>> std, std::string interpolation,
+            std::optional<ScalarType> dtype);
+
 }  // namespace dark

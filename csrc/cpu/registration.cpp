@@ -11,6 +11,7 @@ DARK_CPU_KERNELS(m) {
   m.impl("decode", TORCH_BOX(&decode));
   m.impl("heatmap_mse", TORCH_BOX(&heatmap_mse));
   m.impl("heatmap_mse_backward", TORCH_BOX(&heatmap_mse_backward));
+  m.impl("crop", TORCH_BOX(&crop));
 }
 
 }  // namespace dark

@@ -17,6 +17,8 @@ using OptionalArray = std::optional<py::array>;
 
 // NumPy itself has no bfloat16: what is not its own is that of ml_dtypes.
 ScalarType scalar_type(const py::dtype& type) {
+  if (type.kind() == 'u') return ScalarType::Byte;
+  if (type.kind() == 'i') return ScalarType::Long;
   if (type.kind() != 'f') return ScalarType::BFloat16;
   return type.itemsize() == 8   ? ScalarType::Double
          : type.itemsize() == 4 ? ScalarType::Float
@@ -41,7 +43,9 @@ py::array handed_over(const Tensor& tensor, const py::dtype& type) {
   auto* memory = new std::shared_ptr<void>(tensor.memory());
   const py::capsule owner(memory,
                           [](void* held) { delete static_cast<std::shared_ptr<void>*>(held); });
-  return py::array(type, tensor.sizes(), tensor.const_data_ptr<char>(), owner);
+  std::vector<int64_t> strides = tensor.strides();
+  for (int64_t& stride : strides) stride *= type.itemsize();
+  return py::array(type, tensor.sizes(), strides, tensor.const_data_ptr<char>(), owner);
 }
 
 py::array handed_over(const Tensor& tensor) {
@@ -90,6 +94,23 @@ py::tuple decode_arrays(const py::array& heatmaps, const std::vector<double>& ta
   return py::make_tuple(handed_over(coords), handed_over(scores));
 }
 
+py::array crop_arrays(const std::vector<py::array>& images, const py::array& index,
+                      const py::array& transform, int64_t height, int64_t width,
+                      const std::optional<std::vector<double>>& mean,
+                      const std::optional<std::vector<double>>& std,
+                      const std::string& interpolation, const std::optional<py::dtype>& dtype,
+                      int64_t threads) {
+  std::vector<Tensor> pictures;
+  for (const py::array& image : images) pictures.push_back(borrowed(image));
+  const Tensor numbers = borrowed(index), to_image = borrowed(transform);
+  const std::optional<ScalarType> type =
+      dtype ? std::optional<ScalarType>(scalar_type(*dtype)) : std::nullopt;
+  const Tensor crops = run(threads, [&] {
+    return crop(pictures, numbers, to_image, height, width, mean, std, interpolation, type);
+  });
+  return dtype ? handed_over(crops, *dtype) : handed_over(crops);
+}
+
 }  // namespace
 }  // namespace dark
 
@@ -97,4 +118,5 @@ PYBIND11_MODULE(_numpy, m) {
   m.def("encode", &dark::encode_arrays);
   m.def("modulate", &dark::modulate_arrays);
   m.def("decode", &dark::decode_arrays);
+  m.def("crop", &dark::crop_arrays);
 }

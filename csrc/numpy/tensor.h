@@ -18,15 +18,18 @@ namespace dark {
 
 using ArgumentError = std::invalid_argument;
 
-enum class ScalarType { Half, BFloat16, Float, Double };
+enum class ScalarType { Half, BFloat16, Float, Double, Byte, Long };
 
 inline const char* type_name(ScalarType type) {
   switch (type) {
     case ScalarType::Half: return "float16";
     case ScalarType::BFloat16: return "bfloat16";
     case ScalarType::Float: return "float32";
-    default: return "float64";
+    case ScalarType::Double: return "float64";
+    case ScalarType::Byte: return "uint8";
+    case ScalarType::Long: return "int64";
   }
+  return "";
 }
 
 using Half = _Float16;
@@ -51,7 +54,15 @@ struct BFloat16 {
 };
 
 inline int64_t size_of(ScalarType type) {
-  return type == ScalarType::Double ? 8 : type == ScalarType::Float ? 4 : 2;
+  switch (type) {
+    case ScalarType::Byte: return 1;
+    case ScalarType::Half:
+    case ScalarType::BFloat16: return 2;
+    case ScalarType::Float: return 4;
+    case ScalarType::Double:
+    case ScalarType::Long: break;
+  }
+  return 8;
 }
 
 // A MemoryError in Python.
@@ -84,6 +95,7 @@ class Tensor {
   int64_t size(int64_t d) const { return sizes_[d]; }
   int64_t stride(int64_t d) const { return strides_[d]; }
   const std::vector<int64_t>& sizes() const { return sizes_; }
+  const std::vector<int64_t>& strides() const { return strides_; }
   ScalarType scalar_type() const { return type_; }
   int device() const { return 0; }
   bool is_cpu() const { return true; }
@@ -99,6 +111,13 @@ class Tensor {
     for (int64_t d = dim() - 1; d >= 0; stride *= sizes_[d--])
       if (sizes_[d] != 1 && strides_[d] != stride) return numel() == 0;
     return true;
+  }
+  // [N, H, W, C] as [N, C, H, W].
+  Tensor channels_first() const {
+    Tensor t = *this;
+    t.sizes_ = {size(0), size(3), size(1), size(2)};
+    t.strides_ = {stride(0), stride(3), stride(1), stride(2)};
+    return t;
   }
   template <typename T>
   const T* const_data_ptr() const {
@@ -118,6 +137,8 @@ class Tensor {
 
 // `darkpose_ext/numpy.py` has copied what is not.
 inline const Tensor& aligned(const Tensor& t) { return t; }
+
+inline Tensor channels_first(const Tensor& t) { return t.channels_first(); }
 
 inline const char* device_text(const Tensor&) { return "cpu"; }
 
