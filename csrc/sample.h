@@ -30,24 +30,24 @@ struct Image {
   }
 };
 
-// Of one direction: pixel + fraction is the first position of a run, `step` leads to the next.
+// Of one direction: pixel + fraction is the first position of a run, `step` leads to the next, at
+// most so far that the last one is an integer too.
 struct Run {
   int pixel;
   float fraction, step;
 };
 
-template <typename A>
-DARK_SHARED A within_reach(A position) {
-  const A farthest = static_cast<A>(kFarthest);
-  return position < -farthest ? -farthest : position > farthest ? farthest : position;
+DARK_SHARED double within(double v, int farthest) {
+  return v < -farthest ? -farthest : v > farthest ? farthest : v;
 }
 
 // Of the run from crop pixel (x, y) on; `m` is the transform's row [3] of this direction.
 DARK_SHARED Run run_of(const double* m, int64_t x, int64_t y) {
   const double position =
-      within_reach(m[0] * static_cast<double>(x) + m[1] * static_cast<double>(y) + m[2]);
+      within(m[0] * static_cast<double>(x) + m[1] * static_cast<double>(y) + m[2], kFarthest);
   const double whole = std::floor(position);
-  return {static_cast<int>(whole), static_cast<float>(position - whole), static_cast<float>(m[0])};
+  return {static_cast<int>(whole), static_cast<float>(position - whole),
+          static_cast<float>(within(m[0], kFarthest / (2 * kRun)))};
 }
 
 // The pixel at or before a position, and how far beyond it the position is: [0, 1).
@@ -57,7 +57,7 @@ struct Place {
 };
 
 DARK_SHARED Place place_of(const Run& run, int i) {
-  const float offset = within_reach(run.fraction + run.step * static_cast<float>(i));
+  const float offset = run.fraction + run.step * static_cast<float>(i);
   const float whole = std::floor(offset);
   return {run.pixel + static_cast<int>(whole), offset - whole};
 }

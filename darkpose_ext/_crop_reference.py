@@ -51,8 +51,8 @@ def _places(row: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     first = x // _RUN * _RUN
     base = (row[0] * first + (row[1] * y)[:, None] + row[2]).clamp(-_FARTHEST, _FARTHEST)
     whole = base.floor()
-    step = row[0].float() * (x - first).float()
-    offset = ((base - whole).float() + step).clamp(-_FARTHEST, _FARTHEST)
+    step = row[0].clamp(-_FARTHEST / (2 * _RUN), _FARTHEST / (2 * _RUN)).float()
+    offset = (base - whole).float() + step * (x - first).float()
     return whole.long() + offset.floor().long(), offset - offset.floor()
 
 

@@ -8,7 +8,7 @@
 namespace dark {
 namespace {
 
-using Sampler = void (*)(const Image&, const double*, int64_t, int, int, uint8_t*);
+using Sampler = void (*)(const Image&, const Places&, int, uint8_t*);
 
 template <Interpolation kind>
 Sampler sampler_for(const Image& image, int channels) {
@@ -62,9 +62,10 @@ void crop_rows(const CropCall& call, const CropArguments<T>& a, const T* table, 
     const Sampler sample = a.interpolation == Interpolation::bilinear
                                ? sampler_for<Interpolation::bilinear>(image, a.channels)
                                : sampler_for<Interpolation::bicubic>(image, a.channels);
+    Places places(a.transforms + 6 * crop, a.width);
     for (int64_t row = begin; row < next; ++row) {
-      sample(image, a.transforms + 6 * crop, row - crop * a.height, a.width, a.channels,
-             quads.data());
+      place_row(places, row - crop * a.height);
+      sample(image, places, a.channels, quads.data());
       T* out = a.out + row * a.width * a.channels;
       switch (a.channels) {
         case 1: write_row<1>(quads.data(), a.width, table, out); break;

@@ -3,56 +3,93 @@
 // by side are read with all of them at once where everything that a run reads is inside the image;
 // other runs, and images of other layouts, go channel by channel.
 #pragma once
+#include <vector>
+
 #include "../crop.h"
 #include "lanes.h"
 
 namespace dark {
 
-using Levels = uint8_t __attribute__((vector_size(kRun)));
-using Pair = Vector<float>;     // the channels of two neighbors, the second from kColumn on
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+using Pair = Vector<float>;     // the channels of two neighbors, or one of eight pixels
 using Quad = Vector<float, 4>;  // those of one
 static_assert(kLanes<float> == kRun);
 
-// Where the samples of a run lie. They are in order, so the first and the last are the outermost.
+// ---- where the samples lie ------------------------------------------------------------------
+
+// Of a row, with memory for whole runs. In memory, and filled before it is read: in registers each
+// lane would be taken out of its vector by itself.
 struct Places {
-  int x[kRun], y[kRun];
-  float along[kRun], down[kRun];
+  const double* transform;
+  int width;
+  bool begun = false;
+  std::vector<int> x, y;
+  std::vector<float> along, down;
+
+  Places(const double* transform_, int width_)
+      : transform(transform_),
+        width(width_),
+        x(width + kRun),
+        y(width + kRun),
+        along(width + kRun),
+        down(width + kRun) {}
+};
+
+// Of a run. They are in order, so its first and its last place are the outermost.
+struct RunPlaces {
+  const int *x, *y;
+  const float *along, *down;
+
+  DARK_INLINE RunPlaces(const Places& row, int at)
+      : x(&row.x[at]), y(&row.y[at]), along(&row.along[at]), down(&row.down[at]) {}
 
   // Whether the pixels from `before` ahead of each place to `after` behind it are in the image.
   DARK_INLINE bool inside(const Image& image, int before, int after_x, int after_y) const {
-    const auto fits = [=](const int* at, int after, int size) DARK_LAMBDA {
-      return std::min(at[0], at[kRun - 1]) >= before &&
-             std::max(at[0], at[kRun - 1]) + after < size;
-    };
-    return fits(x, after_x, image.width) && fits(y, after_y, image.height);
+    return least(x) >= before && most(x) + after_x < image.width && least(y) >= before &&
+           most(y) + after_y < image.height;
   }
   // Whether none of them is.
   DARK_INLINE bool outside(const Image& image, int before, int after) const {
-    const auto misses = [=](const int* at, int size) DARK_LAMBDA {
-      return std::max(at[0], at[kRun - 1]) + after < 0 ||
-             std::min(at[0], at[kRun - 1]) - before >= size;
-    };
-    return misses(x, image.width) || misses(y, image.height);
+    return most(x) + after < 0 || least(x) - before >= image.width || most(y) + after < 0 ||
+           least(y) - before >= image.height;
   }
+
+ private:
+  DARK_INLINE static int least(const int* at) { return std::min(at[0], at[kRun - 1]); }
+  DARK_INLINE static int most(const int* at) { return std::max(at[0], at[kRun - 1]); }
 };
 
 DARK_INLINE void place(const Run& run, int* pixels, float* parts) {
   using Whole = IntegerVector<float>;
-  const Pair farthest = broadcast<float>(kFarthest);
   const Pair steps = __builtin_convertvector(lane_numbers<float>(), Pair);
-  const Pair offset = Higher()(Lower()(run.fraction + run.step * steps, farthest), -farthest);
+  const Pair offset = run.fraction + run.step * steps;
   Whole whole = __builtin_convertvector(offset, Whole);    // towards zero
   whole += __builtin_convertvector(whole, Pair) > offset;  // a truth is -1
   store(parts, offset - __builtin_convertvector(whole, Pair));
   store(pixels, whole + run.pixel);
 }
 
-// To the nearest, ties to even: a float's last bit is worth 1 from 2^23 on.
+// The next row, y. Where the crop is not turned, x is the same in all rows and y all along a row.
+DARK_MULTIVERSION inline void place_row(Places& row, int64_t y) {
+  const double *to_x = row.transform, *to_y = row.transform + 3;
+  if (!row.begun || to_x[1] != 0)
+    for (int x = 0; x < row.width; x += kRun) place(run_of(to_x, x, y), &row.x[x], &row.along[x]);
+  row.begun = true;
+  if (to_y[0] != 0) {
+    for (int x = 0; x < row.width; x += kRun) place(run_of(to_y, x, y), &row.y[x], &row.down[x]);
+  } else {
+    const Place place = place_of(run_of(to_y, 0, y), 0);
+    std::fill(row.y.begin(), row.y.end(), place.pixel);
+    std::fill(row.down.begin(), row.down.end(), place.part);
+  }
+}
+
+// ---- gray levels ----------------------------------------------------------------------------
+
+// To the nearest, ties to even, in the lowest byte: a float's last bit is worth 1 from 2^23 on.
 template <typename V>
-DARK_INLINE auto levels_of(const V& v) {
-  using Whole = IntegerVector<float, sizeof(V) / sizeof(float)>;
-  typedef uint8_t Bytes __attribute__((vector_size(sizeof(V) / sizeof(float))));
-  return __builtin_convertvector(as<Whole>(v + 12582912.0f), Bytes);
+DARK_INLINE auto rounded(const V& v) {
+  return as<IntegerVector<float, sizeof(V) / sizeof(float)>>(v + 12582912.0f);
 }
 
 template <typename V>
@@ -60,95 +97,113 @@ DARK_INLINE V in_gray_range(const V& v) {
   return Lower()(Higher()(v, V{}), V{} + 255.0f);
 }
 
-// ---- all channels of a pixel at once
-// -------------------------------------------------------------
+// ---- all channels of a pixel at once --------------------------------------------------------
 
+// The pixel at `at` and the next one, kColumn bytes on.
 template <int kColumn>
-DARK_INLINE Quad second_of(const Pair& pair) {
-  if constexpr (kColumn == 3)
-    return __builtin_shufflevector(pair, pair, 3, 4, 5, 6);
-  else
-    return __builtin_shufflevector(pair, pair, 4, 5, 6, 7);
+DARK_INLINE Pair neighbors(const uint8_t* at) {
+  typedef uint8_t Wide __attribute__((vector_size(32)));
+  typedef int64_t Words __attribute__((vector_size(32)));
+  constexpr int n = kColumn;
+  int64_t word;
+  std::memcpy(&word, at, sizeof(word));
+  const Wide bytes = as<Wide>(Words{word, word, word, word});
+  const Wide apart = __builtin_shufflevector(  // within each half of 16 bytes
+      bytes, bytes, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 16 + n, 16 + n, 16 + n, 16 + n,
+      17 + n, 17 + n, 17 + n, 17 + n, 18 + n, 18 + n, 18 + n, 18 + n, 19 + n, 19 + n, 19 + n,
+      19 + n);
+  return __builtin_convertvector(as<IntegerVector<float>>(apart) & 255, Pair);
 }
 
 DARK_INLINE Quad first_of(const Pair& pair) {
   return __builtin_shufflevector(pair, pair, 0, 1, 2, 3);
 }
 
-DARK_INLINE Pair neighbors(const uint8_t* at) {
-  using Whole = IntegerVector<float>;
-  return __builtin_convertvector(__builtin_convertvector(load_as<Levels>(at), Whole), Pair);
+DARK_INLINE Quad second_of(const Pair& pair) {
+  return __builtin_shufflevector(pair, pair, 4, 5, 6, 7);
+}
+
+DARK_INLINE void write_quad(uint8_t* quad, const Quad& v) {
+  const Bytes bytes = as<Bytes>(rounded(v));
+  const auto packed = as<IntegerVector<float, 4>>(
+      __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12));
+  const int word = packed[0];
+  std::memcpy(quad, &word, sizeof(word));
 }
 
 template <Interpolation kind, int kColumn>
-DARK_INLINE void sample_pixels(const Image& image, const Places& places, uint8_t* quads) {
+DARK_INLINE void sample_pixels(const Image& image, const RunPlaces& places, uint8_t* quads) {
+  const uint8_t* const data = image.data;  // copies, which no store could change
+  const int64_t stride = image.row;
   for (int i = 0; i < kRun; ++i) {
-    const uint8_t* at = image.data + places.y[i] * image.row + places.x[i] * int64_t{kColumn};
+    const uint8_t* at = data + places.y[i] * stride + places.x[i] * int64_t{kColumn};
     if constexpr (kind == Interpolation::bilinear) {
-      const Pair column = between(neighbors(at), neighbors(at + image.row), places.down[i]);
-      const Quad v = between(first_of(column), second_of<kColumn>(column), places.along[i]);
-      store(quads + 4 * i, levels_of(v));
+      const Pair column =
+          between(neighbors<kColumn>(at), neighbors<kColumn>(at + stride), places.down[i]);
+      write_quad(quads + 4 * i, between(first_of(column), second_of(column), places.along[i]));
     } else {
       const Cubic<float> along(places.along[i]), down(places.down[i]);
       const auto columns = [&](const uint8_t* from) DARK_LAMBDA {
-        return down(neighbors(from - image.row), neighbors(from), neighbors(from + image.row),
-                    neighbors(from + 2 * image.row));
+        return down(neighbors<kColumn>(from - stride), neighbors<kColumn>(from),
+                    neighbors<kColumn>(from + stride), neighbors<kColumn>(from + 2 * stride));
       };
       const Pair left = columns(at - kColumn), right = columns(at + kColumn);
-      const Quad v = along(first_of(left), second_of<kColumn>(left), first_of(right),
-                           second_of<kColumn>(right));
-      store(quads + 4 * i, levels_of(in_gray_range(v)));
+      write_quad(quads + 4 * i, in_gray_range(along(first_of(left), second_of(left),
+                                                    first_of(right), second_of(right))));
     }
   }
 }
 
-// ---- one channel of eight pixels at once
-// ---------------------------------------------------------
+// ---- one channel of eight pixels at once ----------------------------------------------------
 
 // The pixels that lie (dx, dy) from each place.
 template <bool kInside>
-DARK_INLINE Pair gather(const Image& image, const Places& places, int c, int dx, int dy) {
-  uint8_t levels[kRun];
+DARK_INLINE Pair gather(const Image& image, const RunPlaces& places, int c, int dx, int dy) {
+  IntegerVector<float> levels{};
   for (int i = 0; i < kRun; ++i) {
     const int x = places.x[i] + dx, y = places.y[i] + dy;
-    levels[i] = kInside || image.holds(x, y) ? image.at(x, y)[c * image.channel] : 0;
+    if (kInside || image.holds(x, y)) levels[i] = image.at(x, y)[c * image.channel];
   }
-  return neighbors(levels);
+  return __builtin_convertvector(levels, Pair);
 }
 
 template <Interpolation kind, bool kInside>
-DARK_INLINE void sample_channel(const Image& image, const Places& places, int c, uint8_t* quads) {
+DARK_INLINE Pair sample_channel(const Image& image, const RunPlaces& places, int c) {
   const auto at = [&](int dx, int dy)
                       DARK_LAMBDA { return gather<kInside>(image, places, c, dx, dy); };
   const Pair along = load_as<Pair>(places.along), down = load_as<Pair>(places.down);
-  Levels levels;
   if constexpr (kind == Interpolation::bilinear) {
     const auto column = [&](int dx) DARK_LAMBDA { return between(at(dx, 0), at(dx, 1), down); };
-    levels = levels_of(between(column(0), column(1), along));
+    return between(column(0), column(1), along);
   } else {
     const Cubic<Pair> horizontal(along), vertical(down);
     const auto column = [&](int dx) DARK_LAMBDA {
       return vertical(at(dx, -1), at(dx, 0), at(dx, 1), at(dx, 2));
     };
-    levels = levels_of(in_gray_range(horizontal(column(-1), column(0), column(1), column(2))));
+    return in_gray_range(horizontal(column(-1), column(0), column(1), column(2)));
   }
-  for (int i = 0; i < kRun; ++i) quads[4 * i + c] = levels[i];
 }
 
-// ---- a row
-// ---------------------------------------------------------------------------------------
+template <Interpolation kind, bool kInside>
+DARK_INLINE void sample_channels(const Image& image, const RunPlaces& places, int channels,
+                                 uint8_t* quads) {
+  IntegerVector<float> levels{};
+  for (int c = 0; c < channels; ++c)
+    levels |= (rounded(sample_channel<kind, kInside>(image, places, c)) & 255) << (8 * c);
+  store(quads, levels);
+}
+
+// ---- a row ----------------------------------------------------------------------------------
 
 // kColumn: bytes from a pixel to the next, where its channels lie side by side; 0 for any layout.
 // The quads have room for whole runs.
 template <Interpolation kind, int kColumn>
-DARK_MULTIVERSION void sample_row(const Image& image, const double* transform, int64_t y, int width,
-                                  int channels, uint8_t* quads) {
+DARK_MULTIVERSION void sample_row(const Image& image, const Places& row, int channels,
+                                  uint8_t* quads) {
   constexpr bool cubic = kind == Interpolation::bicubic;
   constexpr int before = cubic ? 1 : 0, after = cubic ? 2 : 1;
-  for (int x = 0; x < width; x += kRun, quads += 4 * kRun) {
-    Places places;
-    place(run_of(transform, x, y), places.x, places.along);
-    place(run_of(transform + 3, x, y), places.y, places.down);
+  for (int x = 0; x < row.width; x += kRun, quads += 4 * kRun) {
+    const RunPlaces places(row, x);
     if (places.outside(image, before, after)) {
       std::memset(quads, 0, 4 * kRun);
       continue;
@@ -159,10 +214,10 @@ DARK_MULTIVERSION void sample_row(const Image& image, const double* transform, i
         sample_pixels<kind, kColumn>(image, places, quads);
         continue;
       }
-    const bool inside = places.inside(image, before, after, after);
-    for (int c = 0; c < channels; ++c)
-      inside ? sample_channel<kind, true>(image, places, c, quads)
-             : sample_channel<kind, false>(image, places, c, quads);
+    if (places.inside(image, before, after, after))
+      sample_channels<kind, true>(image, places, channels, quads);
+    else
+      sample_channels<kind, false>(image, places, channels, quads);
   }
 }
 
