@@ -50,7 +50,7 @@ DARK_SHARED Run run_of(const double* m, int64_t x, int64_t y) {
           static_cast<float>(within(m[0], kFarthest / (2 * kRun)))};
 }
 
-// The pixel at or before a position, and how far beyond it the position is: [0, 1).
+// The pixel at or before a position, and how far beyond it the position is: 0 to 1.
 struct Place {
   int pixel;
   float part;
@@ -91,27 +91,21 @@ struct Cubic {
   DARK_SHARED static V near(const V& t) { return ((1.25f * t - 2.25f) * t) * t + 1.0f; }
 };
 
-// A gray level: to the nearest, ties to even, from 0 to 255.
-DARK_SHARED int gray_level(float v) {
-  const float level = std::nearbyint(v);
-  return level < 0.0f ? 0 : level > 255.0f ? 255 : static_cast<int>(level);
+// One channel of one sample; value(i, j) is that of the pixel so far from the place's, 0 beyond the
+// border. Columns first, then along the row.
+template <typename Value>
+DARK_SHARED float bilinear(const Value& value, const Place& x, const Place& y) {
+  const auto column = [&](int i) { return between(value(i, 0), value(i, 1), y.part); };
+  return between(column(0), column(1), x.part);
 }
 
-// One channel of one sample, wherever it lies: columns first, then along the row.
-DARK_SHARED float bilinear(const Image& image, const Place& x, const Place& y, int c) {
-  const auto column = [&](int at) {
-    return between(image.value(at, y.pixel, c), image.value(at, y.pixel + 1, c), y.part);
-  };
-  return between(column(x.pixel), column(x.pixel + 1), x.part);
-}
-
-DARK_SHARED float bicubic(const Image& image, const Place& x, const Place& y, int c) {
+template <typename Value>
+DARK_SHARED float bicubic(const Value& value, const Place& x, const Place& y) {
   const Cubic<float> along(x.part), down(y.part);
-  const auto column = [&](int at) {
-    return down(image.value(at, y.pixel - 1, c), image.value(at, y.pixel, c),
-                image.value(at, y.pixel + 1, c), image.value(at, y.pixel + 2, c));
+  const auto column = [&](int i) {
+    return down(value(i, -1), value(i, 0), value(i, 1), value(i, 2));
   };
-  return along(column(x.pixel - 1), column(x.pixel), column(x.pixel + 1), column(x.pixel + 2));
+  return along(column(-1), column(0), column(1), column(2));
 }
 
 // Whether a transform [2, 3] has only finite numbers, in float32 too.

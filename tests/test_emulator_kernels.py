@@ -18,7 +18,8 @@ if "emulated" in ABSENT:
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parent
-KERNELS = {"decode", "encode", "heatmap_mse", "heatmap_mse_backward", "modulate"}
+PATHS = [str(TESTS / f"test_cuda_{name}.py") for name in ("paths", "crop")]
+KERNELS = {"crop", "decode", "encode", "heatmap_mse", "heatmap_mse_backward", "modulate"}
 # What is found and does no harm: the kernel, what, and why.
 HARMLESS = {
     ("modulate", "uninitialized"): "runs that reach beyond a row's end; their sums are not used",
@@ -43,7 +44,7 @@ def run(command: list[str], **variables: str) -> str:
 def run_paths(library: Path, **variables: str) -> None:
     """Run the emulated tests of every way through the kernels with this library."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-k", "emulated", str(TESTS / "test_cuda_paths.py")]
+    command += ["-k", "emulated", *PATHS]
     run(command, DARKPOSE_EMULATED=str(library), **variables)
 
 

@@ -49,19 +49,25 @@ __device__ Pack<T, N> load_shared(const T* p) {
   return {*reinterpret_cast<const uint4*>(p)};
 }
 
+// As loaded.
 template <int N, typename T>
-__device__ void store(T* p, const T (&elements)[N]) {
+__device__ void store(T* p, const Pack<T, N>& pack) {
   if constexpr (N == 1) {
-    *p = elements[0];
+    *p = pack.element;
   } else {
-    static_assert(N == kPack<T>);
-    uint4 words;
-    std::memcpy(&words, elements, kPackBytes);
 #ifdef DARK_EMULATED
     emulation::check_alignment(p, kPackBytes);
 #endif
-    *reinterpret_cast<uint4*>(p) = words;
+    *reinterpret_cast<uint4*>(p) = pack.words;
   }
+}
+
+template <int N, typename T>
+__device__ void store(T* p, const T (&elements)[N]) {
+  Pack<T, N> pack;
+  static_assert(sizeof(pack) == sizeof(elements));
+  std::memcpy(&pack, elements, sizeof(pack));
+  store(p, pack);
 }
 
 // The elements from p to the next address that a pack can begin at.
