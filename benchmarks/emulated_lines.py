@@ -76,7 +76,7 @@ def count(call: Callable[[], object], most: int = BLOCKS) -> Run:
 def plain_name(name: str) -> str:
     """Return a demangled kernel's name with its template arguments, without namespaces."""
     name = re.sub(r"\(anonymous namespace\)::|dark::|c10::|^void |^auto ", "", name)
-    name = name.replace("(Partner)", "partner ")
+    name = re.sub(r"\((Partner|Interpolation)\)", lambda kind: f"{kind[1].lower()} ", name)
     return name.partition("(")[0]
 
 

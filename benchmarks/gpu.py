@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import harness, script  # noqa: E402  from the folder this file is in
+from benchmarks import gpu_crops, harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import OPS, SIGMA, Case, calls, inputs  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
 
@@ -34,6 +34,7 @@ def every_call(device: str) -> dict[str, harness.Call]:
     given = inputs(Case("heatmap_mse", 1, device=device))
     grad = torch.ones_like(given.weights)
     arguments = (grad, given.maps, given.joints, given.weights, SIGMA)
+    made["crop"] = gpu_crops.CASES[2].call(torch.ops.dark.crop, gpu_crops.made(1, 1, device))
     made["heatmap_mse_backward"] = lambda: torch.ops.dark.heatmap_mse_backward(*arguments)
     return made
 

@@ -13,13 +13,27 @@ from pathlib import Path
 import torch
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import script  # noqa: E402  from the folder this file is in
+from benchmarks import gpu_crops, harness, script  # noqa: E402  from the folder this file is in
 from benchmarks.cases import Case, calls, inference  # noqa: E402
 from benchmarks.goals import FULL_GPU  # noqa: E402
 
 OPS = ("decode", "flip_decode", "modulate", "encode", "heatmap_mse")
 # The layouts whose kernels differ; encode has one, and modulate reads any layout with the same.
 LAYOUTS = {"contiguous": OPS, "channels_last": ("decode", "flip_decode", "heatmap_mse")}
+
+
+def look_at(name: str, call: harness.Call, device: str) -> None:
+    """Launch twice, the second time with the profiler on."""
+    call()
+    print(f"---- {name}", flush=True)
+    if device == "cpu":
+        call()
+        return
+    torch.cuda.synchronize()
+    torch.cuda.profiler.start()
+    call()
+    torch.cuda.synchronize()
+    torch.cuda.profiler.stop()
 
 
 def main() -> None:
@@ -32,17 +46,11 @@ def main() -> None:
             for op in ops:
                 case = Case(op, people, dtype=dtype, layout=layout, device=device)
                 with inference(op):
-                    call = calls(case, ["this"])["this"]
-                    call()
-                    print(f"---- {op} {case}", flush=True)
-                    if device == "cpu":
-                        call()
-                        continue
-                    torch.cuda.synchronize()
-                    torch.cuda.profiler.start()
-                    call()
-                    torch.cuda.synchronize()
-                    torch.cuda.profiler.stop()
+                    look_at(f"{op} {case}", calls(case, ["this"])["this"], device)
+    frames = 1 if options.rehearse else gpu_crops.FRAMES
+    crops = gpu_crops.made(people // 2, frames, device)
+    for cut in gpu_crops.CASES:
+        look_at(cut.name, cut.call(torch.ops.dark.crop, crops), device)
 
 
 if __name__ == "__main__":

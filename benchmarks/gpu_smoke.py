@@ -23,6 +23,7 @@ from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 import tolerances  # noqa: E402
+from benchmarks import gpu_crops  # noqa: E402
 from darkpose_ext import gaussian_taps, opencv_taps, reference  # noqa: E402
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -149,6 +150,16 @@ def corners(at: Place) -> Iterator[Launch]:
         yield f"decode {height}x{width}, {k} taps", partial(found, height, width, k)
 
 
+def crops(at: Place) -> Iterator[Launch]:
+    """Yield crops, which have the bits of their twin's."""
+
+    def cut(ours: Callable[[], Tensor], twin: Callable[[], Tensor]) -> Results:
+        return compared(ours(), twin(), {"pixels": 0.0})
+
+    for name, *both in gpu_crops.with_twins(at.ops.crop, at.device):
+        yield name, partial(cut, *both)
+
+
 def compared(actual: Any, twin: Any, allowed: dict[str, float]) -> Results:
     """Return the results of an op by name, with their twin's and the difference allowed."""
     if len(allowed) == 1:
@@ -167,7 +178,10 @@ def calls(at: Place, maps: Tensor) -> dict[str, Callable[[], Any]]:
     weights = torch.ones(PEOPLE, JOINTS, device=maps.device)
     joints = torch.full((PEOPLE, JOINTS, 2), 20.5, device=maps.device)
     taps = gaussian_taps(SIGMA)
+    first, matrix = torch.zeros(1, dtype=torch.int64, device=maps.device), 0.7 * torch.eye(2, 3)
+    crop = partial(at.ops.crop, index=first, transform=matrix[None].to(maps), height=9, width=24)
     return {
+        "crop": lambda: crop([(255 * maps[0, :3]).byte().movedim(0, -1)]),
         "encode": lambda: at.ops.encode(maps[..., :2, 0] * 9, weights, HEIGHT, WIDTH, SIGMA)[0],
         "modulate": lambda: at.ops.modulate(maps, taps),
         "decode": lambda: at.ops.decode(maps, taps)[0],
@@ -269,8 +283,9 @@ def main() -> None:
             name = f"{str(dtype).removeprefix('torch.')}, {layout}"
             checked += run(name, every_op(at, dtype, layout))
             print(f"right: every op, {name}", flush=True)
+    checked += run("200 images", crops(at))
     checked += run("float32", corners(at))
-    print("right: maps and taps at the kernels' limits", flush=True)
+    print("right: crops, maps and taps at the kernels' limits", flush=True)
     if at.device == "cuda":
         checked += run("float32", in_another_stream(at))
         checked += run("float32", in_a_graph(at))

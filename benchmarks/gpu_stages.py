@@ -87,6 +87,7 @@ def first(places: Places) -> list[Stage]:
         sanitizer("memcheck", script("sanitize", "--emulated", str(places.emulated))),
         sanitizer("racecheck", ()),
         figures(places, "goals", 60, *("--without", "compiled twin", "--seconds", "0.5"), lines=40),
+        figures(places, "gpu_crops", 12, lines=6),
     ]
 
 

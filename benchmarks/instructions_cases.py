@@ -8,6 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from benchmarks import gpu_crops
+
 PERSONS, JOINTS, HEIGHT, WIDTH, TAPS, SIGMA = 2048, 17, 64, 48, 11, 2.0
 MAPS, PIXELS = PERSONS * JOINTS, HEIGHT * WIDTH
 
@@ -28,6 +30,28 @@ class Case:
     def size(self) -> int:
         """Return the bytes read and written for a map."""
         return self.passes * PIXELS * self.dtype.itemsize
+
+    @property
+    def maps(self) -> int:
+        """Return how many maps the instructions of a launch are divided by."""
+        return MAPS
+
+
+@dataclass(frozen=True)
+class CropCase(Case):
+    """The same of crops, each of which counts as a map."""
+
+    crops: gpu_crops.Crops = gpu_crops.CASES[0]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes read and written for a crop."""
+        return self.crops.size
+
+    @property
+    def maps(self) -> int:
+        """Return the number of crops of a launch."""
+        return gpu_crops.CROPS
 
 
 F32, BF16 = torch.float32, torch.bfloat16
@@ -52,6 +76,7 @@ CASES = (
     Case("modulate bfloat16 channels-last", "modulate", ("modulate",), BF16, 3),
     Case("heatmap_mse float32 channels-last", "heatmap_mse", BOTH, F32, 3),
     Case("heatmap_mse bfloat16 channels-last", "heatmap_mse", BOTH, BF16, 3),
+    *(CropCase(c.name, "crop", ("crop",), c.dtype, 1, crops=c) for c in gpu_crops.CASES),
 )
 
 
@@ -69,8 +94,16 @@ def people() -> tuple[Tensor, Tensor]:
     return tuple(t.repeat(PERSONS // some, *[1] * (t.dim() - 1)) for t in (joints, maps))
 
 
+@cache
+def cut_people() -> tuple[list[Tensor], Tensor, Tensor]:
+    """Make one frame, and where its crops are."""
+    return gpu_crops.made(gpu_crops.CROPS, 1, "cpu")
+
+
 def call(case: Case, op: str) -> Callable[[], object]:
     """Return a call of the emulated op on the case's data."""
+    if isinstance(case, CropCase):
+        return case.crops.call(lambda *a, **k: torch.ops.dark_emulated.crop(*a, **k), cut_people())
     joints, maps = people()
     maps = maps.to(case.dtype)
     if "channels-last" in case.name:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 Counts: TypeAlias = dict[str, float | Sequence[float]]
 
 JOINTS, HEIGHT, WIDTH, TAPS, STENCIL = 17, 64, 48, 11, 5
-WARP, PACK = 32, 16
+WARP, PACK, RUN = 32, 16, 8
 # The share of the warps' passes in which a condition (a part of its line) lets the following be
 # done; a list has one for each branch of the line, in the order of the SASS.
 Shares: TypeAlias = dict[str, float | Sequence[float]]
@@ -36,6 +36,8 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     """
     name = kernel.partition("<")[0]
     packs = HEIGHT * WIDTH * element // PACK
+    if name == "crop_kernel":
+        return crop("unsigned char" in kernel, element), {}
     if name == "decode_kernel":
         in_flight = 4 if "partner 0" in kernel else 2
         packs_loop = {
@@ -49,6 +51,20 @@ def trips(kernel: str, threads: int, element: int) -> tuple[Counts, Shares]:
     if name in ("encode_kernel", "heatmap_mse_kernel", "heatmap_mse_backward_kernel"):
         return whole_maps(threads, element)
     return channels_last(kernel, threads, element)
+
+
+def crop(gray_levels: bool, element: int) -> Counts:
+    """Return the loops of crop.cu, for crops whose pixels all have their neighbors."""
+    gathered = RUN // element
+    return {
+        **({} if gray_levels else {"i < a.channels * kLevels": 3}),
+        "part < end; part += kWarps": 8,
+        # A lane of gray levels gathers its whole run.
+        **({} if gray_levels else {"first < kRun; first += kGathered<T>": RUN // gathered}),
+        "k < kGathered<T>; ++k, next += kStep": gathered,
+        "k < kGathered<T>; ++k) {": 0,  # rows that are not whole runs
+        "int c = 0; c < channels; ++c) pixel[c]": 0,
+    }
 
 
 def refine() -> Counts:

@@ -58,7 +58,8 @@ def _parse(text: str) -> dict[str, tuple[int, int, int]]:
     found = {}
     for block in text.split("Function properties for ")[1:]:
         name = re.sub(r"\((?:anonymous namespace)\)::|dark::|c10::", "", block.splitlines()[0])
-        name = re.sub(r"^void |\(.*", "", name.replace("(Partner)", "partner "))
+        name = re.sub(r"\((Partner|Interpolation)\)", lambda kind: f"{kind[1].lower()} ", name)
+        name = re.sub(r"^void |\(.*", "", name)
         numbers = {
             what: int(match.group(1)) if (match := re.search(pattern, block)) else 0
             for what, pattern in (

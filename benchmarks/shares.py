@@ -29,15 +29,21 @@ Counts = dict[Key, tuple[float, float]]
 """Warp instructions and bytes of a map."""
 
 
-def counted(path: Path = COUNTS) -> Counts:
-    """Return the warp instructions and bytes of a map that `instructions.py` recorded last.
-
-    Nothing if it has not. It names its cases as in "decode with flip test bfloat16 channels-last".
-    """
+def recorded(path: Path = COUNTS) -> dict[str, float]:
+    """Return the warp instructions that `instructions.py` recorded last, by case; or nothing."""
     if not path.exists():
         return {}
     *_, last = json.loads(path.read_text()).values()
-    return dict(_case(name, count) for name, count in last["counts"].items())
+    return dict(last["counts"])
+
+
+def counted(path: Path = COUNTS) -> Counts:
+    """Return the warp instructions and bytes of a map, of the cases that read or write maps.
+
+    They are named as in "decode with flip test bfloat16 channels-last".
+    """
+    counts = recorded(path).items()
+    return dict(_case(name, count) for name, count in counts if not name.startswith("crop"))
 
 
 def _case(name: str, instructions: float) -> tuple[Key, tuple[float, float]]:

@@ -122,9 +122,10 @@ def test_counts_are_those_recorded_last_and_may_be_missing(tmp_path: Path) -> No
     file = tmp_path / "instructions.json"
     assert shares.counted(file) == {}
     counts = {"decode bfloat16": 1700, "decode with flip test float32 channels-last": 2640}
-    counts["heatmap_mse float32"] = 4790
+    counts |= {"heatmap_mse float32": 4790, "crop uint8": 170_000}
     recorded = {"before": {"counts": {"decode bfloat16": 9999}}, "now": {"counts": counts}}
     file.write_text(json.dumps(recorded))
+    assert shares.recorded(file) == counts  # of which crops are no maps
     assert shares.counted(file) == {
         ("decode", "bfloat16", "contiguous"): (1700, 6144),
         ("flip_decode", "float32", "channels_last"): (2640, 24576),

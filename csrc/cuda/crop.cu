@@ -104,17 +104,35 @@ __device__ int level_of(float v) {
 
 __device__ inline float value_at(const uint8_t* p) { return static_cast<float>(__ldg(p)); }
 
+__device__ inline bool is_below(int value, int size) {
+  return static_cast<unsigned>(value) < static_cast<unsigned>(size);
+}
+
+// How many places of an image have all their pixels inside of it.
+struct Inner {
+  int width, height;
+};
+
+template <Interpolation kHow>
+__device__ Inner inner_of(const Image& image) {
+  return {max(image.width - kSpan<kHow>, 0), max(image.height - kSpan<kHow>, 0)};
+}
+
+constexpr int kColors = 3;
+
+// The same of an image whose three colors lie side by side, else none.
+template <Interpolation kHow>
+__device__ Inner colored_of(const Image& image, int channels) {
+  if (channels != kColors || image.channel != 1 || image.column != kColors) return {0, 0};
+  return inner_of<kHow>(image);
+}
+
 // Calls f(c, gray level) for each channel of a sample.
 template <Interpolation kHow, typename F>
-__device__ void sample(const Image& image, int channels, const Place& x, const Place& y, F&& f) {
-  constexpr int kColors = 3;
+__device__ void sample(const Image& image, const Inner& colored, int channels, const Place& x,
+                       const Place& y, F&& f) {
   const int left = x.pixel + kFirst<kHow>, top = y.pixel + kFirst<kHow>;
-  const auto begins = [](int at, int size) {
-    return static_cast<unsigned>(at) < static_cast<unsigned>(max(size, 0));
-  };
-  const bool inside =
-      begins(left, image.width - kSpan<kHow>) && begins(top, image.height - kSpan<kHow>);
-  if (inside && channels == kColors && image.channel == 1 && image.column == kColors) {
+  if (is_below(left, colored.width) && is_below(top, colored.height)) {
     // Unsigned, for which products are shorter.
     const uint64_t row = image.row, column = kColors;
     const uint8_t* p = image.data + static_cast<unsigned>(x.pixel) * column;
@@ -129,7 +147,13 @@ __device__ void sample(const Image& image, int channels, const Place& x, const P
     }
     DARK_UNROLL(kColors)
     for (int c = 0; c < kColors; ++c) f(c, levels[c]);
-  } else if (inside) {
+    return;
+  }
+  const Inner inner = inner_of<kHow>(image);
+  const bool inside = is_below(left, inner.width) && is_below(top, inner.height);
+  const bool touches = is_below(left + kSpan<kHow>, image.width + kSpan<kHow>) &&
+                       is_below(top + kSpan<kHow>, image.height + kSpan<kHow>);
+  if (inside) {
     const uint8_t* p = image.at(x.pixel, y.pixel);
     DARK_UNROLL(1)
     for (int c = 0; c < channels; ++c, p += image.channel) {
@@ -139,8 +163,6 @@ __device__ void sample(const Image& image, int channels, const Place& x, const P
       f(c, level_of<kHow>(sampled<kHow>(value, x, y)));
     }
   } else {
-    const bool touches = begins(left + kSpan<kHow>, image.width + kSpan<kHow>) &&
-                         begins(top + kSpan<kHow>, image.height + kSpan<kHow>);
     DARK_UNROLL(1)
     for (int c = 0; c < channels; ++c) {
       const auto value = [&](int i, int j) { return image.value(x.pixel + i, y.pixel + j, c); };
@@ -151,8 +173,9 @@ __device__ void sample(const Image& image, int channels, const Place& x, const P
 
 // Stretch `part` of a crop, by a warp.
 template <Interpolation kHow, typename T>
-__device__ void crop_stretch(const CropShare<T>& s, const Image& image, const double* m, int part,
-                             Begin* begins, T* gathered, const T* table, T* out) {
+__device__ void crop_stretch(const CropShare<T>& s, const Image& image, const Inner& colored,
+                             const double* m, int part, Begin* begins, T* gathered, const T* table,
+                             T* out) {
   constexpr int N = kPack<T>, kStep = kWarp / kRun;  // runs that the lanes' samples are of
   const int height = s.a.height, width = s.a.width, channels = s.a.channels;
   const int lane = whole_block().lane(), nth = lane % kRun;
@@ -160,7 +183,7 @@ __device__ void crop_stretch(const CropShare<T>& s, const Image& image, const do
   const Run along = run_of(m, own.x, own.y), down = run_of(m + 3, own.x, own.y);
   __syncwarp();  // until what was here has been read
   const Begin begin{along.pixel, down.pixel, along.fraction, down.fraction};
-  std::memcpy(begins + lane, &begin, sizeof begin);  // 16 bytes at once
+  begins[lane] = begin;
   __syncwarp();
   const Begin* next = begins + lane / kRun;
   const int step = kWarp * channels, together = kGathered<T> * step;
@@ -173,7 +196,7 @@ __device__ void crop_stretch(const CropShare<T>& s, const Image& image, const do
     DARK_UNROLL(1)
     for (int k = 0; k < kGathered<T>; ++k, next += kStep, values += step) {
       const Begin begin = *next;
-      sample<kHow>(image, channels, place_of({begin.x, begin.along, along.step}, nth),
+      sample<kHow>(image, colored, channels, place_of({begin.x, begin.along, along.step}, nth),
                    place_of({begin.y, begin.down, down.step}, nth), [&](int c, int level) {
                      if constexpr (kNormalized<T>)
                        values[c] = table[c * kLevels + level];
@@ -228,6 +251,7 @@ __global__ void __launch_bounds__(kThreads, kHow == Interpolation::bicubic ? 2 :
   __syncthreads();
   Image image{};  // holds nothing
   if (usable) image = s.image[of - s.first];
+  const Inner colored = colored_of<kHow>(image, a.channels);
   unsigned char* own = reinterpret_cast<unsigned char*>(m) + block_bytes<T>(a.channels) +
                        block.warp() * warp_bytes<T>(a.channels);
   Begin* begins = reinterpret_cast<Begin*>(own);
@@ -237,7 +261,7 @@ __global__ void __launch_bounds__(kThreads, kHow == Interpolation::bicubic ? 2 :
   const int end = min(first + s.of_block, s.stretches);
   DARK_UNROLL(1)
   for (int part = first + block.warp(); part < end; part += kWarps)
-    crop_stretch<kHow>(s, image, m, part, begins, gathered, table, out);
+    crop_stretch<kHow>(s, image, colored, m, part, begins, gathered, table, out);
 }
 
 template <typename T, Interpolation kHow>
