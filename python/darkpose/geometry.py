@@ -14,19 +14,20 @@ target of W x H pixels, either the network's input or its heatmap:
 The same rule makes the input and the heatmap, from which the rest follows: a heatmap pixel is
 input / 4 for `hrnet`, input * (W_h - 1) / (W_i - 1) for `udp`, and for `darkpose` that factor of
 the width in both directions, with a constant offset in y. Mixing conventions costs up to 11 image
-pixels at 96 x 128.
+pixels at 96 x 128. The arithmetic is that of `darkpose.affine`.
 
 Points are (x, y), sizes (width, height), pixel centers lie at integers, matrices are [2, 3].
 """
 
-import math
 import typing
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from darkpose import affine
 
 if typing.TYPE_CHECKING:
     from torch import Tensor
@@ -90,20 +91,19 @@ def box_to_crop(
     Raises:
         ValueError: the box has no positive, finite size, or the padding is not positive.
     """
-    x, y, width, height = _checked_box(box)
+    checked = np.array(_checked_box(box))
     if not padding > 0:
         raise ValueError(f"box_to_crop: padding must be positive, got {padding}")
-    inset = 1.0 if Convention(convention) is Convention.darkpose else 0.0
-    center = (x + (width - inset) / 2, y + (height - inset) / 2)
-    return Crop(center, fix_aspect(width, height, input_size[0] / input_size[1], padding))
+    centers, sizes = affine.box_centers_sizes(checked, input_size, Convention(convention), padding)
+    return Crop(tuple(centers.tolist()), tuple(sizes.tolist()))
 
 
 def fix_aspect(
     width: float, height: float, aspect: float, padding: float = 1.0
 ) -> tuple[float, float]:
     """Return the smallest (width, height) of ratio `aspect` that holds the given one, padded."""
-    width, height = max(width, height * aspect), max(height, width / aspect)
-    return width * padding, height * padding
+    width, height = affine.fix_aspect(np.array([width, height]), aspect, padding).tolist()
+    return width, height
 
 
 def clip_box(
@@ -148,7 +148,12 @@ def _checked_box(box: ArrayLike) -> Box:
 
 def image_to_input(crop: Crop, input_size: tuple[int, int], convention: Convention | str) -> Matrix:
     """Return the affine map [2, 3] from image pixels to pixels of the network's input."""
-    return _image_to(crop, input_size, convention)
+    return affine.image_to_target(*_of(crop, input_size, convention))
+
+
+def input_to_image(crop: Crop, input_size: tuple[int, int], convention: Convention | str) -> Matrix:
+    """Return the affine map [2, 3] from pixels of the network's input to image pixels."""
+    return affine.target_to_image(*_of(crop, input_size, convention))
 
 
 def image_to_heatmap(
@@ -164,7 +169,7 @@ def image_to_heatmap(
             longer agree with their own input, each in a different way.
     """
     check_aspect(input_size, heatmap_size)
-    return _image_to(crop, heatmap_size, convention)
+    return affine.image_to_target(*_of(crop, heatmap_size, convention))
 
 
 def check_aspect(input_size: tuple[int, int], heatmap_size: tuple[int, int]) -> None:
@@ -183,36 +188,21 @@ def heatmap_to_image(
     convention: Convention | str,
 ) -> Matrix:
     """Return the affine map [2, 3] from heatmap pixels to image pixels (Eq 2)."""
-    return invert(image_to_heatmap(crop, input_size, heatmap_size, convention))
+    check_aspect(input_size, heatmap_size)
+    return affine.target_to_image(*_of(crop, heatmap_size, convention))
 
 
-def _image_to(crop: Crop, size: tuple[int, int], convention: Convention | str) -> Matrix:
-    """Turn by -rotation about the crop's center, scale, and put the center where the table says.
-
-    Without UDP's second factor this is the similarity that HRNet's `get_affine_transform` fixes by
-    three points, in closed form.
-    """
-    (width, height), (crop_width, crop_height) = size, crop.size
-    if width < 1 or height < 1:
-        raise ValueError(f"a target size must be at least 1x1, got {width}x{height}")
-    convention = Convention(convention)
-    if convention is Convention.hrnet:
-        factor_x = factor_y = width / crop_width
-        target = (width / 2, height / 2)
-    elif convention is Convention.darkpose:
-        if crop_width <= 1:
-            raise ValueError(f"darkpose needs a crop wider than 1 pixel, got {crop_width:g}")
-        factor_x = factor_y = (width - 1) / (crop_width - 1)
-        target = ((width - 1) / 2, (height - 1) / 2)
-    else:
-        factor_x, factor_y = (width - 1) / crop_width, (height - 1) / crop_height
-        target = ((width - 1) / 2, (height - 1) / 2)
-
-    cosine = math.cos(math.radians(crop.rotation))
-    sine = math.sin(math.radians(crop.rotation))
-    linear = np.array([[factor_x * cosine, factor_x * sine], [-factor_y * sine, factor_y * cosine]])
-    offset = np.asarray(target) - linear @ np.asarray(crop.center, dtype=np.float64)
-    return np.column_stack([linear, offset])
+def _of(crop: Crop, size: tuple[int, int], convention: Convention | str) -> tuple[Any, ...]:
+    """Return what `darkpose.affine` takes of a crop and its target."""
+    convention, (width, height) = Convention(convention), size
+    if min(size) < (1 if convention is Convention.hrnet else 2):
+        raise ValueError(
+            f"a target size must be at least 1x1, or 2x2 for darkpose and udp, got {width}x{height}"
+        )
+    if convention is Convention.darkpose and crop.size[0] <= 1:
+        raise ValueError(f"darkpose needs a crop wider than 1 pixel, got {crop.size[0]:g}")
+    values = (np.asarray(each, np.float64) for each in (crop.center, crop.size))
+    return *values, size, convention, np.float64(crop.rotation) if crop.rotation else None
 
 
 def mirror(width: int) -> Matrix:
@@ -227,7 +217,7 @@ def compose(outer: Matrix, inner: Matrix) -> Matrix:
 
 def enlarges(matrix: Matrix) -> bool:
     """Return whether an affine map [2, 3] shrinks no direction."""
-    return bool(np.linalg.norm(matrix[:, :2], -2) >= 1)
+    return bool(affine.enlarges(invert(matrix)))
 
 
 def invert(matrix: Matrix) -> Matrix:

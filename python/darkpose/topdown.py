@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose import affine
 from darkpose.geometry import Convention, flip_shift
 from darkpose.interop.border import Floats, Maps, decode_of, decode_to_the_border, like
 from darkpose.values import integers, numbers, shown
@@ -127,21 +128,12 @@ def heatmaps_to_image(
             "boxes must be finite (x, y, width, height) with positive width and height, "
             f"got {boxes[wrong][0].tolist()}"
         )
-    of_map, size, one = np.array(heatmap_size), boxes[:, 2:], float(convention == "darkpose")
-    aspect = of_map[0] / of_map[1]
-    crop = padding * np.maximum(size, size[:, ::-1] * (aspect, 1 / aspect))
-    if one and crop.size and crop[:, 0].min() <= 1:
+    centers, sizes = affine.box_centers_sizes(boxes, heatmap_size, convention, padding)
+    if convention is Convention.darkpose and len(sizes) and sizes[:, 0].min() <= 1:
         raise ValueError(
-            f"darkpose needs crops wider than 1 pixel, got one of {crop[:, 0].min():g}"
+            f"darkpose needs crops wider than 1 pixel, got one of {sizes[:, 0].min():g}"
         )
-    pixels = of_map if convention is Convention.hrnet else of_map - 1
-    scale = (crop - one) / pixels
-    if convention is not Convention.udp:
-        scale = scale[:, :1].repeat(2, 1)
-    matrices = np.zeros((len(boxes), 2, 3))
-    matrices[:, [0, 1], [0, 1]] = scale
-    matrices[:, :, 2] = boxes[:, :2] + (size - one) / 2 - scale * pixels / 2
-    return matrices
+    return affine.target_to_image(centers, sizes, heatmap_size, convention)
 
 
 # ---- what is given -------------------------------------------------------------------------------
