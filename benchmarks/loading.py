@@ -188,9 +188,10 @@ def ladder(coco: Annotations, seconds: float) -> list[Row]:
     paths = [record.image_path for record in people.records]
     data = [np.frombuffer(path.read_bytes(), np.uint8) for path in paths]
     images = {path: cv2.imread(str(path), READ) for path in paths}
-    rgba = {path: decode_image(path) for path in paths}
+    decoded = {path: decode_image(path) for path in paths}
+    to_image = [people.to_image(crop)[0] for crop in people.crops]
     maps = [to_input for to_input, _ in theirs.maps]
-    crop = rgba[paths[0]].crop(maps[0], SIZE)
+    crop = decoded[paths[0]].crop(to_image[0], SIZE)
     labeled = [record.joints[:, 2] > 0 for record in people.records]
     steps: dict[str, Callable[[int], object]] = {
         "released: cv2.imread": lambda i: cv2.imread(str(paths[i]), READ),
@@ -199,10 +200,9 @@ def ladder(coco: Annotations, seconds: float) -> list[Row]:
         "released: render targets": lambda i: rendered(theirs.joints[i], labeled[i]),
         "ours, per image: read the file": lambda i: paths[i].read_bytes(),
         "ours, per image: decode": lambda i: cv2.imdecode(data[i], READ),
-        "ours, per image: to RGBA": lambda i: cv2.cvtColor(images[paths[i]], cv2.COLOR_BGR2RGBA),
         "ours, per image: all, checked": lambda i: decode_image(paths[i]),
-        "ours: warp 4 channels, to RGB": lambda i: rgba[paths[i]].crop(maps[i], SIZE),
-        "ours: affine maps": lambda i: people.matrices(people.crops[i]),
+        "ours: crop": lambda i: decoded[paths[i]].crop(to_image[i], SIZE),
+        "ours: affine maps": lambda i: people.to_image(people.crops[i]),
         "ours: a sample, its image in memory": lambda i: held[i],
     }
 

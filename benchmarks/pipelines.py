@@ -29,10 +29,10 @@ import pretrained  # noqa: E402  folders as `save_pretrained` writes them
 from benchmarks import crops, harness  # noqa: E402  from the folder this file is in
 from benchmarks.huggingface_decoding import NETWORKS, Network  # noqa: E402
 from darkpose import Predictor  # noqa: E402
-from darkpose.codec import HeatmapCodec  # noqa: E402
+from darkpose.data.images import crop_people  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
-from darkpose.predict.people import matrices  # noqa: E402
-from darkpose.predict.pixels import as_decoded, crop_any  # noqa: E402
+from darkpose.predict.people import maps_to_image  # noqa: E402
+from darkpose.predict.pixels import as_decoded  # noqa: E402
 from darkpose.topdown import decode_topdown  # noqa: E402
 
 STAGES = ("crop", "network", "decode")
@@ -77,24 +77,18 @@ def theirs(name: str, model: Any, image: np.ndarray, boxes: Boxes) -> Pipeline:
 def ours(predictor: Predictor, image: np.ndarray, boxes: Boxes) -> Pipeline:
     """Return the predictor's pipeline, taken apart."""
     codec = predictor.codec
-    to_image = torch.from_numpy(np.stack([_matrices(codec, box)[1] for box in boxes]))
+    to_image = torch.from_numpy(maps_to_image(codec, np.array(boxes))[2])
 
     def crop() -> Tensor:
-        decoded, maps = as_decoded(image, "exif"), (_matrices(codec, box)[0] for box in boxes)
-        size, how = codec.input_size, codec.enlarging
-        return torch.from_numpy(np.stack([crop_any(decoded, one, size, how) for one in maps]))
+        pixels, maps = as_decoded(image, "exif").pixels, maps_to_image(codec, np.array(boxes))[1]
+        people, how = np.zeros(len(maps), np.int64), (codec.input_size, codec.enlarging)
+        return torch.from_numpy(crop_people([pixels], people, maps, *how))
 
     return Pipeline(
         crop,
         lambda made: predictor.heatmaps(made)[0],
         lambda heatmaps: codec.decode(heatmaps, to_image),
     )
-
-
-def _matrices(codec: HeatmapCodec, box: list[float]) -> Any:
-    found = matrices(codec, box)
-    assert found is not None
-    return found
 
 
 def timed(network: Network, folder: Path, model: Any, people: int, turns: int) -> dict[str, Any]:

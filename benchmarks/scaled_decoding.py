@@ -36,7 +36,7 @@ from darkpose.data.images import (  # noqa: E402
     decode_image,
     largest_reduction,
 )
-from darkpose.geometry import Matrix  # noqa: E402
+from darkpose.geometry import Matrix, invert  # noqa: E402
 
 SIZES = ((192, 256), (96, 128))
 
@@ -92,11 +92,11 @@ def compare(
     The last are [2, 2]: with the right map and with the wrong one, in x and y.
     """
     whole, reduced = decode_image(path), decode_image(path, reduction)
-    crop = whole.crop(to_input, size)
-    scaled = reduced.crop(to_input, size)
-    without = DecodedImage(reduced.rgba, reduced.size)  # as if on the stored image's grid
-    wrong = without.crop(to_input @ np.diag([reduction, reduction, 1.0]), size)
-    means = averaged(whole, reduction).crop(to_input, size)
+    crop = whole.crop(invert(to_input), size)
+    scaled = reduced.crop(invert(to_input), size)
+    without = DecodedImage(reduced.pixels, reduced.size)  # as if on the stored image's grid
+    wrong = without.crop(invert(to_input @ np.diag([reduction, reduction, 1.0])), size)
+    means = averaged(whole, reduction).crop(invert(to_input), size)
     shifts = np.array([displacement(crop, other) for other in (scaled, wrong)])
     signed = scaled.astype(np.int16)
     return np.abs(signed - crop), float(np.abs(signed - means).mean()), shifts
@@ -104,10 +104,10 @@ def compare(
 
 def averaged(image: DecodedImage, reduction: int) -> DecodedImage:
     """Return an image of the means of blocks of pixels; the last ones repeat the border."""
-    height, width = image.rgba.shape[:2]
+    height, width = image.pixels.shape[:2]
     more = ((0, -height % reduction), (0, -width % reduction), (0, 0))
-    blocks = np.pad(image.rgba, more, mode="edge")
-    blocks = blocks.reshape(-(-height // reduction), reduction, -1, reduction, 4)
+    blocks = np.pad(image.pixels, more, mode="edge")
+    blocks = blocks.reshape(-(-height // reduction), reduction, -1, reduction, 3)
     return DecodedImage(blocks.mean((1, 3)).round().astype(np.uint8), image.size, reduction)
 
 

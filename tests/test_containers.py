@@ -52,7 +52,7 @@ def test_what_stands_behind_the_end_does_not_matter(name: str, behind: str) -> N
     data = FILES[name]
     assert not is_cut_short(data)
     whole, more = decode_bytes(data, name), decode_bytes(data + BEHIND[behind], name)
-    np.testing.assert_array_equal(whole.rgba, more.rgba)
+    np.testing.assert_array_equal(whole.pixels, more.pixels)
 
 
 def cuts(data: bytes) -> Iterator[int]:

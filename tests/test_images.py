@@ -10,33 +10,61 @@ import numpy as np
 import pytest
 import torch
 
+from darkpose import affine
+from darkpose.codec import HeatmapCodec
 from darkpose.data import dataset as dataset_module
 from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation, augment, sample_rng
 from darkpose.data.dataset import KeypointDataset
-from darkpose.data.images import DecodedImage, crop_image, decode_image, read_image
+from darkpose.data.images import (
+    DecodedImage,
+    crop_image,
+    crop_people,
+    decode_image,
+    read_image,
+)
 from darkpose.data.orientation import Pixels, decode_file
 from photos import INPUT_SIZE, SPEC, annotations, note_decodings, photo
 
 # ---- the same pixels -----------------------------------------------------------------------------
 
 
-def test_crops_are_those_of_the_rgb_image_bit_for_bit(coco: Annotations) -> None:
-    """Four channels or three, as annotated, turned and mirrored."""
+def test_crops_are_those_of_the_rgb_image(coco: Annotations) -> None:
+    """As annotated, turned and mirrored: a map to the image gives what its inverse does."""
     people = KeypointDataset(coco, INPUT_SIZE)
     for i in range(0, len(people), 9):
         record = people.records[i]
         image, decoded = read_image(record.image_path), decode_image(record.image_path)
         assert decoded.size == record.image_size == image.shape[1::-1] and decoded.reduction == 1
         turned = augment(record, people.crops[i], SPEC, Augmentation(), sample_rng(0, 0, i))[0]
-        for maps in (
-            people.matrices(people.crops[i]),
-            people.matrices(turned),
-            people.matrices(turned, image.shape[1]),
-        ):
-            own = decoded.crop(maps[0], INPUT_SIZE)
-            np.testing.assert_array_equal(own, crop_image(image, maps[0], INPUT_SIZE))
+        for crop, width in ((people.crops[i], None), (turned, None), (turned, image.shape[1])):
+            own = decoded.crop(people.to_image(crop, width)[0], INPUT_SIZE)
+            other = crop_image(image, people.matrices(crop, width)[0], INPUT_SIZE)
+            assert np.abs(own.astype(int) - other).max() <= 1  # a tie of two gray levels
             assert own.shape == (128, 96, 3) and own.flags.c_contiguous
+
+
+def test_of_one_image_many_people_are_cut_at_once_and_of_tensors_the_same() -> None:
+    """Bit for bit, each with its own interpolation, out of several images."""
+    images = [photo((320, 240)), photo((64, 48), 1), photo((200, 300), 2)]
+    codec = HeatmapCodec(INPUT_SIZE, convention="udp", enlarging="bicubic")
+    boxes = np.random.default_rng(0).uniform((-9, -9, 9, 9), (90, 90, 200, 200), (24, 4))
+    to_image = np.stack([codec.input_to_image(codec.crop(box)) for box in boxes])
+    index = np.arange(24) % 3
+    for how in ("bilinear", "bicubic"):
+        given = (index, to_image, INPUT_SIZE, how)
+        crops = crop_people(images, *given)
+        singly = [
+            DecodedImage(images[i], (0, 0)).crop(matrix, INPUT_SIZE, how)  # type: ignore[arg-type]
+            for i, matrix in zip(index, to_image, strict=True)
+        ]
+        assert np.array_equal(crops, singly)
+        tensors = crop_people([torch.from_numpy(image) for image in images], *given)
+        assert np.array_equal(crops, tensors.numpy())
+    enlarged = affine.enlarges(to_image)
+    assert 0 < enlarged.sum() < 24
+    nobody = crop_people(images, index[:0], to_image[:0], INPUT_SIZE, "bicubic")
+    assert nobody.shape == (0, 128, 96, 3)
 
 
 def test_an_image_is_read_as_opencv_decodes_it(tmp_path: Path) -> None:

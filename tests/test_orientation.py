@@ -36,11 +36,11 @@ def tagged(tag: int, size: tuple[int, int] = SIZE, kind: str = "jpeg") -> bytes:
 
 
 def stored(data: bytes) -> NDArray[Any]:
-    return decode_bytes(data, "").rgba
+    return decode_bytes(data, "").pixels
 
 
 def turned(data: bytes) -> NDArray[Any]:
-    return decode_bytes(data, "", turned=True).rgba
+    return decode_bytes(data, "", turned=True).pixels
 
 
 def dataset(
@@ -88,10 +88,10 @@ def test_the_size_says_whether_the_image_is_turned(kind: str, tag: int, default:
     for size, expected in ((SIZE, stored(data)), (SIZE[::-1], turned(data))):
         found = decode(data, "a", Pixels(default, size))
         assert found.size == size and not found.note
-        np.testing.assert_array_equal(found.rgba, expected)
+        np.testing.assert_array_equal(found.pixels, expected)
         asked = decode(data, "a", Pixels(default, size, sure=True))
         np.testing.assert_array_equal(
-            asked.rgba, turned(data) if default == "exif" else stored(data)
+            asked.pixels, turned(data) if default == "exif" else stored(data)
         )
 
 
@@ -113,7 +113,7 @@ def test_where_the_size_cannot_tell_the_default_holds_and_is_said(
     for default, expected in (("stored", stored(data)), ("exif", turned(data))):
         found = decode(data, "a.jpg", Pixels(default, known))  # type: ignore[arg-type]
         if known != SIZE or tag < 5:
-            np.testing.assert_array_equal(found.rgba, expected)
+            np.testing.assert_array_equal(found.pixels, expected)
         assert bool(found.note) == bool(said) and said in found.note
         read = "turned" if default == "exif" else "as it is stored"
         assert not said or (f"it is read {read}" in found.note and "a.jpg" in found.note)
@@ -138,7 +138,7 @@ def test_people_annotated_in_a_turned_photo_are_cut_out_of_it(
     """To the last bit as out of the same pixels stored upright; decoded once, whole."""
     path, upright = tmp_path / "turned.jpg", tmp_path / "upright.png"
     path.write_bytes(tagged(tag))
-    cv2.imwrite(str(upright), turned(path.read_bytes())[..., 2::-1])
+    cv2.imwrite(str(upright), turned(path.read_bytes())[..., ::-1])
     decoded = note_decodings(monkeypatch)
     whole = (0.0, 0.0, 240.0, 320.0)  # which crops reduce
     for box in (BOX, whole):

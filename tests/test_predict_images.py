@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from darkpose.geometry import Matrix
-from darkpose.predict import pixels
-from darkpose.predict.pixels import as_decoded, crop_any
+from darkpose.predict import people
+from darkpose.predict.pixels import as_decoded
 from darkpose.predict.predictor import Predictor, Request
 from predicting import BATCH, BOXES, CLOSE, SIZE, close, rgb_photo, share_within, untrained
 
@@ -175,6 +174,21 @@ def test_ten_thousand_boxes_of_one_image_are_cut_batch_by_batch(
     assert peak < all_crops / 4  # most of it matrices and keypoints
 
 
+def test_an_image_goes_to_the_device_once_and_has_the_same_pixels_there(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes, moved = np.tile(BOXES, (5, 1)), []
+    expected = predictor(rgb_photo(), boxes).keypoints
+
+    def noted(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+        moved.append(device)
+        return torch.from_numpy(pixels)
+
+    monkeypatch.setattr(people, "on_device", noted)
+    np.testing.assert_array_equal(predictor(rgb_photo(), boxes).keypoints, expected)
+    assert moved == [predictor.device] and len(boxes) > BATCH
+
+
 def test_images_are_taken_as_needed_from_a_source_without_end(predictor: Predictor) -> None:
     taken = 0
 
@@ -256,45 +270,11 @@ def test_an_image_20_000_pixels_wide_is_cut_as_its_part_is(
     assert share_within(far, near, CLOSE) == 1
 
 
-# ---- images larger than OpenCV warps -------------------------------------------------------------
-
-MAPS: dict[str, Matrix] = {
-    "inside": np.array([[0.7, 0, -60], [0, 0.7, -20]]),
-    "over the border": np.array([[0.4, 0, 30], [0, 0.4, -50]]),
-    "outside": np.array([[0.4, 0, 300], [0, 0.4, 0]]),
-    "udp": np.array([[0.3, 0, -20], [0, 0.35, -7.5]]),
-}
-
-
-@pytest.mark.parametrize("name", MAPS)
-def test_a_region_is_cut_out_of_an_image_larger_than_opencv_warps(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = as_decoded(rgb_photo(), "exif")
-    expected = image.crop(MAPS[name], (64, 64)).astype(int)
-    monkeypatch.setattr(pixels, "LONGEST_SIDE", 300)
-    found = crop_any(image, MAPS[name], (64, 64))
-    assert found.dtype == np.uint8 and np.abs(found - expected).max() <= ONE_LEVEL
-    assert (expected.max() == 0) == (name == "outside")
-
-
-def test_of_a_region_larger_than_opencv_warps_every_second_pixel_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Of a ramp, any of its pixels tell where the others are."""
-    ramp = np.tile(np.linspace(0, 255, 256).round().astype(np.uint8), (256, 1))
-    image = as_decoded(np.dstack([ramp, ramp.T, ramp]), "exif")
-    to_input = np.array([[0.25, 0, 0], [0, 0.25, 0]])
-    expected = image.crop(to_input, (62, 62)).astype(int)
-    monkeypatch.setattr(pixels, "LONGEST_SIDE", 100)
-    assert np.abs(crop_any(image, to_input, (62, 62)) - expected).max() <= ONE_LEVEL
-
-
 def test_an_image_40_000_pixels_wide_is_cut_everywhere() -> None:
     wide = np.tile((np.arange(40_000) // 1000 * 6).astype(np.uint8), (64, 1))
     image = as_decoded(wide, "exif")
     for x in (0, 20_500, 39_500):
-        found = crop_any(image, np.array([[1.0, 0, -x], [0, 1, 0]]), (64, 64))
-        assert np.abs(found[..., 0].astype(int) - wide[:, x : x + 64]).max() <= ONE_LEVEL
-    whole = crop_any(image, np.array([[1e-3, 0, 0], [0, 1e-3, 0]]), (40, 1))
-    assert np.abs(whole[0, :, 0].astype(int) - 6 * np.arange(40)).max() <= 6
+        found = image.crop(np.array([[1.0, 0, x], [0, 1, 0]]), (64, 64))
+        assert np.array_equal(found, np.repeat(wide[:, x : x + 64, None], 3, axis=2))
+    whole = image.crop(np.array([[1e3, 0, 0], [0, 1e3, 0]]), (40, 1))
+    assert np.array_equal(whole[0, :, 0], 6 * np.arange(40))

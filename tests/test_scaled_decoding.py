@@ -22,7 +22,7 @@ from darkpose.data.images import (
     largest_reduction,
     read_image,
 )
-from darkpose.geometry import Matrix, apply
+from darkpose.geometry import Matrix, apply, invert
 from photos import INPUT_SIZE, Decodings, Pixels, annotations, encoded, note_decodings, photo
 
 DISPLACEMENT = 0.05  # crop pixels that a scaled crop may be moved by
@@ -52,7 +52,7 @@ def centroid(crop: Pixels) -> NDArray[np.float64]:
 def halves_forgotten(image: DecodedImage, to_input: Matrix) -> Pixels:
     """The crop by the wrong map between the grids, x / reduction."""
     naive = to_input @ np.diag([image.reduction, image.reduction, 1.0])
-    return DecodedImage(image.rgba, image.size).crop(naive, INPUT_SIZE)
+    return DecodedImage(image.pixels, image.size).crop(invert(naive), INPUT_SIZE)
 
 
 @pytest.mark.parametrize("reduction", [2, 4, 8])
@@ -67,12 +67,12 @@ def test_a_scaled_crop_shows_everything_where_the_whole_one_does(
     cv2.imwrite(str(path), blob((width, height), center, sigma), [cv2.IMWRITE_JPEG_QUALITY, 98])
     image = decode_image(path, reduction)
     assert image.reduction == reduction and image.size == (width, height)
-    assert image.rgba.shape == (-(-height // reduction), -(-width // reduction), 4)
+    assert image.pixels.shape == (-(-height // reduction), -(-width // reduction), 3)
     factor = 0.97 / reduction
     to_input = np.array([[factor, 0.0, 2.3], [0.0, factor, 3.6]])
     assert largest_reduction(to_input) == reduction
     expected = apply(to_input, center)
-    found = centroid(image.crop(to_input, INPUT_SIZE))
+    found = centroid(image.crop(invert(to_input), INPUT_SIZE))
     np.testing.assert_allclose(found, expected, atol=DISPLACEMENT)
     wrong = centroid(halves_forgotten(image, to_input))
     assert (np.abs(wrong - expected) > 3 * DISPLACEMENT).all()
@@ -92,8 +92,7 @@ def averaged(image: Pixels, reduction: int) -> DecodedImage:
     whole = np.pad(image, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge")
     shape = (len(whole) // reduction, reduction, -1, reduction, 3)
     means = whole.reshape(shape).mean((1, 3)).round().astype(np.uint8)
-    rgba = np.pad(means, ((0, 0), (0, 0), (0, 1)))
-    return DecodedImage(rgba, (width, height), reduction)
+    return DecodedImage(means, (width, height), reduction)
 
 
 def test_scaled_crops_of_photos_are_not_moved_and_only_less_aliased(coco: Annotations) -> None:
@@ -106,8 +105,8 @@ def test_scaled_crops_of_photos_are_not_moved_and_only_less_aliased(coco: Annota
             continue
         image, reduced = read_image(record.image_path), decode_image(record.image_path, reduction)
         whole = crop_image(image, to_input, INPUT_SIZE)
-        scaled = reduced.crop(to_input, INPUT_SIZE)
-        means = averaged(image, reduction).crop(to_input, INPUT_SIZE)
+        scaled = reduced.crop(invert(to_input), INPUT_SIZE)
+        means = averaged(image, reduction).crop(invert(to_input), INPUT_SIZE)
         assert np.abs(means.astype(int) - scaled).mean() < AVERAGED
         shifts.append(shift(whole, scaled))
         wrong.append(shift(whole, halves_forgotten(reduced, to_input)))
@@ -156,7 +155,7 @@ def test_a_reduced_image_has_the_stored_size(
     path = tmp_path / "photo.jpg"
     path.write_bytes(change(encoded(photo((321, 239)), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)))
     image = decode_image(path, 2)
-    assert (image.size, image.reduction, image.rgba.shape) == ((321, 239), 2, (120, 161, 4))
+    assert (image.size, image.reduction, image.pixels.shape) == ((321, 239), 2, (120, 161, 3))
     assert read_image(path).shape == (239, 321, 3)
 
 
@@ -164,7 +163,7 @@ def test_other_formats_are_decoded_whole(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     cv2.imwrite(str(path), photo((321, 239)))
     image = decode_image(path, 2)
-    assert (image.size, image.reduction, image.rgba.shape) == ((321, 239), 1, (239, 321, 4))
+    assert (image.size, image.reduction, image.pixels.shape) == ((321, 239), 1, (239, 321, 3))
 
 
 def test_an_unknown_reduction_is_named(tmp_path: Path) -> None:

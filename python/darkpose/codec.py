@@ -25,6 +25,7 @@ from darkpose.geometry import (
     heatmap_to_image,
     image_to_heatmap,
     image_to_input,
+    input_to_image,
     transform_points,
 )
 from darkpose.regression import RegressionLoss, dsnt_loss, ipr_loss
@@ -84,7 +85,7 @@ class HeatmapCodec:
             configurations name it; a Gaussian of `sigma` if None.
         flip_index: for the flip test, the joint that each joint becomes in the mirror.
         enlarging: how crops are interpolated that are smaller than the input in both directions
-            (`darkpose.data.images.crop_image`); others always bilinearly.
+            (`darkpose.data.images.crop_people`); others always bilinearly.
 
     Raises:
         ValueError: for a size that is not positive, sizes of different aspect ratio, or an unknown
@@ -139,8 +140,12 @@ class HeatmapCodec:
         return box_to_crop(box, self.input_size, self.convention, self.padding)
 
     def image_to_input(self, crop: Crop) -> Matrix:
-        """Return the matrix [2, 3] from image to input pixels: `cv2.warpAffine` takes it."""
+        """Return the matrix [2, 3] from image to input pixels."""
         return image_to_input(crop, self.input_size, self.convention)
+
+    def input_to_image(self, crop: Crop) -> Matrix:
+        """Return the matrix [2, 3] from input to image pixels: `darkpose_ext.crop` takes it."""
+        return input_to_image(crop, self.input_size, self.convention)
 
     def image_to_heatmap(self, crop: Crop) -> Matrix:
         """Return the matrix [2, 3] from image to heatmap pixels (Eq 12)."""
@@ -189,8 +194,8 @@ class HeatmapCodec:
         if encoding.loss is not None:
             points = joints if to_heatmap is None else transform_points(to_heatmap, joints)
             return encoding.loss(heatmaps, points, weights, self._sigma)
-        options = encoding.targets or {}
-        return heatmap_mse(heatmaps, joints, weights, self._sigma, transform=to_heatmap, **options)
+        options = {**(encoding.targets or {}), "transform": to_heatmap}
+        return heatmap_mse(heatmaps, joints, weights, self._sigma, **options)
 
     # ---- heatmaps to joints ----------------------------------------------------------------------
 
@@ -218,8 +223,7 @@ class HeatmapCodec:
                 "flipped needs a codec with flip_index, "
                 "the joint that each joint becomes in the mirror; got none"
             )
-        read = find_decoder(self, decoder or self.decoders[-1])
-        return read(self, heatmaps, flipped, to_image)
+        return find_decoder(self, decoder or self.decoders[-1])(self, heatmaps, flipped, to_image)
 
     @property
     def regresses(self) -> bool:
@@ -234,8 +238,7 @@ class HeatmapCodec:
     @property
     def taps(self) -> list[float]:
         """What "dark" smooths with."""
-        size = self.modulation
-        return gaussian_taps(self._sigma) if size is None else opencv_taps(size)
+        return opencv_taps(self.modulation) if self.modulation else gaussian_taps(self._sigma)
 
     # ---- as a part of a checkpoint ---------------------------------------------------------------
 

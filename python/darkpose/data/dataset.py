@@ -33,9 +33,10 @@ from darkpose.geometry import (
     clip_box,
     compose,
     fix_aspect,
+    heatmap_to_image,
     image_to_heatmap,
     image_to_input,
-    invert,
+    input_to_image,
     mirror,
 )
 
@@ -81,7 +82,7 @@ class KeypointDataset(Dataset[Sample]):
             a warning. Detected boxes and a data set's own crops stay as they are.
         on_bad_image: "raise", or "skip": a person whose image cannot be read becomes a black crop
             with all weights 0, and a logged warning.
-        cache_images: decode every image once, now, and keep it in memory, at four bytes a pixel;
+        cache_images: decode every image once, now, and keep it in memory, at three bytes a pixel;
             forked workers share it. Otherwise only the last one is kept, for people who are asked
             for one after another.
         scaled_decoding: decode JPEGs at a half, a quarter or an eighth of their size where none of
@@ -186,7 +187,7 @@ class KeypointDataset(Dataset[Sample]):
             crop, mirrored = augment(record, crop, self.spec, self.augmentation, rng)
         image = self._image(record, crop)
         width = image.size[0] if mirrored and image is not None else None
-        to_input, to_heatmap = self.matrices(crop, width)
+        from_input, from_heatmap = self.to_image(crop, width)
 
         joints = record.joints if width is None else record.joints[list(self.spec.flip_index)]
         weights = joints[:, 2] > 0
@@ -194,15 +195,15 @@ class KeypointDataset(Dataset[Sample]):
             pixels = np.zeros((self.input_size[1], self.input_size[0], 3), np.uint8)
             weights = np.zeros_like(weights)
         else:
-            pixels = image.crop(to_input, self.input_size, self.enlarging)
+            pixels = image.crop(from_input, self.input_size, self.enlarging)
             if self.augmentation:
                 pixels = jitter_light(pixels, self.augmentation, rng)
         return {
             "image": torch.from_numpy(pixels),
             "joints": torch.from_numpy(joints[:, :2].astype(np.float32)),
             "weights": torch.from_numpy(weights.astype(np.float32)),
-            "to_heatmap": torch.from_numpy(to_heatmap.astype(np.float32)),
-            "to_image": torch.from_numpy(invert(to_heatmap).astype(np.float32)),
+            "to_heatmap": torch.from_numpy(self.matrices(crop, width)[1].astype(np.float32)),
+            "to_image": torch.from_numpy(from_heatmap.astype(np.float32)),
             "index": index,
             "image_read": image is not None,
         }
@@ -221,6 +222,17 @@ class KeypointDataset(Dataset[Sample]):
             return to_input, to_heatmap
         flip = mirror(mirrored_width)
         return compose(to_input, flip), compose(to_heatmap, flip)
+
+    def to_image(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
+        """Return the maps [2, 3] from input and from heatmap pixels to the image's: the inverses of
+        `matrices`."""
+        if mirrored_width is not None:
+            crop, flip = crop.mirrored(mirrored_width), mirror(mirrored_width)
+        of_input = input_to_image(crop, self.input_size, self.convention)
+        of_heatmap = heatmap_to_image(crop, self.input_size, self.heatmap_size, self.convention)
+        if mirrored_width is None:
+            return of_input, of_heatmap
+        return compose(flip, of_input), compose(flip, of_heatmap)
 
     @property
     def images(self) -> Indices:

@@ -8,17 +8,26 @@ says which, and its crops are still asked for by maps that begin at the stored i
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+import darkpose_ext
+from darkpose import affine
 from darkpose.data.containers import JPEG_START, format_name, is_cut_short, stored_size
-from darkpose.geometry import Enlarging, Matrix, compose, enlarges
+from darkpose.geometry import Enlarging, Matrix, invert
+from darkpose_ext.numpy import crop as crop_arrays
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
+Matrices = NDArray[np.float64]  # [N, 2, 3]
+Levels = TypeVar("Levels", Tensor, Image)
 
 
 def opencv_size(text: str) -> int:
@@ -31,14 +40,13 @@ def opencv_size(text: str) -> int:
     return int(digits) * {"": 1, "KB": 2**10, "MB": 2**20}[text[len(digits) :].upper()]
 
 
-# Annotated pixels are those of the stored image: COCO was labeled without turning it as EXIF says.
-_READ_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED_FLAGS = {
-    1: _READ_FLAGS,
-    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
-    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
-    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # in place of IMREAD_COLOR; OpenCV before 4.11: none
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(0)  # what it cannot read is said here, with the file's name
@@ -55,9 +63,8 @@ _MAX_BYTES = 2**31
 class DecodedImage:
     """An image in memory, maybe on a coarser grid than the stored one's."""
 
-    rgba: NDArray[np.uint8]
-    """[H, W, 4]; nothing reads A. OpenCV 5 warps four channels in less time than three, to the same
-    values (`benchmarks/loading.py`)."""
+    pixels: Image
+    """[H, W, 3], RGB."""
     size: tuple[int, int]
     """(width, height) of the stored image."""
     reduction: int = 1
@@ -66,24 +73,26 @@ class DecodedImage:
     """A sentence, where it is uncertain whether the image is turned as its annotations are."""
 
     def crop(
-        self, to_input: Matrix, input_size: tuple[int, int], enlarging: Enlarging = "bilinear"
+        self, to_image: Matrix, input_size: tuple[int, int], enlarging: Enlarging = "bilinear"
     ) -> Image:
-        """Warp to the network's input, RGB [H, W, 3], as `crop_image`; `to_input` [2, 3] begins at
-        pixels of the stored image."""
-        if self.reduction > 1:
-            to_input = compose(to_input, reduced_to_stored(self.reduction))
-        return _as_rgb(crop_image(self.rgba, to_input, input_size, enlarging))
+        """Return the network's input, RGB [H, W, 3], as `crop_people`; `to_image` [2, 3] leads from
+        its pixels to those of the stored image."""
+        to_pixels = self.to_pixels(to_image[None])
+        return crop_people([self.pixels], np.zeros(1, np.int64), to_pixels, input_size, enlarging)[
+            0
+        ]
 
+    def to_pixels(self, to_image: Matrices) -> Matrices:  # [N, 2, 3]
+        """Return maps to the stored image's pixels as ones to those in memory.
 
-def reduced_to_stored(reduction: int) -> Matrix:
-    """Return the map [2, 3] from a reduced image's pixels to those of the stored one.
-
-    A reduced pixel covers `reduction` x `reduction` stored ones, and centers lie at integers: it is
-    x -> reduction (x + 1/2) - 1/2. Without the halves, crops would be off by up to half a reduced
-    pixel.
-    """
-    offset = (reduction - 1) / 2
-    return np.array([[reduction, 0.0, offset], [0.0, reduction, offset]])
+        A reduced pixel covers `reduction` x `reduction` stored ones, and centers lie at integers:
+        it is x -> (x + 1/2) / reduction - 1/2. Without the halves, crops would be off by up to half
+        a reduced pixel.
+        """
+        if self.reduction == 1:
+            return to_image
+        moved = np.array([0, 0, (1 - self.reduction) / 2])
+        return (to_image + moved) / self.reduction
 
 
 def largest_reduction(to_input: Matrix) -> int:
@@ -103,7 +112,7 @@ def read_image(path: str | Path) -> Image:
     Raises:
         ValueError: the file is missing, cut short, or not an image.
     """
-    return _as_rgb(decode_image(path).rgba)
+    return decode_image(path).pixels
 
 
 def decode_image(path: str | Path, reduction: int = 1, *, turned: bool = False) -> DecodedImage:
@@ -156,7 +165,10 @@ def decode_bytes(
             f"{size[0]} x {size[1]}"
         )
     reducible = reduction > 1 and data.startswith(JPEG_START)
-    flags = cv2.IMREAD_COLOR if turned else _REDUCED_FLAGS[reduction if reducible and size else 1]
+    # Annotated pixels are those of the stored image: COCO was labeled without turning any.
+    flags = 0 if turned else cv2.IMREAD_IGNORE_ORIENTATION
+    flags |= _REDUCED_FLAGS[reduction if reducible and size else 1]
+    flags = flags & ~cv2.IMREAD_COLOR | _AS_RGB if _AS_RGB else flags
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
@@ -164,10 +176,10 @@ def decode_bytes(
     if image is None:
         got = format_name(data) or f"{len(data)} other bytes"
         raise ValueError(f"image {name} must be in a format OpenCV reads, got {got}")
-    rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA).astype(np.uint8, copy=False)
+    rgb = np.asarray(image if _AS_RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image), np.uint8)
     if reducible and size:
-        return DecodedImage(rgba, size, reduction)
-    return DecodedImage(rgba, (image.shape[1], image.shape[0]))
+        return DecodedImage(rgb, size, reduction)
+    return DecodedImage(rgb, (rgb.shape[1], rgb.shape[0]))
 
 
 # ---- pixels --------------------------------------------------------------------------------------
@@ -179,20 +191,49 @@ def crop_image(
     input_size: tuple[int, int],
     enlarging: Enlarging = "bilinear",
 ) -> Image:
-    """Warp an image [H, W, 3] to the network's input (width, height), black outside.
+    """Cut the network's input out of an image [H, W, C] of 1, 3 or 4 channels, as `crop_people`.
 
     Args:
-        image: RGB or any other channels.
+        image: uint8, RGB or any other channels.
         to_input: [2, 3] from image pixels to input pixels, see `darkpose.geometry.image_to_input`.
         input_size: (width, height) of the result.
+        enlarging: see `crop_people`.
+    """
+    to_image = invert(to_input)[None]
+    return crop_people([image], np.zeros(1, np.int64), to_image, input_size, enlarging)[0]
+
+
+def crop_people(
+    images: Sequence[Levels],  # of [H_i, W_i, C]
+    index: NDArray[np.int64],  # [N]
+    to_image: Matrices,  # [N, 2, 3]
+    input_size: tuple[int, int],
+    enlarging: Enlarging = "bilinear",
+) -> Levels:  # [N, H, W, C]
+    """Cut people out of images, black outside, by `darkpose_ext.crop`: there is no other crop.
+
+    Args:
+        images: uint8; tensors, which are cut where they are, or arrays, by one thread: others work
+            beside it.
+        index: which image each person is in.
+        to_image: from pixels of the network's input to those of the image.
+        input_size: (width, height) of the network's input.
         enlarging: "bicubic" interpolates so, with a = -0.75, where the map shrinks no direction:
             Sapiens2's crops, cut off at 0 and 255. Everything else is bilinear.
     """
-    bicubic = enlarging == "bicubic" and enlarges(to_input)
-    flags = cv2.INTER_CUBIC if bicubic else cv2.INTER_LINEAR
-    warped = cv2.warpAffine(image, to_input, tuple(input_size), flags=flags)
-    return warped.astype(np.uint8, copy=False)
+    bicubic = affine.enlarges(to_image) if enlarging == "bicubic" else np.zeros(len(index), bool)
 
+    def cut(rows: Any, how: str) -> Any:
+        given: list[Any] = [index[rows], to_image[rows]]
+        crop: Any = crop_arrays
+        if isinstance(images[0], Tensor):
+            crop, device = darkpose_ext.crop, images[0].device
+            given = [torch.from_numpy(each).to(device) for each in given]
+        return crop(images, *given, input_size[1], input_size[0], interpolation=how)
 
-def _as_rgb(rgba: NDArray[np.uint8]) -> Image:
-    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+    if bicubic.all():
+        return cut(slice(None), "bicubic")
+    crops = cut(slice(None), "bilinear")
+    if bicubic.any():
+        crops[np.flatnonzero(bicubic)] = cut(bicubic, "bicubic")
+    return crops

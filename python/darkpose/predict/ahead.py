@@ -59,7 +59,7 @@ class Room:
     def take(self, data: bytes) -> Iterator[None]:
         """Wait until there is room for what an image file decodes to, and keep it for a while."""
         size = stored_size(data)  # where a header does not tell, it is taken for a large one
-        cost = _HALF if size is None else min(_HALF, 4 * size[0] * size[1])
+        cost = _HALF if size is None else min(_HALF, 3 * size[0] * size[1])
         if cost <= self.small:
             yield
             return

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from darkpose import affine
 from darkpose.codec import HeatmapCodec
-from darkpose.data.images import DecodedImage, Image
-from darkpose.geometry import FARTHEST, Convention, Matrix, clip_box, invert
-from darkpose.predict.pixels import crop_any
+from darkpose.data.images import DecodedImage, Image, Matrices, crop_people
+from darkpose.geometry import FARTHEST, Convention, clip_box
 
 
 class Pending:
@@ -27,7 +29,8 @@ class Pending:
         image: to cut crops out of. It is let go when no more crops are needed.
         boxes: [N, 4] as `checked_boxes` returns them.
         scores: [N] of the boxes.
-        ahead: how many people are cut out now; others are when their turn comes.
+        ahead: how many people are cut out now, and at once; others are when their turn comes.
+        device: of the network, to which the image goes once.
     """
 
     error: str | None = None
@@ -42,35 +45,39 @@ class Pending:
         boxes: NDArray[np.float64],
         scores: NDArray[np.float64],
         ahead: int,
+        device: torch.device,
     ) -> None:
         self.request, self.codec, self.boxes, self.scores = request, codec, boxes, scores
         self.image_size = (0, 0) if image is None else image.size
         self.keypoints = np.full((len(boxes), joints, 3), np.nan, np.float32)
-        self.to_image: dict[int, NDArray[np.float32]] = {}
-        """[2, 3] from heatmap to image pixels, of people who have a crop and are not yet found."""
-        self._to_input: dict[int, Matrix] = {}
-        for position, box in enumerate(boxes):
-            if found := matrices(codec, box):
-                self._to_input[position], self.to_image[position] = found
-        first = list(self._to_input)[:ahead]
-        self._image = image
-        self._cut = {position: self._crop(position) for position in first}
-        if len(first) == len(self._to_input):
-            self._image = None
+        fits, of_input, of_heatmap = maps_to_image(codec, boxes)
+        self._positions, self._ahead = np.flatnonzero(fits).tolist(), max(1, ahead)
+        self.to_image: dict[int, NDArray[np.float32]] = dict(
+            zip(self._positions, of_heatmap, strict=True)
+        )
+        """[2, 3] from heatmap to image pixels, of people who are not yet found."""
+        self._to_pixels, self._image = of_input, None
+        self._ready: Tensor | None = None
+        if image is not None and self._positions:
+            self._to_pixels = image.to_pixels(of_input)
+            self._image = on_device(image.pixels, device)
+            self._ready = self._cut(0)
 
     @classmethod
     def bad(cls, request: Any, codec: HeatmapCodec, joints: int, error: str) -> "Pending":
         """Return nobody, of an image that is wrong."""
-        pending = cls(request, codec, joints, None, np.empty((0, 4)), np.empty(0), 0)
+        nobody = np.empty((0, 4)), np.empty(0)
+        pending = cls(request, codec, joints, None, *nobody, 0, torch.device("cpu"))
         pending.error = error
         return pending
 
-    def crops(self) -> Iterator[tuple[int, Image]]:
-        """Yield the position of each person who can be cut out, and the network's input."""
-        for position in list(self._to_input):
-            ready = self._cut.pop(position, None)
-            yield position, self._crop(position) if ready is None else ready
-        self._image = None
+    def crops(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the position of each person who can be cut out, and the network's input, uint8 RGB
+        [H, W, 3], on the device."""
+        for first in range(0, len(self._positions), self._ahead):
+            crops, self._ready = self._ready, None
+            crops = self._cut(first) if crops is None else crops
+            yield from zip(self._positions[first : first + self._ahead], crops, strict=True)
 
     def put(self, position: int, keypoints: NDArray[np.float32]) -> None:
         """Keep the keypoints [K, 3] of the person at that position."""
@@ -82,21 +89,44 @@ class Pending:
         """Whether everybody has been found who can be."""
         return not self.to_image
 
-    def _crop(self, position: int) -> Image:
+    def _cut(self, first: int) -> Tensor:
+        """Return the crops of some people at once, from this one on."""
         assert self._image is not None
-        to_input, codec = self._to_input[position], self.codec
-        return crop_any(self._image, to_input, codec.input_size, codec.enlarging)
+        to_pixels, codec = self._to_pixels[first : first + self._ahead], self.codec
+        index = np.zeros(len(to_pixels), np.int64)
+        how = (codec.input_size, codec.enlarging)
+        crops = torch.as_tensor(crop_people([self._image], index, to_pixels, *how))
+        if first + self._ahead >= len(self._positions):
+            self._image = None
+        return crops
 
 
-def matrices(codec: HeatmapCodec, box: ArrayLike) -> tuple[Matrix, NDArray[np.float32]] | None:
-    """Return the maps [2, 3] from image to input and from heatmap to image pixels, as
-    `KeypointDataset` has them; None if a box is too small for any."""
-    try:
-        crop = codec.crop(box)
-        to_input, to_heatmap = codec.image_to_input(crop), codec.image_to_heatmap(crop)
-        return to_input, invert(to_heatmap).astype(np.float32)
-    except ValueError:  # no width, no height, or a crop within a pixel, where `darkpose` has none
-        return None
+def on_device(pixels: Image, device: torch.device) -> Any:
+    """Return an image [H, W, 3] as what `crop_people` cuts on that device."""
+    if device.type == "cpu":
+        return pixels
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+
+
+def maps_to_image(
+    codec: HeatmapCodec,
+    boxes: NDArray[np.float64],  # [N, 4]
+) -> tuple[NDArray[np.bool_], Matrices, NDArray[np.float32]]:  # [N], [M, 2, 3], [M, 2, 3]
+    """Return which boxes can be cut out, and of these the maps from pixels of the input and of the
+    heatmap to the image's, as `KeypointDataset` has them.
+
+    Others have no width or no height, or a crop within a pixel, where `darkpose` has none.
+    """
+    assert codec.heatmap_size is not None
+    crop = affine.box_centers_sizes(boxes, codec.input_size, codec.convention, codec.padding)
+    fits = np.asarray((boxes[:, 2:] > 0).all(1))
+    if codec.convention is Convention.darkpose:
+        fits &= crop[1][:, 0] > 1
+    of_input, of_heatmap = (
+        affine.target_to_image(crop[0][fits], crop[1][fits], size, codec.convention)
+        for size in (codec.input_size, codec.heatmap_size)
+    )
+    return fits, of_input, of_heatmap.astype(np.float32)
 
 
 def checked_boxes(boxes: ArrayLike | None, image_size: tuple[int, int]) -> NDArray[np.float64]:

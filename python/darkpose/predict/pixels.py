@@ -2,7 +2,7 @@
 """Pictures as people have them, made what the network's crops are cut out of.
 
 Training reads one kind of file: 8-bit color, as annotated. Here anything may come: grey, with
-transparency, 16 bits a channel, turned by its EXIF tag, wider than OpenCV can warp.
+transparency, 16 bits a channel, turned by its EXIF tag.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,8 @@ import numpy as np
 
 from darkpose.data.images import DecodedImage, Image, file_bytes
 from darkpose.data.orientation import Orientation, Pixels, decode
-from darkpose.geometry import Enlarging, Matrix, compose, invert
 
-LONGEST_SIDE = 32766
-"""The most pixels in a row that `cv2.warpAffine` reads."""
-
-_TO_RGBA = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_RGB2RGBA, 4: None}  # by number of channels
 _AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 on conversion
-_MARGIN = 2  # pixels round a region, so that values at its border are interpolated as in the image
 
 
 def as_decoded(
@@ -61,48 +55,18 @@ def as_decoded(
         )
     if values.ndim == 2:
         values = values[..., None]
-    if values.ndim != 3 or values.shape[2] not in _TO_RGBA or 0 in values.shape:
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
         raise ValueError(
             "an image must be [H, W], or [H, W, C] with 1, 3 or 4 channels, "
             f"got {list(np.shape(image))}"
         )
     if values.dtype.itemsize == 2:
         values = (values >> 8).astype(np.uint8)
-    code = _TO_RGBA[values.shape[2]]
-    rgba = np.ascontiguousarray(values)
-    if code is not None:
-        rgba = np.asarray(cv2.cvtColor(rgba, code), np.uint8)
-    return DecodedImage(rgba, (rgba.shape[1], rgba.shape[0]))
+    if values.shape[2] == 1:
+        values = np.asarray(cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_GRAY2RGB))
+    return DecodedImage(values[..., :3], (values.shape[1], values.shape[0]))
 
 
 def as_rgb(image: DecodedImage) -> Image:
-    """Return the pixels [H, W, 3] for showing them to a person or a detector."""
-    return np.asarray(cv2.cvtColor(image.rgba, cv2.COLOR_RGBA2RGB), np.uint8)
-
-
-def crop_any(
-    image: DecodedImage,
-    to_input: Matrix,
-    input_size: tuple[int, int],
-    enlarging: Enlarging = "bilinear",
-) -> Image:
-    """Return the network's input [H, W, 3] as `DecodedImage.crop`, of an image of any size.
-
-    Of an image larger than OpenCV warps, the region is cut out first; of a region that is too
-    large itself, every second (third, ...) row and column.
-    """
-    if max(image.size) <= LONGEST_SIDE:
-        return image.crop(to_input, input_size, enlarging)
-    width, height = input_size
-    to_image = invert(to_input)
-    corners = to_image[:, :2] @ np.array([[0, width, 0, width], [0, 0, height, height]])
-    corners += to_image[:, 2:]
-    low = np.clip(np.floor(corners.min(1)) - _MARGIN, 0, image.size).astype(int)
-    high = np.clip(np.ceil(corners.max(1)) + _MARGIN, 0, image.size).astype(int)
-    if not (high > low).all():  # wholly outside
-        return np.zeros((height, width, 3), np.uint8)
-    step = -(-int((high - low).max()) // LONGEST_SIDE)
-    region = image.rgba[low[1] : high[1] : step, low[0] : high[0] : step]
-    to_whole = np.array([[step, 0.0, low[0]], [0.0, step, low[1]]])
-    part = DecodedImage(np.ascontiguousarray(region), (region.shape[1], region.shape[0]))
-    return part.crop(compose(to_input, to_whole), input_size, enlarging)
+    """Return a copy of the pixels [H, W, 3] for showing them to a person or a detector."""
+    return np.array(image.pixels)

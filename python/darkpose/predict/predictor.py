@@ -158,7 +158,7 @@ class Predictor:
         """
         count = min(MAX_THREADS, os.cpu_count() or 1) if threads is None else threads
         waiting: deque[Pending] = deque()  # in order, not all of them decoded
-        batch: list[tuple[Pending, int, NDArray[np.uint8]]] = []
+        batch: list[tuple[Pending, int, Tensor]] = []
         room = Room(count)
         for pending in read_ahead(lambda each: self._read(each, room), requests, count):
             waiting.append(pending)
@@ -197,9 +197,9 @@ class Predictor:
             scores = checked_scores(scores, len(checked), given=boxes is not None)
         except (ValueError, TypeError, OSError) as error:
             return Pending.bad(request, self.codec, joints, str(error))
-        small = image.rgba.nbytes <= room.small
+        small = image.pixels.nbytes <= room.small
         ahead = self.batch_size if small else len(checked)  # a large one must not be kept
-        return Pending(request, self.codec, joints, image, checked, scores, ahead)
+        return Pending(request, self.codec, joints, image, checked, scores, ahead, self.device)
 
     def clipped(
         self,
@@ -209,8 +209,8 @@ class Predictor:
         """Return annotated boxes as people are cut out by them, see `clip_boxes`."""
         return clipped(boxes, image_size, self.codec.convention) if self.clip_boxes else boxes
 
-    def _decode(self, batch: list[tuple[Pending, int, NDArray[np.uint8]]]) -> None:
-        crops = torch.from_numpy(np.stack([crop for _, _, crop in batch]))
+    def _decode(self, batch: list[tuple[Pending, int, Tensor]]) -> None:
+        crops = torch.stack([crop for _, _, crop in batch])
         to_image = np.stack([pending.to_image[position] for pending, position, _ in batch])
         with torch.inference_mode():
             heatmaps, flipped = self.heatmaps(crops)

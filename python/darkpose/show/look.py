@@ -26,7 +26,7 @@ from darkpose.data.sides import finder
 from darkpose.data.tally import Once
 from darkpose.files import replacing
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
-from darkpose.predict.people import checked_boxes, matrices
+from darkpose.predict.people import checked_boxes, maps_to_image
 from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Predictor
 from darkpose.predict.sources import Source, plan
@@ -141,10 +141,8 @@ def look(options: LookOptions) -> None:
             each.clipped(found, image.size) if annotated else found for each in predictors
         ]  # for each checkpoint [N, 4]
         # Boxes without size, which some files have, have no crop and no keypoints.
-        kept = [
-            all(matrices(one.codec, box) for one, box in zip(predictors, its, strict=True))
-            for its in zip(*cut, strict=True)
-        ]
+        fit = [maps_to_image(one.codec, its)[0] for one, its in zip(predictors, cut, strict=True)]
+        kept = np.logical_and.reduce(fit)
         found, first_cut = found[kept], cut[0][kept]
         known = [truths.get((source.image_id, tuple(box))) for box in found.tolist()]
         drawn = _pictures(predictors[0], image, first_cut, known, options, joint)

@@ -11,7 +11,6 @@ from torch import Tensor
 from darkpose.data.images import DecodedImage
 from darkpose.decoders import flip_average
 from darkpose.geometry import Matrix
-from darkpose.predict.pixels import crop_any
 from darkpose.predict.predictor import Predictor
 
 
@@ -40,7 +39,7 @@ def person_maps(
     """
     codec = predictor.codec
     crop = codec.crop(box)
-    to_crop = codec.image_to_input(crop)
-    pixels = crop_any(image, to_crop, codec.input_size, codec.enlarging)
+    pixels = image.crop(codec.input_to_image(crop), codec.input_size, codec.enlarging)
     heatmaps = flip_average(codec, *predictor.heatmaps(torch.from_numpy(pixels)[None]))
-    return PersonMaps(pixels, heatmaps[0].cpu(), to_crop, codec.heatmap_to_image(crop))
+    to_crop, to_image = codec.image_to_input(crop), codec.heatmap_to_image(crop)
+    return PersonMaps(pixels, heatmaps[0].cpu(), to_crop, to_image)
