@@ -87,6 +87,7 @@ def test_an_earlier_configuration_is_read_and_written_as_it_was(earlier: Path) -
     )
     assert is_.pop("trainer") == {**was.pop("trainer"), "max_epochs": 1}
     assert is_["codec"].pop("enlarging") == "bilinear"  # what an earlier one means
+    assert is_["data"].pop("crop_on") == "worker"
     assert is_ == was
 
 

@@ -128,15 +128,12 @@ def half_body(
     return None
 
 
-def jitter_light(
-    image: NDArray[np.uint8],  # [H, W, 3]
-    settings: Augmentation,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """Multiply and move all pixels by one random gain and offset, if either is on."""
+def draw_light(settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8] | None:
+    """Return what each gray level [256] becomes by one random gain and offset; None if both are
+    off."""
     if settings.gain == 0 and settings.brightness == 0:
-        return image
+        return None
     gain = rng.uniform(1 - settings.gain, 1 + settings.gain)
     offset = rng.uniform(-settings.brightness, settings.brightness)
-    changed: NDArray[np.uint8] = np.clip(np.rint(image * gain + offset), 0, 255).astype(np.uint8)
-    return changed
+    changed: NDArray[np.uint8] = np.rint(np.arange(256) * gain + offset).clip(0, 255)
+    return changed.astype(np.uint8)

@@ -16,6 +16,7 @@ from darkpose.data.loading import ResumableLoader, SeededSampler, worker_init
 from darkpose.data.mixture import concatenate, remap
 from darkpose.data.options import DataOptions
 from darkpose.data.spec import KeypointSpec
+from darkpose.data.uncut import UncutPeople, collate
 
 
 class Batches:
@@ -169,9 +170,11 @@ class Batches:
     def _loader(
         self, dataset: KeypointDataset, sampler: SeededSampler, size: int
     ) -> ResumableLoader:
+        on_device = self.options.crop_on == "device"
         return ResumableLoader(
-            dataset,
+            UncutPeople(dataset) if on_device else dataset,
             size,
+            collate_fn=collate if on_device else None,
             sampler=sampler,  # type: ignore[arg-type]  # it yields (epoch, index)
             num_workers=self.options.workers,
             worker_init_fn=worker_init,

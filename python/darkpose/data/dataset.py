@@ -10,7 +10,7 @@ heatmap goes back to the image by `to_image` alone.
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from darkpose.data.annotations import DETECTED, Annotations, PersonRecord
-from darkpose.data.augment import Augmentation, augment, jitter_light, sample_rng
+from darkpose.data.augment import Augmentation, augment, draw_light, sample_rng
 from darkpose.data.grouping import Indices, image_numbers
 from darkpose.data.images import DecodedImage, largest_reduction
 from darkpose.data.orientation import Pixels, decode_file
 from darkpose.data.tally import Once, Tally
+from darkpose.data.uncut import UncutPerson
 from darkpose.geometry import (
     Box,
     Convention,
@@ -41,6 +42,7 @@ from darkpose.geometry import (
 )
 
 OnBadImage = Literal["raise", "skip"]
+_BLACK = DecodedImage(np.zeros((1, 1, 3), np.uint8), (1, 1))  # in place of a bad one
 _logger = logging.getLogger(__name__)
 
 
@@ -178,10 +180,16 @@ class KeypointDataset(Dataset[Sample]):
         self._epoch = epoch
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        sample = self.uncut(key)
+        sample["image"] = torch.from_numpy(sample["image"].crop())
+        return sample  # type: ignore[return-value]
+
+    def uncut(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """Return a `Sample` whose image is an `UncutPerson`, not yet cut out."""
         epoch, index = key if isinstance(key, tuple) else (self._epoch, key)
         if not 0 <= index < len(self):
             raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
-        record, crop, mirrored = self.records[index], self.crops[index], False
+        record, crop, mirrored, light = self.records[index], self.crops[index], False, None
         if self.augmentation:
             rng = sample_rng(self.seed, epoch, index)
             crop, mirrored = augment(record, crop, self.spec, self.augmentation, rng)
@@ -192,14 +200,12 @@ class KeypointDataset(Dataset[Sample]):
         joints = record.joints if width is None else record.joints[list(self.spec.flip_index)]
         weights = joints[:, 2] > 0
         if image is None:
-            pixels = np.zeros((self.input_size[1], self.input_size[0], 3), np.uint8)
             weights = np.zeros_like(weights)
-        else:
-            pixels = image.crop(from_input, self.input_size, self.enlarging)
-            if self.augmentation:
-                pixels = jitter_light(pixels, self.augmentation, rng)
+        elif self.augmentation:
+            light = draw_light(self.augmentation, rng)
+        seen = _BLACK if image is None else image
         return {
-            "image": torch.from_numpy(pixels),
+            "image": UncutPerson(seen, from_input, light, self.input_size, self.enlarging),
             "joints": torch.from_numpy(joints[:, :2].astype(np.float32)),
             "weights": torch.from_numpy(weights.astype(np.float32)),
             "to_heatmap": torch.from_numpy(self.matrices(crop, width)[1].astype(np.float32)),

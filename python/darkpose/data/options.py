@@ -3,10 +3,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from darkpose.data.augment import Augmentation
 from darkpose.data.dataset import OnBadImage
 from darkpose.data.formats import Category, DataFormat, check_format
+from darkpose.data.uncut import CropOn
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class DataOptions:
         cache_images: keep all decoded images in memory.
         scaled_decoding: decode JPEGs at a fraction of their size where crops shrink them at least
             twice (`KeypointDataset`).
+        crop_on: who cuts people out: "worker", as they read; or "device", the network's, to which
+            whole images go, each once for its people of a batch. The crops are the same.
         group_images: train on up to so many people of an image one after another, which decodes it
             once for them; they are then in the same step, mostly. 1: people are shuffled.
         seed: of the order of samples and of augmentation.
@@ -93,6 +97,7 @@ class DataOptions:
     on_bad_image: OnBadImage = "raise"
     cache_images: bool = False
     scaled_decoding: bool = False
+    crop_on: CropOn = "worker"
     group_images: int = 1
     seed: int = 0
 
@@ -110,5 +115,8 @@ class DataOptions:
             raise ValueError(f"data.val_mat is for MPII, got data_format {self.data_format}")
         if self.batch_size < 1:
             raise ValueError(f"data.batch_size must be positive, got {self.batch_size}")
+        if self.crop_on not in get_args(CropOn):
+            names = ", ".join(get_args(CropOn))
+            raise ValueError(f"data.crop_on must be one of {names}, got {self.crop_on}")
         if self.group_images < 1:
             raise ValueError(f"data.group_images must be at least 1, got {self.group_images}")

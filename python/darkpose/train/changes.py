@@ -28,6 +28,7 @@ _FREE = {
     *("config", "out", "ckpt_path", "seeds", "checkpoint_steps", "resume_changed"),
     *("stop_not_finite", "data.train", "data.train_images", "data.val", "data.val_images"),
     *("data.joints", "data.val_mat", "data.detections", "data.workers", "data.cache_images"),
+    "data.crop_on",
     *("model.init", "model.init_joints", "model.channels_last"),
 }
 """Options that may change. Of files that people are read from, what they say is compared."""
