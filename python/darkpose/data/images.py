@@ -63,8 +63,8 @@ _MAX_BYTES = 2**31
 class DecodedImage:
     """An image in memory, maybe on a coarser grid than the stored one's."""
 
-    pixels: Image
-    """[H, W, 3], RGB."""
+    pixels: Any
+    """uint8 [H, W, 3], RGB: an array, or a tensor where somebody has decoded it on a device."""
     size: tuple[int, int]
     """(width, height) of the stored image."""
     reduction: int = 1
@@ -77,10 +77,9 @@ class DecodedImage:
     ) -> Image:
         """Return the network's input, RGB [H, W, 3], as `crop_people`; `to_image` [2, 3] leads from
         its pixels to those of the stored image."""
-        to_pixels = self.to_pixels(to_image[None])
-        return crop_people([self.pixels], np.zeros(1, np.int64), to_pixels, input_size, enlarging)[
-            0
-        ]
+        to_pixels, index = self.to_pixels(to_image[None]), np.zeros(1, np.int64)
+        found: Image = crop_people([self.pixels], index, to_pixels, input_size, enlarging)[0]
+        return found
 
     def to_pixels(self, to_image: Matrices) -> Matrices:  # [N, 2, 3]
         """Return maps to the stored image's pixels as ones to those in memory.

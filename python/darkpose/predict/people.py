@@ -15,7 +15,7 @@ from torch import Tensor
 
 from darkpose import affine
 from darkpose.codec import HeatmapCodec
-from darkpose.data.images import DecodedImage, Image, Matrices, crop_people
+from darkpose.data.images import DecodedImage, Matrices, crop_people
 from darkpose.geometry import FARTHEST, Convention, clip_box
 
 
@@ -101,11 +101,15 @@ class Pending:
         return crops
 
 
-def on_device(pixels: Image, device: torch.device) -> Any:
-    """Return an image [H, W, 3] as what `crop_people` cuts on that device."""
-    if device.type == "cpu":
-        return pixels
-    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+def on_device(pixels: Any, device: torch.device) -> Any:
+    """Return an image [H, W, 3], an array or a tensor, as what `crop_people` cuts on that device:
+    an array on a CPU, where images are read by threads that work beside others."""
+    if not isinstance(pixels, Tensor):
+        if device.type == "cpu":
+            return pixels
+        pixels = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    moved = pixels.to(device)
+    return moved.numpy() if device.type == "cpu" else moved
 
 
 def maps_to_image(

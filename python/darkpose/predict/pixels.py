@@ -11,6 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from darkpose.data.images import DecodedImage, Image, file_bytes
 from darkpose.data.orientation import Orientation, Pixels, decode
@@ -25,9 +27,10 @@ def as_decoded(
 
     Args:
         image: the path of a file, or what `decoded` returns the image of, such as `StoredImage`; or
-            pixels [H, W], [H, W, 1], [H, W, 3] in RGB or [H, W, 4] in RGBA, uint8 or uint16, or a
-            Pillow image, which are taken as they are: nothing is turned. Of 16 bits the upper 8 are
-            used, as OpenCV reads files; A is ignored.
+            pixels [H, W], [H, W, 1], [H, W, 3] in RGB or [H, W, 4] in RGBA, uint8 or uint16, a
+            uint8 tensor of them on any device, where it stays, or a Pillow image; all of these are
+            taken as they are: nothing is turned. Of 16 bits the upper 8 are used, as OpenCV reads
+            files; A is ignored.
         pixels: which ones of a file are counted; an orientation alone holds whatever its size.
         before: called with what a file holds, before it is decoded.
 
@@ -47,8 +50,9 @@ def as_decoded(
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...
         known = image.mode in _AS_THEY_ARE or image.mode.startswith("I;16")
         image = image if known else image.convert("RGB")
-    values = np.asarray(image)
-    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+    stays = isinstance(image, Tensor) and image.dtype == torch.uint8
+    values: Any = image if stays else np.asarray(image)
+    if not stays and (values.dtype.kind != "u" or values.dtype.itemsize > 2):
         raise TypeError(
             f"an image must have uint8 values, or uint16 ones, got {values.dtype}: "
             "scale it to 0 to 255 and convert it to uint8"
@@ -62,11 +66,14 @@ def as_decoded(
         )
     if values.dtype.itemsize == 2:
         values = (values >> 8).astype(np.uint8)
-    if values.shape[2] == 1:
+    if values.shape[2] == 1 and stays:
+        values = values.expand(-1, -1, 3)
+    elif values.shape[2] == 1:
         values = np.asarray(cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_GRAY2RGB))
     return DecodedImage(values[..., :3], (values.shape[1], values.shape[0]))
 
 
 def as_rgb(image: DecodedImage) -> Image:
     """Return a copy of the pixels [H, W, 3] for showing them to a person or a detector."""
-    return np.array(image.pixels)
+    pixels = image.pixels
+    return np.array(pixels.cpu() if isinstance(pixels, Tensor) else pixels)

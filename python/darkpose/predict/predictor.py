@@ -128,7 +128,8 @@ class Predictor:
 
         Args:
             image: the path of a file; or pixels [H, W] or [H, W, C], grey, RGB or RGBA, uint8 or
-                uint16; or a Pillow image. Pixels are taken as they are, nothing turns them.
+                uint16; or a tensor of these, on any device, or a Pillow image. Pixels are taken as
+                they are, nothing turns them.
             boxes: [N, 4], x, y, width, height in image pixels; N may be 0. They may reach beyond
                 the image and are not clipped: only `Request.annotated` ones are. None: whom the
                 detector finds, or the whole image.
