@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from darkpose import affine
 from darkpose.codec import HeatmapCodec
@@ -24,6 +25,7 @@ from darkpose.data.images import (
     read_image,
 )
 from darkpose.data.orientation import Pixels, decode_file
+from darkpose_ext import reference
 from photos import INPUT_SIZE, SPEC, annotations, note_decodings, photo
 
 # ---- the same pixels -----------------------------------------------------------------------------
@@ -44,27 +46,52 @@ def test_crops_are_those_of_the_rgb_image(coco: Annotations) -> None:
             assert own.shape == (128, 96, 3) and own.flags.c_contiguous
 
 
-def test_of_one_image_many_people_are_cut_at_once_and_of_tensors_the_same() -> None:
-    """Bit for bit, each with its own interpolation, out of several images."""
-    images = [photo((320, 240)), photo((64, 48), 1), photo((200, 300), 2)]
+class Cutting(nn.Module):
+    def forward(self, image: Tensor, index: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
+        given = ([image], index, to_image, 128, 96)
+        crop = torch.ops.dark.crop
+        return crop(*given), crop(*given, interpolation="bicubic")
+
+
+def test_whoever_cuts_has_the_same_pixels(tmp_path: Path) -> None:
+    """Bit for bit: one by one and at once, out of arrays and tensors, each person with its own
+    interpolation; by the op's twin, and by an exported program."""
+    image = photo((320, 240))
     codec = HeatmapCodec(INPUT_SIZE, convention="udp", enlarging="bicubic")
     boxes = np.random.default_rng(0).uniform((-9, -9, 9, 9), (90, 90, 200, 200), (24, 4))
     to_image = np.stack([codec.input_to_image(codec.crop(box)) for box in boxes])
-    index = np.arange(24) % 3
-    for how in ("bilinear", "bicubic"):
-        given = (index, to_image, INPUT_SIZE, how)
-        crops = crop_people(images, *given)
-        singly = [
-            DecodedImage(images[i], (0, 0)).crop(matrix, INPUT_SIZE, how)  # type: ignore[arg-type]
-            for i, matrix in zip(index, to_image, strict=True)
-        ]
-        assert np.array_equal(crops, singly)
-        tensors = crop_people([torch.from_numpy(image) for image in images], *given)
-        assert np.array_equal(crops, tensors.numpy())
+    index = np.zeros(24, np.int64)
+    tensors = tuple(map(torch.from_numpy, (image, index, to_image)))
+    people = torch.export.Dim("people")
+    shapes = (None, {0: people}, {0: people})
+    torch.export.save(
+        torch.export.export(Cutting(), tensors, dynamic_shapes=shapes), tmp_path / "crop.pt2"
+    )
+    programs = torch.export.load(tmp_path / "crop.pt2").module()(*tensors)
     enlarged = affine.enlarges(to_image)
     assert 0 < enlarged.sum() < 24
-    nobody = crop_people(images, index[:0], to_image[:0], INPUT_SIZE, "bicubic")
-    assert nobody.shape == (0, 128, 96, 3)
+    for how, rows in (("bilinear", ~enlarged), ("bicubic", enlarged)):
+        expected = reference.crop([tensors[0]], *tensors[1:], 128, 96, interpolation=how)[rows]
+        assert torch.equal(programs[how == "bicubic"][rows], expected)
+        for images in ([image], [tensors[0]]):
+            crops = crop_people(images, index, to_image, INPUT_SIZE, "bicubic")  # type: ignore[type-var]
+            assert np.array_equal(np.asarray(crops)[rows], expected)
+        singly = [
+            DecodedImage(image, (320, 240)).crop(one, INPUT_SIZE, "bicubic")
+            for one in to_image[rows]
+        ]
+        assert np.array_equal(singly, expected)
+
+
+def test_people_are_cut_out_of_several_images_or_none() -> None:
+    images = [photo((320, 240)), photo((64, 48), 1)]
+    to_image = np.stack([[[1.0, 0, x], [0, 1, 0]] for x in (5, -3, 20)])
+    crops = crop_people(images, np.array([1, 0, 1]), to_image, (32, 48))
+    assert np.array_equal(crops[0], images[1][:, 5:37])
+    assert np.array_equal(crops[1][:, 3:], images[0][:48, :29]) and not crops[1][:, :3].any()
+    for given in (images, [torch.from_numpy(image) for image in images]):
+        nobody = crop_people(given, np.empty(0, np.int64), to_image[:0], (32, 48), "bicubic")  # type: ignore[type-var]
+        assert nobody.shape == (0, 48, 32, 3)
 
 
 def test_an_image_is_read_as_opencv_decodes_it(tmp_path: Path) -> None:
