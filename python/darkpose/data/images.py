@@ -8,7 +8,7 @@ says which, and its crops are still asked for by maps that begin at the stored i
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,8 @@ from darkpose_ext.numpy import crop as crop_arrays
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 Matrices = NDArray[np.float64]  # [N, 2, 3]
+DecodeJpeg = Callable[[bytes], Tensor | None]
+"""Of a JPEG's bytes the pixels [H, W, 3], RGB; None: another must decode this one."""
 Levels = TypeVar("Levels", Tensor, Image)
 
 
@@ -148,9 +150,15 @@ def file_bytes(path: str | Path) -> bytes:
 
 
 def decode_bytes(
-    data: bytes, name: object, reduction: int = 1, *, turned: bool = False
+    data: bytes,
+    name: object,
+    reduction: int = 1,
+    *,
+    turned: bool = False,
+    jpeg: DecodeJpeg | None = None,
 ) -> DecodedImage:
-    """Decode what an image file holds, as `decode_image`; `name` is what messages call it."""
+    """Decode what an image file holds, as `decode_image`; `name` is what messages call it, and
+    `jpeg` decodes JPEGs that are neither turned nor reduced in place of OpenCV, if it can."""
     if turned and reduction > 1:
         raise ValueError(f"a turned image must have a reduction of 1, got {reduction}")
     if is_cut_short(data):
@@ -163,7 +171,12 @@ def decode_bytes(
             f"image {name} must have at most {MAX_PIXELS} pixels, its header says "
             f"{size[0]} x {size[1]}"
         )
-    reducible = reduction > 1 and data.startswith(JPEG_START)
+    is_jpeg = data.startswith(JPEG_START)
+    if jpeg and is_jpeg and size and reduction == 1 and not turned:
+        pixels = jpeg(data)
+        if pixels is not None:
+            return DecodedImage(pixels, size)
+    reducible = reduction > 1 and is_jpeg
     # Annotated pixels are those of the stored image: COCO was labeled without turning any.
     flags = 0 if turned else cv2.IMREAD_IGNORE_ORIENTATION
     flags |= _REDUCED_FLAGS[reduction if reducible and size else 1]

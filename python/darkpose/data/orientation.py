@@ -19,7 +19,7 @@ from darkpose.data.containers import (
     jpeg_segments,
     jpeg_size,
 )
-from darkpose.data.images import DecodedImage, decode_bytes, file_bytes
+from darkpose.data.images import DecodedImage, DecodeJpeg, decode_bytes, file_bytes
 from darkpose.values import printable
 
 Orientation = Literal["exif", "stored"]
@@ -46,7 +46,13 @@ def decode_file(path: str | Path, pixels: Pixels, reduction: int = 1) -> Decoded
     return decode(file_bytes(path), path, pixels, reduction)
 
 
-def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> DecodedImage:
+def decode(
+    data: bytes,
+    name: object,
+    pixels: Pixels,
+    reduction: int = 1,
+    jpeg: DecodeJpeg | None = None,
+) -> DecodedImage:
     """Decode what an image file holds, turned such that boxes fit; where that is not certain, the
     image's `note` says so.
 
@@ -55,6 +61,7 @@ def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> Dec
         name: what messages call it.
         pixels: what boxes count.
         reduction: as of `decode_image`; an image that is turned is decoded whole.
+        jpeg: as of `decode_bytes`.
 
     Raises:
         ValueError: the file is cut short or not an image, or neither the stored image nor the
@@ -72,7 +79,9 @@ def decode(data: bytes, name: object, pixels: Pixels, reduction: int = 1) -> Dec
             )
         else:
             turned = jpeg_size(data) == size[::-1]
-    image = decode_bytes(data, name, 1 if turned else reduction, turned=turned)
+    if jpeg and tag == 1 and data.startswith(JPEG_START):
+        turned = False  # there is nothing to turn
+    image = decode_bytes(data, name, 1 if turned else reduction, turned=turned, jpeg=jpeg)
     if size is not None and image.size != size:
         other = image.size == size[::-1]
         if other and tag >= _SIDES_CHANGE and not pixels.sure:  # no JPEG: known only now

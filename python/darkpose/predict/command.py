@@ -18,6 +18,7 @@ from darkpose.predict.predictor import Predictor, Request
 from darkpose.predict.progress import pace
 from darkpose.predict.sources import Plan, Shot, Source, plan
 from darkpose.predict.table import as_text, csv_text, with_pose
+from darkpose.predict.videos import by_opencv
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ def predict(options: PredictOptions) -> None:
     if options.boxes is not None and options.detector is not None:
         raise ValueError("boxes and detector exclude one another: got both")
     if options.engine == "ray":
+        if options.decode_on != "cpu":
+            raise ValueError("engine ray decodes by OpenCV: leave out decode_on")
         if options.draw is not None or options.detector is not None:
             raise ValueError("engine ray neither draws nor detects: leave out draw and detector")
         from darkpose.predict.distributed import predict_ray
@@ -60,6 +63,7 @@ def predict(options: PredictOptions) -> None:
         orientation=work.orientation,
         detector=detector,
         clip_boxes=options.clip_boxes,
+        decode_on=options.decode_on,
     )
     for note in work.notes:
         _logger.info("%s", note)
@@ -110,7 +114,8 @@ def _run(
     highest = 0.0  # score of a joint
 
     def requests() -> Iterator[Request]:
-        for shot in work.shots(lambda name, error: failures.append((name, error))):
+        read = predictor.decoding.frames if predictor.decoding else by_opencv
+        for shot in work.shots(lambda name, error: failures.append((name, error)), read):
             pending.append(shot)
             yield shot.request
 

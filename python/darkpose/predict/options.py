@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from darkpose.data.orientation import Orientation
 from darkpose.predict.boxes import BoxTable, parse_boxes, read_boxes
+from darkpose.predict.gpu_decoding import DecodeOn
 from darkpose.predict.outputs import described
 
 
@@ -38,6 +39,8 @@ class PredictOptions:
         flip_test: average over the mirrored input too, which takes twice the time.
         batch_size: people that the network sees at once.
         device: to run on; by default a GPU if there is one.
+        decode_on: cpu, or device for JPEGs by torchvision's nvJPEG and videos by torchcodec on the
+            GPU. Untried: no GPU has run it; pixels differ from OpenCV's by some gray levels.
         clip_boxes: clip annotated boxes as the checkpoint's convention was trained; others never.
         orientation: exif turns images as people see them, stored leaves them as COCO was annotated.
             By default as width and height in the boxes' file say; where they are the same both ways
@@ -63,6 +66,7 @@ class PredictOptions:
     flip_test: bool = True
     batch_size: int = 32
     device: str | None = None
+    decode_on: DecodeOn = "cpu"
     clip_boxes: bool = True
     orientation: Orientation | None = None
     threshold: float = 0.2

@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darkpose.data.images import DecodedImage, Image, file_bytes
+from darkpose.data.images import DecodedImage, DecodeJpeg, Image, file_bytes
 from darkpose.data.orientation import Orientation, Pixels, decode
 
 _AS_THEY_ARE = ("L", "RGB", "RGBA", "I", "F")  # Pillow cuts I and F off at 255 on conversion
 
 
 def as_decoded(
-    image: Any, pixels: Pixels | Orientation, before: Callable[[bytes], None] | None = None
+    image: Any,
+    pixels: Pixels | Orientation,
+    before: Callable[[bytes], None] | None = None,
+    jpeg: DecodeJpeg | None = None,
 ) -> DecodedImage:
     """Return any image as what crops are cut out of.
 
@@ -33,6 +36,7 @@ def as_decoded(
             files; A is ignored.
         pixels: which ones of a file are counted; an orientation alone holds whatever its size.
         before: called with what a file holds, before it is decoded.
+        jpeg: decodes JPEG files in place of OpenCV, see `darkpose.data.images.decode_bytes`.
 
     Raises:
         TypeError: the pixels are neither uint8 nor uint16.
@@ -44,7 +48,7 @@ def as_decoded(
         data = file_bytes(image)
         if before is not None:
             before(data)
-        return decode(data, image, pixels)
+        return decode(data, image, pixels, jpeg=jpeg)
     if hasattr(image, "decoded"):
         return image.decoded()  # type: ignore[no-any-return]
     if hasattr(image, "convert") and hasattr(image, "getbands"):  # Pillow's palettes, CMYK, ...
@@ -76,4 +80,4 @@ def as_decoded(
 def as_rgb(image: DecodedImage) -> Image:
     """Return a copy of the pixels [H, W, 3] for showing them to a person or a detector."""
     pixels = image.pixels
-    return np.array(pixels.cpu() if isinstance(pixels, Tensor) else pixels)
+    return np.array(pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels)

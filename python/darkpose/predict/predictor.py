@@ -28,6 +28,7 @@ from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import Room, read_ahead
 from darkpose.predict.detectors import Detector, detect
+from darkpose.predict.gpu_decoding import DecodeOn, decoder_of
 from darkpose.predict.people import Pending, checked_boxes, checked_scores, clipped
 from darkpose.predict.pixels import as_decoded
 from darkpose.predict.poses import Outcome, Poses, Request
@@ -53,8 +54,10 @@ class Predictor:
             in that image's pixels.
         detector: finds people where no boxes are given; None: the whole image is one person.
         clip_boxes: clip annotated boxes as the convention's training does: `data.clip_boxes`.
+        decode_on: "device" decodes JPEGs on a GPU (`darkpose.predict.gpu_decoding`), untried.
 
     Raises:
+        ImportError: decode_on needs a package that is not there.
         ValueError: an option is unknown, or not one of this network's.
     """
 
@@ -69,6 +72,7 @@ class Predictor:
         orientation: Orientation = "exif",
         detector: Detector | None = None,
         clip_boxes: bool = True,
+        decode_on: DecodeOn = "cpu",
     ) -> None:
         if decoder is not None:
             find_decoder(model.codec, decoder)
@@ -83,6 +87,7 @@ class Predictor:
         self.decoder, self.flip_test = decoder or model.codec.decoders[-1], flip_test
         self.batch_size, self.orientation, self.detector = batch_size, orientation, detector
         self.clip_boxes, self._uncertain = clip_boxes, Once()
+        self.decoding = decoder_of(decode_on, self.device)
 
     @classmethod
     def from_checkpoint(
@@ -187,7 +192,8 @@ class Predictor:
         joints = self.spec.num_joints
         try:
             pixels = request.pixels or Pixels(self.orientation, sure=True)
-            image = as_decoded(request.image, pixels, before)
+            jpeg = None if self.decoding is None else self.decoding.jpeg
+            image = as_decoded(request.image, pixels, before, jpeg)
             self._uncertain.say(image.note)
             boxes, scores = request.boxes, request.box_scores
             if boxes is None and self.detector is not None:

@@ -20,7 +20,15 @@ from darkpose.data.orientation import Orientation, Pixels
 from darkpose.files import is_special
 from darkpose.predict.boxes import BoxTable, ImageBoxes
 from darkpose.predict.predictor import Request
-from darkpose.predict.videos import VIDEO_SUFFIXES, frame_count, frame_rate, frames_of, is_video
+from darkpose.predict.videos import (
+    VIDEO_SUFFIXES,
+    ReadFrames,
+    by_opencv,
+    frame_count,
+    frame_rate,
+    frames_of,
+    is_video,
+)
 from darkpose.values import printable
 
 IMAGE_SUFFIXES = frozenset(
@@ -110,12 +118,13 @@ class Plan:
         videos = [each.path for each in self.sources if each.is_video]
         return frame_rate(videos[0]) if videos else 25.0
 
-    def shots(self, failed: ShotFailure) -> Iterator[Shot]:
-        """Yield each image and frame in order. Videos are decoded on the way."""
+    def shots(self, failed: ShotFailure, read: ReadFrames = by_opencv) -> Iterator[Shot]:
+        """Yield each image and frame in order. Videos are decoded on the way, by `read`."""
         for source in self.sources:
             if source.is_video:
                 boxed = max(source.frames or {}, default=-1)
-                for number, frame in frames_of(source.path, boxed, partial(failed, source.name)):
+                told = partial(failed, source.name)
+                for number, frame in frames_of(source.path, boxed, told, read):
                     yield _shot(source, number, f"{source.name}#{number}", frame)
             else:
                 yield _shot(source, None, source.image_id, source.path, self.pixels(source))

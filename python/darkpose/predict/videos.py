@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from darkpose.data.images import Image
 from darkpose.values import printable
 
 VIDEO_SUFFIXES = frozenset(
@@ -20,6 +21,9 @@ suffix or content."""
 
 _COUNTED = (".mp4", ".mov")
 """Whose count of frames is not an estimate: fewer of them are a fault."""
+
+ReadFrames = Callable[[Path], Iterator[Any]]
+"""Yields the frames [H, W, 3] of a video, RGB: arrays, or tensors on any device."""
 
 _logger = logging.getLogger(__name__)
 
@@ -44,27 +48,37 @@ def frame_rate(path: Path) -> float:
     return float(rate) if 0 < rate < 1000 else 25.0
 
 
+def by_opencv(path: Path) -> Iterator[Image]:
+    """Yield the frames [H, W, 3] of a video, RGB, as far as OpenCV reads it."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            there, frame = video.read()
+            if not there:
+                break
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+    finally:
+        video.release()
+
+
 def frames_of(
-    path: Path, boxed: int, failed: Callable[[str], None]
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    path: Path,
+    boxed: int,
+    failed: Callable[[str], None],
+    read: ReadFrames = by_opencv,
+) -> Iterator[tuple[int, Any]]:
     """Yield the number of each frame, from 0, and its pixels [H, W, 3] in RGB.
 
     Args:
         path: of the video.
         boxed: the last frame that there are boxes for, -1 if there are none.
         failed: called at the end with what is wrong with the video, if anything is.
+        read: yields the frames, as `by_opencv`.
     """
-    video = cv2.VideoCapture(str(path))
-    announced, number = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0
-    try:
-        while True:
-            there, frame = video.read()
-            if not there:
-                break
-            yield number, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-            number += 1
-    finally:
-        video.release()
+    announced, number = frame_count(path), 0
+    for frame in read(path):
+        yield number, frame
+        number += 1
     name = printable(str(path))
     if number == 0:
         failed(f"video {name} must be in a format that OpenCV reads")
