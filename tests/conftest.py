@@ -6,13 +6,14 @@
 - ``ops`` runs a test on every implementation of the ops that is here: the torch twins, the CPU and
   the CUDA kernels, and the CUDA kernels' source compiled for the CPU (``DARKPOSE_EMULATED``, the
   path of that library). ``kernels`` leaves out the twins, ``gpu`` the CPU's kernels too.
-- ``data`` is the folder of real data (``DARKPOSE_DATA``).
+- ``data`` is the folder of real data (``DARKPOSE_DATA``), ``browser`` a Chromium.
 
 A file whose tests would run on something that is not here skips one test that says so.
 """
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -131,6 +132,22 @@ def data() -> Path:
     if not path:
         pytest.skip("DARKPOSE_DATA does not name the folder of real data")
     return Path(path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window, in which pages are opened."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None:
+        pytest.skip("no chromium is installed")
+    alone = ("background-networking", "component-update", "sync")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    options += [f"--disable-{name}" for name in alone]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(autouse=True)

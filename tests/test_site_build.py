@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation site as it is built: without torch, without a warning, complete, by itself."""
 
-import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serving import serving
 from site_pages import DOCS, ROOT
 
 for package in ("mkdocs", "material", "mkdocstrings"):
@@ -22,7 +19,6 @@ for package in ("mkdocs", "material", "mkdocstrings"):
 
 pytestmark = pytest.mark.slow
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 BUILT = "index getting-started conventions results api/ops api/predictor benchmarks/index".split()
 
 
@@ -62,29 +58,11 @@ def test_a_search_can_find_the_ops(site: Path) -> None:
 # ---- in a browser --------------------------------------------------------------------------------
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def served(site: Path) -> Iterator[str]:
     """Where the site is served."""
-    server = http.server.ThreadingHTTPServer(("localhost", 0), partial(_Quiet, directory=site))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_address[1]}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="drives the browser")
-    if BROWSER is None:
-        pytest.skip("no chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with serving(site) as address:
+        yield address
 
 
 @pytest.mark.parametrize("width", [400, 1400])
