@@ -13,6 +13,7 @@ from torch import Tensor
 pytest.importorskip("onnxscript", reason="needs darkpose[onnx]")
 pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
+from darkpose.data.drawing import skeleton_colors  # noqa: E402
 from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check, onnx, pt2  # noqa: E402
 from darkpose.deploy.check import Comparison, compare, people_crops  # noqa: E402
@@ -188,6 +189,9 @@ def test_metadata_hold_all_that_cropping_and_drawing_need(exported: Path) -> Non
     assert about["names"] == list(COCO.names)
     assert about["skeleton"] == [list(limb) for limb in COCO.skeleton]
     assert about["flip_pairs"] == [list(pair) for pair in COCO.flip_pairs]
+    colors = skeleton_colors(COCO)
+    assert about["joint_colors"] == [list(color) for color in colors.joints]
+    assert about["limb_colors"] == [list(color) for color in colors.limbs]
     assert about["decoder"] == "dark" and about["flip_test"] is True
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkpose.data.drawing import skeleton_colors
 from darkpose.decoders import find_decoder
 from darkpose.models.pose import PoseModel
 
@@ -71,9 +72,11 @@ class CropsToKeypoints(nn.Module):
     def metadata(self) -> dict[str, str]:
         """Return what a caller must know, each value as JSON.
 
-        Sizes are (width, height), `skeleton` and `flip_pairs` are pairs of indices into `names`.
+        Sizes are (width, height), `skeleton` and `flip_pairs` are pairs of indices into `names`,
+        colors (red, green, blue) of each joint and of each line of the skeleton.
         """
         model, codec = self.model, self.model.codec
+        colors = skeleton_colors(model.spec)
         values: dict[str, Any] = {
             "format": FORMAT,
             "input_size": codec.input_size,
@@ -84,6 +87,8 @@ class CropsToKeypoints(nn.Module):
             "names": model.spec.names,
             "skeleton": model.spec.skeleton,
             "flip_pairs": model.spec.flip_pairs,
+            "joint_colors": colors.joints,
+            "limb_colors": colors.limbs,
             "oks_sigmas": model.spec.oks_sigmas,
             "network": model.network_name,
             "encoding": codec.encoding,
