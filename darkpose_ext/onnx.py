@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`torch.ops.dark.decode` in standard ONNX operators, so that an exported network needs no library.
+"""`torch.ops.dark`'s decode and crop in standard ONNX operators, so that files need no library.
 
     from darkpose_ext.onnx import OPSET, TRANSLATIONS
 
     torch.onnx.export(model, inputs, "pose.onnx", dynamo=True, opset_version=OPSET,
                       custom_translation_table=TRANSLATIONS)
 
-All arguments of the op and all its types are served. What runs is the arithmetic of `csrc/step.h`
+All arguments of `decode` and all its types are served. What runs is the arithmetic of `csrc/step.h`
 and `csrc/peak.h`, guards included. Only the window round each maximum is smoothed: it is gathered,
-and one matrix product with the taps gives the 13 values that the Taylor step reads.
+and one matrix product with the taps gives the 13 values that the Taylor step reads. `crop` is
+served for one image.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 
 from darkpose_ext import _library  # noqa: F401  (loads torch.ops.dark)
+from darkpose_ext._onnx_crop import crop
+from darkpose_ext._onnx_graph import Graph
 
 OPSET = 18
 """The version of ONNX's operators that are used."""
@@ -50,10 +53,10 @@ def decode(
     Raises:
         ImportError: without onnx and onnxscript.
     """
-    graph = _Graph(heatmaps)
+    graph = Graph(heatmaps.dtype)
     op, maps = graph.op, graph.cast(heatmaps)
     if flipped is not None:
-        mirrored = _mirror_back(graph, graph.cast(flipped), flip_index, flip_shift)
+        mirrored = _mirror_back(graph, flipped, flip_index, flip_shift)
         maps = op.Mul(op.Add(maps, mirrored), graph.numbers(0.5))
     peak = _Peak(graph, maps)
     coords = graph.cast(peak.point)
@@ -71,52 +74,17 @@ def decode(
     return coords, scores
 
 
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.dark.decode.default: decode}
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.dark.decode.default: decode,
+    torch.ops.dark.crop.default: crop,
+}
 """For the argument `custom_translation_table` of `torch.onnx.export`."""
-
-
-class _Graph:
-    """The operators, and constants in the type that the op computes in."""
-
-    def __init__(self, heatmaps: Any) -> None:
-        try:
-            import onnx
-            from onnxscript import opset18
-        except ImportError as error:
-            raise ImportError(
-                f"darkpose_ext.onnx needs {error.name}: pip install 'darkpose[onnx]'"
-            ) from error
-        self.op, self._tensor = opset18, onnx.numpy_helper.from_array
-        double = heatmaps.dtype == onnx.TensorProto.DOUBLE
-        self._type = onnx.TensorProto.DOUBLE if double else onnx.TensorProto.FLOAT
-        self.rank = len(heatmaps.shape)
-        self.dtype = np.dtype(np.float64 if double else np.float32)
-
-    def cast(self, value: Any) -> Any:
-        return self.op.Cast(value, to=self._type)
-
-    def numbers(self, values: Any) -> Any:
-        return self.op.Constant(value=self._tensor(np.asarray(values, self.dtype)))
-
-    def integers(self, values: Any) -> Any:
-        return self.op.Constant(value=self._tensor(np.asarray(values, np.int64)))
-
-    def numbered(self, count: Any) -> Any:
-        """Return 0, 1 ... up to a count [1], itself left out."""
-        scalar = self.op.Squeeze(count, self.integers([0]))
-        return self.op.Range(self.integers(0), scalar, self.integers(1))
-
-    def every(self, *conditions: Any) -> Any:
-        result = conditions[0]
-        for condition in conditions[1:]:
-            result = self.op.And(result, condition)
-        return result
 
 
 class _Peak:
     """Each map's highest value and its first place, [B..., K, 1] all; mirrors `csrc/peak.h`."""
 
-    def __init__(self, graph: _Graph, maps: Any) -> None:
+    def __init__(self, graph: Graph, maps: Any) -> None:
         op, self._graph = graph.op, graph
         self.height = op.Shape(maps, start=-2, end=-1)  # [1], as are the next two
         self.width = op.Shape(maps, start=-1)
@@ -156,21 +124,22 @@ class _Peak:
         return op.GatherElements(self.flat, index, axis=-1)
 
 
-def _mirror_back(graph: _Graph, flipped: Any, flip_index: Any, flip_shift: int) -> Any:
+def _mirror_back(graph: Graph, flipped: Any, flip_index: Any, flip_shift: int) -> Any:
     # Mirrors `reference.mirror_back`.
     op, integers = graph.op, graph.integers
+    rank, flipped = len(flipped.shape), graph.cast(flipped)
     if flip_index is not None:
         flipped = op.Gather(flipped, integers(list(flip_index)), axis=-3)
     width = op.Shape(flipped, start=-1)
     back = op.Max(op.Sub(graph.numbered(width), integers([flip_shift])), integers([0]))
     columns = op.Sub(op.Sub(width, integers([1])), back)
     # Whole rows are gathered many times as fast as single values.
-    turn = [*range(graph.rank - 2), graph.rank - 1, graph.rank - 2]
+    turn = [*range(rank - 2), rank - 1, rank - 2]
     turned = op.Gather(op.Transpose(flipped, perm=turn), columns, axis=-2)
     return op.Transpose(turned, perm=turn)
 
 
-def _apply(graph: _Graph, matrix: Any, points: Any) -> Any:
+def _apply(graph: Graph, matrix: Any, points: Any) -> Any:
     # Eq 2. No matrix product: a GPU may round the coordinates for it.
     op, integers = graph.op, graph.integers
     linear = op.Unsqueeze(op.Gather(matrix, integers([0, 1]), axis=-1), integers([-3]))
@@ -182,7 +151,7 @@ def _apply(graph: _Graph, matrix: Any, points: Any) -> Any:
 # ---- steps, [B..., K, 2]; whatever they are where the peak cannot step ---------------------------
 
 
-def _standard_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
+def _standard_step(graph: Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
     op, integers = graph.op, graph.integers
     row = op.Concat(integers([1]), peak.width, axis=0)
     ahead, behind = (peak.at(to) for to in (op.Add(peak.index, row), op.Sub(peak.index, row)))
@@ -192,7 +161,7 @@ def _standard_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: flo
     return op.Where(peak.inside(2, 1), step, graph.numbers(0.0))
 
 
-def _second_max_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
+def _second_max_step(graph: Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
     op, integers = graph.op, graph.integers
     is_peak = op.Equal(graph.numbered(peak.size), peak.index)
     others = op.Where(is_peak, graph.numbers(-np.inf), peak.flat)
@@ -208,7 +177,7 @@ def _second_max_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: f
     return step
 
 
-def _taylor_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
+def _taylor_step(graph: Graph, peak: _Peak, taps: Sequence[float], limit: float) -> Any:
     """Mirrors `taylor_step` of `csrc/step.h`."""
     op, numbers = graph.op, graph.numbers
     values = _smoothed(graph, peak, taps)  # [B..., K, 13]
@@ -248,7 +217,7 @@ def _taylor_step(graph: _Graph, peak: _Peak, taps: Sequence[float], limit: float
     return op.Where(sound, op.Mul(step, shortening), zero)
 
 
-def _smoothed(graph: _Graph, peak: _Peak, taps: Sequence[float]) -> Any:
+def _smoothed(graph: Graph, peak: _Peak, taps: Sequence[float]) -> Any:
     """Return the map convolved with the taps at `_PLACES`, zeros outside: [B..., K, 13]."""
     op, integers = graph.op, graph.integers
     weights = _window(taps)
@@ -279,7 +248,7 @@ def _window(taps: Sequence[float]) -> dict[tuple[int, int], list[float]]:
     return weights
 
 
-_STEPS: dict[str, Callable[[_Graph, _Peak, Sequence[float], float], Any]] = {
+_STEPS: dict[str, Callable[[Graph, _Peak, Sequence[float], float], Any]] = {
     "standard": _standard_step,
     "second_max": _second_max_step,
     "dark": _taylor_step,
