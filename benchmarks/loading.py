@@ -39,7 +39,6 @@ from darkpose.data.images import decode_image  # noqa: E402
 from darkpose.data.loading import ResumableLoader, SeededSampler  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
 from darkpose.geometry import apply  # noqa: E402
-from darkpose.train.task import MEAN, STD  # noqa: E402
 
 BATCH, SIZE, SIGMA = 32, (192, 256), 2.0
 PEOPLE_PER_IMAGE = {"1": (1, 1), "2": (2, 2), "3 or 4": (3, 4), "5 to 13": (5, 13), "all": (1, 99)}
@@ -69,17 +68,10 @@ class ReleasedDataset(Dataset[tuple[torch.Tensor, ...]]):
         record, (to_input, _) = self.records[index], self.maps[index]
         image = cv2.imread(str(record.image_path), READ)
         crop = cv2.warpAffine(image, to_input, SIZE, flags=cv2.INTER_LINEAR)
-        pixels = normalized(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB))
+        pixels = released.normalized(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB))
         labeled = record.joints[:, 2] > 0
         targets = rendered(self.joints[index], labeled)
         return pixels, torch.from_numpy(targets), torch.from_numpy(labeled.astype(np.float32))
-
-
-def normalized(crop: NDArray[np.uint8]) -> torch.Tensor:
-    """Return a crop [H, W, 3] as float32 [3, H, W], each channel of mean 0 and deviation 1."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-    planes = torch.from_numpy(crop).permute(2, 0, 1).contiguous()
-    return planes.float().div_(255).sub_(mean).div_(std)
 
 
 def rendered(joints: NDArray[np.float32], labeled: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -196,7 +188,9 @@ def ladder(coco: Annotations, seconds: float) -> list[Row]:
     steps: dict[str, Callable[[int], object]] = {
         "released: cv2.imread": lambda i: cv2.imread(str(paths[i]), READ),
         "released: warp 3 channels": lambda i: cv2.warpAffine(images[paths[i]], maps[i], SIZE),
-        "released: to RGB, normalize": lambda i: normalized(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)),
+        "released: to RGB, normalize": lambda i: released.normalized(
+            cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        ),
         "released: render targets": lambda i: rendered(theirs.joints[i], labeled[i]),
         "ours, per image: read the file": lambda i: paths[i].read_bytes(),
         "ours, per image: decode": lambda i: cv2.imdecode(data[i], READ),

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from darkpose.models.pose import MEAN, STD
+
 Maps = NDArray[np.float32]  # [B, K, H, W]
 FLOOR = 1e-10  # under the logarithm
 
@@ -105,3 +107,10 @@ def encode(joints: NDArray[np.float32], height: int, width: int, sigma: float) -
                 squared = (columns - x) ** 2 + (rows - y) ** 2
                 maps[person, joint] = np.exp(-squared / (2 * sigma**2))
     return maps
+
+
+def normalized(crop: NDArray[np.uint8]) -> Tensor:
+    """Return a crop [H, W, 3] as float32 [3, H, W], each channel of mean 0 and deviation 1."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    planes = torch.from_numpy(crop).permute(2, 0, 1).contiguous()
+    return planes.float().div_(255).sub_(mean).div_(std)
