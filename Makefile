@@ -74,7 +74,8 @@ test-slow: setup build $(EMULATED)/_emulated_traced.so
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(PYTEST) -m slow
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated_nudged.so) $(PYTEST) -m "not slow" -k emulated
 
-# One thread of the processor, about fifteen minutes: the committed figures. benchmarks/README.md has the rules.
+# One thread of the processor, about twenty minutes: the committed figures. benchmarks/README.md has the rules.
+# BEFORE=TREE compares with a built checkout of another version.
 bench: setup build
 	$(MAKE) setup EXTRA=bench
 	$(BIN)/python -m pytest benchmarks/bench_*.py -q -r s --benchmark-json=build/bench.json \
@@ -85,13 +86,17 @@ bench: setup build
 	$(BIN)/python benchmarks/end_to_end.py --json benchmarks/results/end-to-end-cpu.json
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/loading.py --json benchmarks/results/loading-cpu.json
 	test -z "$$DARKPOSE_DATA" || $(BIN)/python benchmarks/scaled_decoding.py --json benchmarks/results/scaled-decoding-cpu.json
+	$(BIN)/python benchmarks/cropping.py --json benchmarks/results/crop-cpu.json
+	test -z "$$DARKPOSE_DATA" || test -z "$(BEFORE)" || $(BIN)/python benchmarks/file_to_keypoints.py \
+	  --before $(BEFORE) --json benchmarks/results/file-to-keypoints-cpu.json
 	$(BIN)/python benchmarks/interop.py --json benchmarks/results/interop-cpu.json
 	$(BIN)/python benchmarks/what_people_run.py --json benchmarks/results/what-people-run-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
-# The goals alone, a minute.
+# The goals alone, two minutes.
 bench-quick: setup build
 	$(BIN)/python benchmarks/goals.py
+	$(BIN)/python benchmarks/cropping.py --goals
 
 # Every stage of the check on a GPU, on the CPU: under two minutes.
 gpu-rehearsal: setup build $(EMULATED)/_emulated.so
