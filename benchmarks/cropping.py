@@ -5,9 +5,9 @@
 
 Crops of 192x256 of people at random places, noise for an image, from pixels in memory; affine maps
 are made beforehand, but where a library makes them of boxes itself. To uint8 [N, 256, 192, 3]: the
-op, `cv2.warpAffine` into arrays that are there, and `before`, how darkpose cut until version 0.1:
-OpenCV on four channels. To normalized float32 [N, 3, 256, 192], what a network sees: the op,
-OpenCV's crops normalized as released loaders do, those of before as darkpose's networks did,
+op, `cv2.warpAffine` into arrays that are there, and `before`, how darkpose cut people out before it
+had the op: OpenCV on four channels. To normalized float32 [N, 3, 256, 192], what a network sees:
+the op, OpenCV's crops normalized as released loaders do, those of before as darkpose's networks do,
 kornia, transformers' image processors, torchvision. One thread is measured by the processor's time.
 A peer that is not installed is left out, with a line that says so; `benchmarks/README.md` has the
 rules.
