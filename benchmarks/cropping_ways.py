@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import darkpose_ext
+import darkpose_ext.numpy
 from benchmarks import crops
 from benchmarks.cropping_cases import Case, Given, Pixels, given, rgba
 from benchmarks.harness import Call
@@ -24,11 +24,17 @@ from benchmarks.released import normalized
 from darkpose.models.pose import MEAN, STD
 
 UINT8 = "uint8"  # the op's own, for goals of another type
-CHECKED, OPENCV, BEFORE, KORNIA = "checked function", "cv2.warpAffine", "before", "kornia"
+CHECKED, NUMPY, OPENCV, BEFORE, KORNIA = (
+    "checked function",
+    "NumPy front",
+    "cv2.warpAffine",
+    "before",
+    "kornia",
+)
 VITPOSE, SAPIENS2, TORCHVISION = "ViTPose's processor", "Sapiens2's processor", "roi_align"
 PEERS = {
-    "uint8": (CHECKED, OPENCV, BEFORE),
-    "float32": (CHECKED, OPENCV, BEFORE, KORNIA, VITPOSE, SAPIENS2, TORCHVISION),
+    "uint8": (CHECKED, NUMPY, OPENCV, BEFORE),
+    "float32": (CHECKED, NUMPY, OPENCV, BEFORE, KORNIA, VITPOSE, SAPIENS2, TORCHVISION),
 }
 
 
@@ -54,6 +60,22 @@ def op(case: Case, given: Given, dtype: str = "", function: Any = None) -> Call:
 def checked(case: Case, given: Given) -> Call:
     """Return the function of the package, which checks its arguments."""
     return op(case, given, function=darkpose_ext.crop)
+
+
+def numpy(case: Case, given: Given) -> Call:
+    """Return the op for NumPy arrays, with as many threads as torch has."""
+    index, (width, height) = np.zeros(case.people, np.int64), case.size
+    options: dict[str, Any] = {"interpolation": given.interpolation}
+    if case.dtype != "uint8":
+        options |= {"mean": MEAN, "std": STD, "dtype": case.dtype}
+
+    def run() -> Tensor:
+        options["threads"] = torch.get_num_threads()
+        images = [given.pixels]
+        found = darkpose_ext.numpy.crop(images, index, given.to_image, height, width, **options)
+        return torch.from_numpy(found)
+
+    return run
 
 
 def opencv(case: Case, given: Given) -> Call:
@@ -144,6 +166,7 @@ WAYS: dict[str, Callable[[Case, Given], Call]] = {
     "op": op,
     UINT8: lambda case, given: op(case, given, "uint8"),
     CHECKED: checked,
+    NUMPY: numpy,
     OPENCV: opencv,
     BEFORE: before,
     KORNIA: kornia,
