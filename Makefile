@@ -1,8 +1,8 @@
 # Everything a fresh machine needs: Python 3.10 or newer, a C++ compiler, a package registry.
 #   make demo    trains and evaluates on synthetic people, about five minutes on two CPU cores
 #   make test    builds, then runs every test but the slow ones
-#   make test-slow   those: a browser (Debian: chromium), Ray, AOTInductor, C++ programs, this site's pages,
-#                every access of the CUDA kernels, their tests with a GPU's roundings
+#   make test-slow   those: a browser (Debian: chromium, npm), Ray, AOTInductor, C++ programs, this site's
+#                pages, every access of the CUDA kernels, their tests with a GPU's roundings
 #   make wheel   makes what installs without a compiler
 # An installed torch of 2.10 or later is used if there is one; else TORCH_SPEC is installed.
 PYTHON ?= python3
@@ -71,6 +71,8 @@ test: setup build $(EMULATED)/_emulated.so
 
 test-slow: setup build $(EMULATED)/_emulated_traced.so
 	$(MAKE) setup EXTRA=slow
+	npm install --silent --no-audit --no-fund --prefix examples/web || \
+	  echo "onnxruntime-web could not be installed: the web page's tests are skipped in this run"
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated.so) $(PYTEST) -m slow
 	DARKPOSE_EMULATED=$(abspath $(EMULATED)/_emulated_nudged.so) $(PYTEST) -m "not slow" -k emulated
 
