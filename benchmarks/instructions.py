@@ -5,10 +5,10 @@
     python benchmarks/instructions.py --table > benchmarks/results/instructions.md
 
 From the SASS for sm_90, of ordinary maps: 2,048 people of 17 joints, 64 x 48, 11 taps, launched as
-on a GPU; of crops, those of `gpu_crops.py`. Each basic block is counted as often as a warp executes it, all warps of a map added up,
-an instruction whose predicate is false included. Which blocks those are, a run of the emulated
-kernels says (`emulated_lines.py`); how often a warp goes round a loop, `instructions_loops.py`,
-which has to know every loop.
+on a GPU; of crops, those of `gpu_crops.py`. Each basic block is counted as often as a warp executes
+it, all warps of a map added up, an instruction whose predicate is false included. Which blocks
+those are, a run of the emulated kernels says (`emulated_lines.py`); how often a warp goes round a
+loop, `instructions_loops.py`, which has to know every loop.
 
 Needs nvcc, g++, gcov, cmake, ninja, c++filt and nvdisasm, which is not part of every nvcc:
 `pip install nvidia-cuda-nvdisasm==13.2.78` and its folder on PATH.

@@ -35,7 +35,7 @@ struct Places {
         down(width + kRun) {}
 };
 
-// Of a run. They are in order, so its first and its last place are the outermost.
+// From one of a row on, mostly a run. They are in order: the first and the last are the outermost.
 struct RunPlaces {
   const int *x, *y;
   const float *along, *down;
@@ -48,15 +48,19 @@ struct RunPlaces {
     return least(x) >= before && most(x) + after_x < image.width && least(y) >= before &&
            most(y) + after_y < image.height;
   }
-  // Whether none of them is.
-  DARK_INLINE bool outside(const Image& image, int before, int after) const {
-    return most(x) + after < 0 || least(x) - before >= image.width || most(y) + after < 0 ||
-           least(y) - before >= image.height;
+  // Whether none of them is, up to the place `last`.
+  DARK_INLINE bool outside(const Image& image, int before, int after, int last) const {
+    return most(x, last) + after < 0 || least(x, last) - before >= image.width ||
+           most(y, last) + after < 0 || least(y, last) - before >= image.height;
   }
 
  private:
-  DARK_INLINE static int least(const int* at) { return std::min(at[0], at[kRun - 1]); }
-  DARK_INLINE static int most(const int* at) { return std::max(at[0], at[kRun - 1]); }
+  DARK_INLINE static int least(const int* at, int last = kRun - 1) {
+    return std::min(at[0], at[last]);
+  }
+  DARK_INLINE static int most(const int* at, int last = kRun - 1) {
+    return std::max(at[0], at[last]);
+  }
 };
 
 DARK_INLINE void place(const Run& run, int* pixels, float* parts) {
@@ -156,68 +160,101 @@ DARK_INLINE void sample_pixels(const Image& image, const RunPlaces& places, uint
 
 // ---- one channel of eight pixels at once ----------------------------------------------------
 
-// The pixels that lie (dx, dy) from each place.
-template <bool kInside>
-DARK_INLINE Pair gather(const Image& image, const RunPlaces& places, int c, int dx, int dy) {
-  IntegerVector<float> levels{};
-  for (int i = 0; i < kRun; ++i) {
-    const int x = places.x[i] + dx, y = places.y[i] + dy;
-    if (kInside || image.holds(x, y)) levels[i] = image.at(x, y)[c * image.channel];
-  }
-  return __builtin_convertvector(levels, Pair);
-}
+// What one channel has at the pixels of a row dy below each place, from `before` ahead of it to
+// `after` behind it.
+template <int before, int after>
+struct Taps {
+  Pair at[before + 1 + after];
 
-template <Interpolation kind, bool kInside>
+  // The pixels of a row side by side in memory, and all of them in the image.
+  DARK_INLINE void read_adjacent(const Image& image, const RunPlaces& places, int c, int dy) {
+    using Words = std::conditional_t<after == 1, uint16_t, uint32_t>;  // as many bytes as taps
+    static_assert(sizeof(Words) == before + 1 + after);
+    BitVector<float> words;
+    for (int i = 0; i < kRun; ++i) {
+      Words word;
+      std::memcpy(&word, image.at(places.x[i] - before, places.y[i] + dy) + c * image.channel,
+                  sizeof(word));
+      words[i] = word;
+    }
+    for (int j = 0; j < before + 1 + after; ++j)
+      at[j] = __builtin_convertvector(as<IntegerVector<float>>((words >> (8 * j)) & 255), Pair);
+  }
+
+  template <bool kInside>
+  DARK_INLINE void read(const Image& image, const RunPlaces& places, int c, int dy) {
+    for (int j = 0; j < before + 1 + after; ++j) {
+      IntegerVector<float> levels{};
+      for (int i = 0; i < kRun; ++i) {
+        const int x = places.x[i] + j - before, y = places.y[i] + dy;
+        if (kInside || image.holds(x, y)) levels[i] = image.at(x, y)[c * image.channel];
+      }
+      at[j] = __builtin_convertvector(levels, Pair);
+    }
+  }
+};
+
+template <Interpolation kind, int kColumn, bool kInside>
 DARK_INLINE Pair sample_channel(const Image& image, const RunPlaces& places, int c) {
-  const auto at = [&](int dx, int dy)
-                      DARK_LAMBDA { return gather<kInside>(image, places, c, dx, dy); };
+  constexpr bool cubic = kind == Interpolation::bicubic;
+  constexpr int before = cubic ? 1 : 0, after = cubic ? 2 : 1;
+  Taps<before, after> rows[before + 1 + after];
+  for (int j = 0; j < before + 1 + after; ++j)
+    if constexpr (kInside && kColumn == 1)
+      rows[j].read_adjacent(image, places, c, j - before);
+    else
+      rows[j].template read<kInside>(image, places, c, j - before);
   const Pair along = load_as<Pair>(places.along), down = load_as<Pair>(places.down);
-  if constexpr (kind == Interpolation::bilinear) {
-    const auto column = [&](int dx) DARK_LAMBDA { return between(at(dx, 0), at(dx, 1), down); };
-    return between(column(0), column(1), along);
-  } else {
+  if constexpr (cubic) {
     const Cubic<Pair> horizontal(along), vertical(down);
-    const auto column = [&](int dx) DARK_LAMBDA {
-      return vertical(at(dx, -1), at(dx, 0), at(dx, 1), at(dx, 2));
-    };
-    return in_gray_range(horizontal(column(-1), column(0), column(1), column(2)));
+    Pair column[4];
+    for (int i = 0; i < 4; ++i)
+      column[i] = vertical(rows[0].at[i], rows[1].at[i], rows[2].at[i], rows[3].at[i]);
+    return in_gray_range(horizontal(column[0], column[1], column[2], column[3]));
+  } else {
+    return between(between(rows[0].at[0], rows[1].at[0], down),
+                   between(rows[0].at[1], rows[1].at[1], down), along);
   }
 }
 
-template <Interpolation kind, bool kInside>
+template <Interpolation kind, int kColumn, bool kInside>
 DARK_INLINE void sample_channels(const Image& image, const RunPlaces& places, int channels,
                                  uint8_t* quads) {
   IntegerVector<float> levels{};
   for (int c = 0; c < channels; ++c)
-    levels |= (rounded(sample_channel<kind, kInside>(image, places, c)) & 255) << (8 * c);
+    levels |= (rounded(sample_channel<kind, kColumn, kInside>(image, places, c)) & 255) << (8 * c);
   store(quads, levels);
 }
 
 // ---- a row ----------------------------------------------------------------------------------
 
-// kColumn: bytes from a pixel to the next, where its channels lie side by side; 0 for any layout.
-// The quads have room for whole runs.
+// kColumn: bytes from a pixel to the next; 3 and 4 where its channels lie side by side, too; 0 for
+// any layout. The quads have room for whole runs.
 template <Interpolation kind, int kColumn>
 DARK_MULTIVERSION void sample_row(const Image& image, const Places& row, int channels,
                                   uint8_t* quads) {
   constexpr bool cubic = kind == Interpolation::bicubic;
   constexpr int before = cubic ? 1 : 0, after = cubic ? 2 : 1;
+  if (RunPlaces(row, 0).outside(image, before, after, row.width - 1)) {
+    std::memset(quads, 0, 4 * row.width);
+    return;
+  }
   for (int x = 0; x < row.width; x += kRun, quads += 4 * kRun) {
     const RunPlaces places(row, x);
-    if (places.outside(image, before, after)) {
+    if (places.outside(image, before, after, kRun - 1)) {
       std::memset(quads, 0, 4 * kRun);
       continue;
     }
-    if constexpr (kColumn > 0)
+    if constexpr (kColumn > 1)
       // One column more, since eight bytes are read from a pixel on.
       if (places.inside(image, before, after + 1, after)) {
         sample_pixels<kind, kColumn>(image, places, quads);
         continue;
       }
     if (places.inside(image, before, after, after))
-      sample_channels<kind, true>(image, places, channels, quads);
+      sample_channels<kind, kColumn, true>(image, places, channels, quads);
     else
-      sample_channels<kind, false>(image, places, channels, quads);
+      sample_channels<kind, kColumn, false>(image, places, channels, quads);
   }
 }
 
