@@ -35,9 +35,8 @@ from darkpose.geometry import (
     compose,
     fix_aspect,
     heatmap_to_image,
-    image_to_heatmap,
-    image_to_input,
     input_to_image,
+    invert,
     mirror,
 )
 
@@ -208,30 +207,18 @@ class KeypointDataset(Dataset[Sample]):
             "image": UncutPerson(seen, from_input, light, self.input_size, self.enlarging),
             "joints": torch.from_numpy(joints[:, :2].astype(np.float32)),
             "weights": torch.from_numpy(weights.astype(np.float32)),
-            "to_heatmap": torch.from_numpy(self.matrices(crop, width)[1].astype(np.float32)),
+            "to_heatmap": torch.from_numpy(invert(from_heatmap).astype(np.float32)),
             "to_image": torch.from_numpy(from_heatmap.astype(np.float32)),
             "index": index,
             "image_read": image is not None,
         }
 
-    def matrices(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
-        """Return the maps [2, 3] from image to input and to heatmap pixels.
+    def to_image(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
+        """Return the maps [2, 3] from input and from heatmap pixels to the image's.
 
         `mirrored_width` is the image's width if the crop is to be mirrored, else None. The maps
-        then mirror the image first, so that they still begin at the unmirrored image's pixels.
+        then mirror the image last, so that they still lead to the unmirrored image's pixels.
         """
-        if mirrored_width is not None:
-            crop = crop.mirrored(mirrored_width)
-        to_input = image_to_input(crop, self.input_size, self.convention)
-        to_heatmap = image_to_heatmap(crop, self.input_size, self.heatmap_size, self.convention)
-        if mirrored_width is None:
-            return to_input, to_heatmap
-        flip = mirror(mirrored_width)
-        return compose(to_input, flip), compose(to_heatmap, flip)
-
-    def to_image(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
-        """Return the maps [2, 3] from input and from heatmap pixels to the image's: the inverses of
-        `matrices`."""
         if mirrored_width is not None:
             crop, flip = crop.mirrored(mirrored_width), mirror(mirrored_width)
         of_input = input_to_image(crop, self.input_size, self.convention)
@@ -239,6 +226,11 @@ class KeypointDataset(Dataset[Sample]):
         if mirrored_width is None:
             return of_input, of_heatmap
         return compose(flip, of_input), compose(flip, of_heatmap)
+
+    def matrices(self, crop: Crop, mirrored_width: int | None = None) -> tuple[Matrix, Matrix]:
+        """Return the inverses of `to_image`: from the image to input and to heatmap pixels."""
+        of_input, of_heatmap = self.to_image(crop, mirrored_width)
+        return invert(of_input), invert(of_heatmap)
 
     @property
     def images(self) -> Indices:
