@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkpose import decode_topdown
-from darkpose.geometry import box_to_crop, image_to_input
-from darkpose_ext.numpy import encode
+from darkpose.geometry import box_to_crop, input_to_image
+from darkpose_ext.numpy import crop, encode
 
 try:
     from rtmlib import ViTPose
@@ -51,9 +51,10 @@ class DarkViTPose(ViTPose):  # type: ignore[misc, valid-type]
         """Return the input [H, W, 3], and center and scale of the crop."""
         left, top, right, bottom = bbox
         box, size = (left, top, right - left, bottom - top), tuple(self.model_input_size)
-        crop = box_to_crop(box, size, "udp")
-        cut = cv2.warpAffine(img, image_to_input(crop, size, "udp"), size)
-        return (cut - self.mean) / np.array(self.std), np.array(crop.center), np.array(crop.size)
+        region = box_to_crop(box, size, "udp")
+        (cut,) = crop([img], [0], [input_to_image(region, size, "udp")], size[1], size[0])
+        center, scale = np.array(region.center), np.array(region.size)
+        return (cut - self.mean) / np.array(self.std), center, scale
 
     def postprocess(
         self, outputs: list[Array], center: Array, scale: Array, *_: Any

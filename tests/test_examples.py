@@ -117,10 +117,10 @@ def test_rtmlibs_vitpose_finds_a_blob_in_an_image_and_rtmlibs_own_half_an_input_
     pixel = (301 - 50) * 1.25 / 63  # image pixels to one of the heatmap
     y, x = np.mgrid[:400, :400]
     squared = ((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * (2 * pixel) ** 2)
-    image = np.repeat(np.exp(-squared)[..., None], 3, 2).astype(np.float32)
+    image = np.repeat(np.rint(255 * np.exp(-squared))[..., None], 3, 2).astype(np.uint8)
     errors = {}
     for kind in (ours, theirs):
-        pose = kind(str(model), mean=(0, 0, 0), std=(1, 1, 1))
+        pose = kind(str(model), mean=(0, 0, 0), std=(255, 255, 255))
         keypoints, scores = pose(image, [box])
         assert keypoints.shape == (1, 1, 2) and scores.shape == (1, 1) and scores.min() > 0.9
         errors[kind] = np.abs(keypoints[0, 0] - place) / pixel
