@@ -5,7 +5,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,9 +15,6 @@ from darkpose.codec import HeatmapCodec  # noqa: E402
 from darkpose.data.images import Image, read_image  # noqa: E402
 from darkpose.geometry import Convention, enlarges  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    int(cv2.__version__.partition(".")[0]) < 5, reason="OpenCV 4 rounds places to 1/32 pixel"
-)
 GRAY_LEVEL = 1.0
 SMALL = (192, 256)  # ViTPose's input; Sapiens2's is cut by the same code at any size
 

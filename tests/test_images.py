@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from darkpose import affine
 from darkpose.codec import HeatmapCodec
 from darkpose.data import dataset as dataset_module
+from darkpose.data import images as images_module
 from darkpose.data.annotations import Annotations
 from darkpose.data.augment import Augmentation, augment, sample_rng
 from darkpose.data.dataset import KeypointDataset
@@ -73,8 +74,8 @@ def test_whoever_cuts_has_the_same_pixels(tmp_path: Path) -> None:
     for how, rows in (("bilinear", ~enlarged), ("bicubic", enlarged)):
         expected = reference.crop([tensors[0]], *tensors[1:], 128, 96, interpolation=how)[rows]
         assert torch.equal(programs[how == "bicubic"][rows], expected)
-        for images in ([image], [tensors[0]]):
-            crops = crop_people(images, index, to_image, INPUT_SIZE, "bicubic")  # type: ignore[type-var]
+        for given in (image, tensors[0]):
+            crops = crop_people([given], index, to_image, INPUT_SIZE, "bicubic")  # type: ignore[type-var]
             assert np.array_equal(np.asarray(crops)[rows], expected)
         singly = [
             DecodedImage(image, (320, 240)).crop(one, INPUT_SIZE, "bicubic")
@@ -94,9 +95,15 @@ def test_people_are_cut_out_of_several_images_or_none() -> None:
         assert nobody.shape == (0, 48, 32, 3)
 
 
-def test_an_image_is_read_as_opencv_decodes_it(tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_an_image_is_read_as_opencv_decodes_it(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an OpenCV that cannot decode to RGB too."""
+    path = tmp_path / f"photo{suffix}"
     cv2.imwrite(str(path), photo((65, 33)))
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path))[..., ::-1])
+    monkeypatch.setattr(images_module, "_AS_RGB", 0)
     np.testing.assert_array_equal(read_image(path), cv2.imread(str(path))[..., ::-1])
 
 
