@@ -37,7 +37,9 @@ def _check_images(images: Sequence[Tensor]) -> None:
             raise ValueError(
                 f"crop: images must be [H, W, C] with a C of 1, 3 or 4, got {_shape(image)}"
             )
-        if min(image.shape[:2]) < 1 or max(image.shape[:2]) >= MAX_SIDE:
+        if any(
+            side < 1 or side >= MAX_SIDE for side in image.shape[:2]
+        ):  # min would compare symbols
             raise ValueError(
                 "crop: images must have at least one and fewer than 2^29 rows and columns, "
                 f"got {_shape(image)}"
@@ -78,7 +80,7 @@ def check_crop(
     check_like("crop", "transform", transform, [index.shape[0], 2, 3], "index", index)
     check_integer("crop", "height", height)
     check_integer("crop", "width", width)
-    if min(height, width) < 1 or max(height, width) >= MAX_SIDE:
+    if any(side < 1 or side >= MAX_SIDE for side in (height, width)):
         raise ValueError(
             "crop: height and width must be at least 1 and less than 2^29, "
             f"got {height} and {width}"
