@@ -179,10 +179,10 @@ def test_no_byte_beside_an_image_is_read(
 
 
 def test_images_may_be_larger_than_32_bits_count(in_memory: Implementation) -> None:
-    """Rows 2 GiB apart, most of which is never touched, forwards and channels likewise."""
+    """Rows 2 GiB apart, nearly all of which is never touched; then channels."""
     far, kept = 1 << 31, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     memory = torch.frombuffer(mmap.mmap(-1, 4 * far, flags=kept), dtype=torch.uint8)
-    source = photo(3, 11)
+    source = photo(4, 11)
     index, matrices = torch.zeros(1, dtype=torch.int64), torch.eye(2, 3).double()[None]
     for strides in ((far, 3, 1), (11, 1, far)):
         image = memory.as_strided(source.shape, strides).copy_(source)
