@@ -155,11 +155,17 @@ def test_the_whole_image_is_a_person_at_first_and_is_drawn_in_its_colors(opened:
     opened.check([[0, 0, WIDTH, HEIGHT]])
     shown = opened.page.screenshot(full_page=True)
     pixels = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    for (x, y), color in zip(
-        opened.numbers("circle", "cx", "cy"), skeleton_colors(COCO).joints, strict=True
-    ):
+    points, colors = opened.numbers("circle", "cx", "cy"), skeleton_colors(COCO).joints
+    for (x, y), color in zip(points, colors, strict=True):
         column, row = map(int, opened.at(x + 0.5, y + 0.5))
         assert pixels[row, column].tolist() == list(color)
+    strokes = [line.get_attribute("stroke") for line in opened.page.locator("line").all()]
+    limbs = skeleton_colors(COCO).limbs
+    assert strokes == [f"rgb({red} {green} {blue})" for red, green, blue in limbs]
+    area = opened.page.locator("circle").first.bounding_box()
+    middle = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    # The center of a pixel, an integer in the file's output, lies half a pixel from its corner.
+    assert middle == pytest.approx(opened.at(*(points[0] + 0.5)), abs=0.05)
 
 
 def test_boxes_are_dragged_by_mouse_and_finger_typed_and_removed(opened: Opened) -> None:
