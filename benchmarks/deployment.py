@@ -207,7 +207,9 @@ def measure(
             row = figures(name, count, samples[name], alone[name])
             if way.joints is not None:
                 distance = (way.joints()[0] - expected).norm(dim=-1)
-                row["agreeing"] = float((distance <= check.PIXELS).double().mean())
+                row["agreeing"] = float(
+                    (distance <= check.TOLERANCES["fp32"].pixels).double().mean()
+                )
             rows.append(row)
     return rows
 

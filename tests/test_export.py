@@ -23,7 +23,6 @@ from darkpose.models.pose import PoseModel
 from untrained import write_checkpoint  # noqa: E402
 
 CHECKPOINTS: dict[str, dict[str, Any]] = {
-    "small": {"convention": "udp"},
     "hrnet_small": {"convention": "hrnet", "encoding": "biased"},
     "simple_small": {"task": {"color": "bgr", "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}},
     "hourglass_small": {"input_size": (64, 64), "modulation": 3},

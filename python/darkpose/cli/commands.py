@@ -80,7 +80,7 @@ COMMANDS = {
     ),
     "export": LazyCommand(
         "darkpose.deploy.export:export",
-        "Write a checkpoint as one file from crops to keypoints, for ONNX Runtime or libtorch.",
+        "Write a checkpoint as one file from an image to keypoints, for ONNX runtimes or libtorch.",
     ),
     "table": LazyCommand(
         "darkpose.paper.tables.command:table",
@@ -115,7 +115,7 @@ COMMANDS = {
 
 class FunctionCommand:
     """A plain function, its arguments as options, or the fields of the dataclass that is its only
-    one; those without a default by their position.
+    one; those without a default by their position. An argument `from_` is the option `--from`.
 
     `files` is what the help says of the last of those, a list of names.
     """
@@ -131,6 +131,10 @@ class FunctionCommand:
             self.parser.add_class_arguments(self.options, as_positional=True, skip=skipped)
         if files is not None:
             self.parser.add_argument("images", nargs="+", type=str, help=files)
+        for action in [each for each in self.parser._actions if each.dest.endswith("_")]:
+            option = f"--{action.dest.rstrip('_')}"
+            action.option_strings = [option]
+            self.parser._option_string_actions[option] = action
 
     def run(self, config: Namespace) -> None:
         values = self.parser.instantiate(config)

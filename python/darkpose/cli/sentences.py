@@ -6,7 +6,7 @@ import re
 
 from darkpose.values import one_line
 
-_KEY = re.compile(r'Parser key "(.*?)":')
+_KEY = re.compile(r'Parser key "(.*?)_?":')
 _EXPECTED = re.compile(r"(?:Expected an? |Not of type \w+: )(.*?)(?:\. Got value: (.*))?$")
 _GIVEN = re.compile(r"Given value: (.*)$")
 _WORDS = {

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkpose.deploy.program import INPUTS, OUTPUTS, CropsToKeypoints, parse_metadata
+from darkpose.deploy.program import ImageToKeypoints, Program, parse_metadata
 from darkpose_ext.onnx import OPSET, TRANSLATIONS
 
 
@@ -54,8 +54,8 @@ def write(program: torch.nn.Module, inputs: tuple[Tensor, ...], path: Path, **op
     exported.save(str(path))
 
 
-def write_program(program: CropsToKeypoints, path: Path) -> None:
-    """Write an ONNX file from crops to keypoints.
+def write_program(program: Program, path: Path) -> None:
+    """Write an ONNX file from crops, or an image and boxes, to keypoints.
 
     Raises:
         ImportError: without onnx and onnxscript.
@@ -64,8 +64,21 @@ def write_program(program: CropsToKeypoints, path: Path) -> None:
         program,
         program.example(),
         path,
-        input_names=list(INPUTS),
-        output_names=list(OUTPUTS),
+        input_names=list(program.inputs),
+        output_names=list(program.outputs),
+        dynamic_shapes=program.dynamic_shapes(),
+        metadata=program.metadata(),
+    )
+
+
+def write_cut(program: ImageToKeypoints, path: Path) -> None:
+    """Write what a file of this program cuts out of an image, from the same inputs, alone."""
+    write(
+        program.cut,
+        program.example(),
+        path,
+        input_names=list(program.inputs),
+        dynamic_shapes=program.dynamic_shapes(),
         metadata=program.metadata(),
     )
 
@@ -98,11 +111,12 @@ class OnnxModel:
         found = self.session.get_modelmeta().custom_metadata_map
         self.metadata = parse_metadata(found, path)
 
-    def __call__(self, crops: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `CropsToKeypoints.forward` does."""
-        given = dict(zip(INPUTS, (crops.numpy(), to_image.numpy()), strict=True))
-        coords, scores = self.session.run(OUTPUTS, given)
-        return torch.from_numpy(coords), torch.from_numpy(scores)
+    def __call__(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` of the program does that was exported."""
+        names = (value.name for value in self.session.get_inputs())
+        given = dict(zip(names, (pixels.numpy(), places.numpy()), strict=True))
+        points, scores = self.session.run(None, given)
+        return torch.from_numpy(points), torch.from_numpy(scores)
 
 
 def need(*packages: str) -> None:

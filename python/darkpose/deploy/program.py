@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an exported file computes, and what it says of itself.
 
-Everything between a crop's pixels and a joint's place in the image is inside: order of colors,
-normalization, the network, the flip test, decoding, recovery. What a caller must do, cropping, is
-told by the metadata: how a box becomes a crop is a property of the checkpoint.
+Of crops, everything between their pixels and a joint's place in the image is inside: order of
+colors, normalization, the network, the flip test, decoding, recovery. What a caller must do,
+cropping, is told by the metadata: how a box becomes a crop is a property of the checkpoint. Of an
+image and boxes, that is inside too.
 """
 
 import json
-from typing import Any
+from copy import deepcopy
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from darkpose import affine
+from darkpose.codec import HeatmapCodec
 from darkpose.data.drawing import skeleton_colors
 from darkpose.decoders import find_decoder
+from darkpose.evaluate.scores import score_threshold
+from darkpose.geometry import FARTHEST
 from darkpose.models.pose import PoseModel
 
 FORMAT = 1
-INPUTS, OUTPUTS = ("crops", "to_image"), ("coords", "scores")
+Precision = Literal["fp32", "fp16"]
+"""Of an exported network; what is before and after it always is in float32."""
 
 
 class CropsToKeypoints(nn.Module):
@@ -31,6 +38,8 @@ class CropsToKeypoints(nn.Module):
     Raises:
         ValueError: the codec has no such decoder.
     """
+
+    inputs, outputs = ("crops", "to_image"), ("coords", "scores")
 
     def __init__(
         self, model: PoseModel, decoder: str | None = None, flip_test: bool = False
@@ -95,6 +104,8 @@ class CropsToKeypoints(nn.Module):
             "sigma": codec.sigma,
             "decoder": self.decoder,
             "flip_test": self.flip_test,
+            "from": self.inputs[0],
+            "precision": "fp16" if _in_half(model.network) else "fp32",
             "torch": torch.__version__,
         }
         return {name: json.dumps(value) for name, value in values.items()}
@@ -104,6 +115,129 @@ class CropsToKeypoints(nn.Module):
         width, height = self.model.codec.input_size
         crops = torch.full((people, height, width, 3), 128, dtype=torch.uint8)
         return crops, torch.eye(2, 3).repeat(people, 1, 1)
+
+    def dynamic_shapes(self) -> tuple[dict[int, Any], dict[int, Any]]:
+        """Return which dimensions of the inputs may be of any size."""
+        batch = torch.export.Dim("batch", min=1)
+        return {0: batch}, {0: batch}
+
+
+class ImageToCrops(nn.Module):
+    """From an image and boxes to what `CropsToKeypoints` takes, in float32.
+
+    Args:
+        codec: of the checkpoint.
+    """
+
+    def __init__(self, codec: HeatmapCodec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(
+        self,
+        image: Tensor,  # [H, W, 3]
+        boxes: Tensor,  # [N, 4]
+    ) -> tuple[Tensor, Tensor]:  # [N, h, w, 3], [N, 2, 3]
+        """Return crops of the input's size and maps from heatmap to image pixels."""
+        codec, how = self.codec, self.codec.convention.value
+        region = affine.box_centers_sizes(boxes, codec.input_size, how, codec.padding)
+        to_image = affine.target_to_image(*region, codec.input_size, how)
+        crops = self._crop(image, to_image, "bilinear")
+        if codec.enlarging != "bilinear":
+            enlarged = self._crop(image, to_image, codec.enlarging)
+            enlarges = affine.enlarges(to_image)[:, None, None, None]
+            crops = torch.where(enlarges, enlarged, crops)
+        assert codec.heatmap_size is not None
+        return crops, affine.target_to_image(*region, codec.heatmap_size, how)
+
+    def _crop(self, image: Tensor, to_image: Tensor, interpolation: str) -> Tensor:
+        index = torch.zeros(to_image.shape[0], dtype=torch.int64, device=image.device)
+        width, height = self.codec.input_size
+        return torch.ops.dark.crop(  # type: ignore[no-any-return]
+            [image], index, to_image, height, width, interpolation=interpolation
+        )
+
+
+class ImageToKeypoints(nn.Module):
+    """`CropsToKeypoints` from an image and boxes, with the crops cut inside.
+
+    Args:
+        people: what becomes of the crops.
+    """
+
+    inputs, outputs = ("image", "boxes"), ("keypoints", "scores")
+
+    def __init__(self, people: CropsToKeypoints) -> None:
+        super().__init__()
+        self.cut, self.people = ImageToCrops(people.model.codec), people
+
+    @property
+    def model(self) -> PoseModel:
+        """The checkpoint's."""
+        return self.people.model
+
+    def forward(
+        self,
+        image: Tensor,  # [H, W, 3]
+        boxes: Tensor,  # [N, 4]
+    ) -> tuple[Tensor, Tensor]:  # [N, K, 3], [N]
+        """Return (x, y, score) of everybody's joints, in image pixels, and everybody's score.
+
+        A box that is not finite, or without width or height, has joints of NaN and the score 0.
+
+        Args:
+            image: uint8, RGB.
+            boxes: float32, x, y, width, height in image pixels.
+        """
+        sound = (boxes.abs() <= FARTHEST).all(-1) & (boxes[:, 2:] > 0).all(-1)
+        coords, heights = self.people(*self.cut(image, torch.where(sound[:, None], boxes, 1.0)))
+        keypoints = torch.cat([coords, heights.unsqueeze(-1)], -1)
+        keypoints = torch.where(sound[:, None, None], keypoints, torch.nan)
+        return keypoints, person_scores(keypoints[..., 2], score_threshold(self.model.codec))
+
+    def joints(self, keypoints: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return of what `forward` returned what `CropsToKeypoints` does: coordinates [N, K, 2] and
+        scores [N, K], which are NaN for people whose own score does not follow from them."""
+        heights = keypoints[..., 2]
+        wanted = person_scores(heights, score_threshold(self.model.codec))
+        follows = torch.isclose(scores, wanted, rtol=1e-4, atol=1e-6)
+        return keypoints[..., :2], torch.where(follows[:, None], heights, torch.nan)
+
+    def metadata(self) -> dict[str, str]:
+        """Return what `CropsToKeypoints.metadata` does."""
+        return {**self.people.metadata(), "from": json.dumps(self.inputs[0])}
+
+    def example(self, people: int = 2) -> tuple[Tensor, Tensor]:
+        """Return a gray image and boxes, to trace with."""
+        boxes = torch.tensor([10.0, 20.0, 30.0, 60.0])
+        return torch.full((90, 60, 3), 128, dtype=torch.uint8), boxes.repeat(people, 1)
+
+    def dynamic_shapes(self) -> tuple[dict[int, Any], dict[int, Any]]:
+        """Return which dimensions of the inputs may be of any size."""
+        height, width, people = (
+            torch.export.Dim(name, min=1) for name in ("height", "width", "people")
+        )
+        return {0: height, 1: width}, {0: people}
+
+
+Program = CropsToKeypoints | ImageToKeypoints
+
+
+def person_scores(scores: Tensor, threshold: float) -> Tensor:  # [N, K] -> [N]
+    """Mirrors `darkpose.evaluate.scores.person_scores`."""
+    counted = scores > threshold
+    return torch.where(counted, scores, 0.0).sum(-1) / counted.sum(-1).clamp(min=1)
+
+
+def in_half(program: Program) -> Program:
+    """Return a copy whose network is in float16; all before it and after it stays in float32."""
+    copied = deepcopy(program)
+    copied.model.network.half()
+    return copied
+
+
+def _in_half(network: nn.Module) -> bool:
+    return any(each.dtype == torch.float16 for each in network.parameters())
 
 
 def parse_metadata(found: dict[str, str], file: object) -> dict[str, Any]:

@@ -12,15 +12,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from darkpose.deploy.program import CropsToKeypoints, parse_metadata
+from darkpose.deploy.program import Program, parse_metadata
 
 # What a package may hold.
 _PROGRAM = "data/aotinductor/model/"
 _ABOUT = ("archive_format", "archive_version", "byteorder", "version", ".data/")
 
 
-def write_program(program: CropsToKeypoints, path: Path) -> None:
-    """Compile a package from crops to keypoints; takes a C++ compiler and minutes.
+def write_program(program: Program, path: Path) -> None:
+    """Compile a package from crops, or an image and boxes, to keypoints; takes a C++ compiler and
+    minutes.
 
     Raises:
         OSError: there is no C++ compiler.
@@ -31,11 +32,11 @@ def write_program(program: CropsToKeypoints, path: Path) -> None:
         cpp_builder.get_cpp_compiler()
     except exc.InvalidCxxCompiler as error:
         raise OSError("export to pt2 needs a C++ compiler: install g++, or set CXX") from error
-    batch = torch.export.Dim("batch", min=1)
-    shapes = {"crops": {0: batch}, "to_image": {0: batch}}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own code
-        exported = torch.export.export(program, program.example(), dynamic_shapes=shapes)
+        exported = torch.export.export(
+            program, program.example(), dynamic_shapes=program.dynamic_shapes()
+        )
         torch._inductor.aoti_compile_and_package(
             exported,
             package_path=str(path),
@@ -61,25 +62,30 @@ class Pt2Model:
         self.loader = torch._inductor.aoti_load_package(str(path)).loader
         self.metadata = parse_metadata(self.loader.get_metadata(), path)
 
-    def __call__(self, crops: Tensor, to_image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `CropsToKeypoints.forward` does.
+    def __call__(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` of the program does that was exported.
 
         Raises:
-            ValueError: crops or matrices of another size or type; the code does not look itself.
+            ValueError: an input of another size or type; the code does not look itself.
         """
-        width, height = self.metadata["input_size"]
-        people = len(crops)
-        for name, tensor, shape, dtype in (
-            ("crops", crops, (people, height, width, 3), torch.uint8),
-            ("to_image", to_image, (people, 2, 3), torch.float32),
-        ):
+        shapes: dict[str, tuple[int, ...]]
+        if self.metadata.get("from") == "image":
+            shapes = {
+                "image": (*(max(side, 1) for side in pixels.shape[:2]), 3),
+                "boxes": (len(places), 4),
+            }
+        else:
+            people, (width, height) = len(pixels), self.metadata["input_size"]
+            shapes = {"crops": (people, height, width, 3), "to_image": (people, 2, 3)}
+        given = zip(shapes.items(), (pixels, places), (torch.uint8, torch.float32), strict=True)
+        for (name, shape), tensor, dtype in given:
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
                 raise ValueError(
                     f"{name} must be {list(shape)} of {dtype}, "
                     f"got {list(tensor.shape)} of {tensor.dtype}"
                 )
-        coords, scores = self.loader.boxed_run([crops.contiguous(), to_image.contiguous()])
-        return coords, scores
+        points, scores = self.loader.boxed_run([pixels.contiguous(), places.contiguous()])
+        return points, scores
 
 
 def _check_archive(path: Path) -> None:
