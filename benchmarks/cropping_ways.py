@@ -21,20 +21,16 @@ from benchmarks.cropping_cases import Case, Given, Pixels, given, rgba
 from benchmarks.harness import Call
 from benchmarks.peers import define_torchvision_ops
 from benchmarks.released import normalized
+from darkpose import affine
 from darkpose.models.pose import MEAN, STD
 
 UINT8 = "uint8"  # the op's own, for goals of another type
-CHECKED, NUMPY, OPENCV, BEFORE, KORNIA = (
-    "checked function",
-    "NumPy front",
-    "cv2.warpAffine",
-    "before",
-    "kornia",
-)
+CHECKED, BOXES, NUMPY = "checked function", "from boxes", "NumPy front"
+OPENCV, BEFORE, KORNIA = "cv2.warpAffine", "before", "kornia"
 VITPOSE, SAPIENS2, TORCHVISION = "ViTPose's processor", "Sapiens2's processor", "roi_align"
 PEERS = {
-    "uint8": (CHECKED, NUMPY, OPENCV, BEFORE),
-    "float32": (CHECKED, NUMPY, OPENCV, BEFORE, KORNIA, VITPOSE, SAPIENS2, TORCHVISION),
+    "uint8": (CHECKED, BOXES, NUMPY, OPENCV, BEFORE),
+    "float32": (CHECKED, BOXES, NUMPY, OPENCV, BEFORE, KORNIA, VITPOSE, SAPIENS2, TORCHVISION),
 }
 
 
@@ -44,8 +40,8 @@ def calls(case: Case, names: Iterable[str]) -> dict[str, Call]:
     return {name: WAYS[name](case, those) for name in names}
 
 
-def op(case: Case, given: Given, dtype: str = "", function: Any = None) -> Call:
-    """Return the op, to the case's type or another."""
+def op(case: Case, given: Given, dtype: str = "", function: Any = None) -> Callable[..., Tensor]:
+    """Return the op, to the case's type or another; it takes maps, and has the case's."""
     function = function or torch.ops.dark.crop
     images = [torch.from_numpy(given.pixels)]
     index = torch.zeros(case.people, dtype=torch.int64)
@@ -54,12 +50,27 @@ def op(case: Case, given: Given, dtype: str = "", function: Any = None) -> Call:
     if (dtype or case.dtype) != "uint8":
         options |= {"mean": list(MEAN), "std": list(STD), "dtype": getattr(torch, case.dtype)}
     width, height = case.size
-    return lambda: function(images, index, to_image, height, width, **options)
+
+    def run(maps: Tensor = to_image) -> Tensor:
+        return function(images, index, maps, height, width, **options)  # type: ignore[no-any-return]
+
+    return run
 
 
 def checked(case: Case, given: Given) -> Call:
     """Return the function of the package, which checks its arguments."""
     return op(case, given, function=darkpose_ext.crop)
+
+
+def from_boxes(case: Case, given: Given) -> Call:
+    """Return the op with its affine maps made anew, of boxes without rotation."""
+    boxes, cut = torch.from_numpy(given.boxes), op(case, given)
+
+    def run() -> Tensor:
+        centers, sizes = affine.box_centers_sizes(boxes, case.size, "udp", 1.25)
+        return cut(affine.target_to_image(centers, sizes, case.size, "udp"))
+
+    return run
 
 
 def numpy(case: Case, given: Given) -> Call:
@@ -166,6 +177,7 @@ WAYS: dict[str, Callable[[Case, Given], Call]] = {
     "op": op,
     UINT8: lambda case, given: op(case, given, "uint8"),
     CHECKED: checked,
+    BOXES: from_boxes,
     NUMPY: numpy,
     OPENCV: opencv,
     BEFORE: before,
