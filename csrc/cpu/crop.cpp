@@ -3,30 +3,29 @@
 // level becomes in a channel is looked up.
 #include "kernels.h"
 #include "parallel.h"
-#include "sampling.h"
+#include "sampling_avx2.h"
 
 namespace dark {
 namespace {
 
-using Sampler = void (*)(const Image&, const Places&, int, uint8_t*);
-
-// Whether bytes are moved about within vectors of 32; one by one it would take ten times as long.
-bool has_wide_shuffles() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2");
-#else
-  return false;
-#endif
-}
+using Sampler = void (*)(const Image&, Places&, int, uint8_t*);
 
 template <Interpolation kind>
 Sampler sampler_for(const Image& image, int channels) {
-  if (image.column == 1) return sample_row<kind, 1>;
-  static const bool wide = has_wide_shuffles();
-  if (!wide || image.channel != 1 || channels == 1) return sample_row<kind, 0>;
-  return image.column == 3   ? sample_row<kind, 3>
-         : image.column == 4 ? sample_row<kind, 4>
-                             : sample_row<kind, 0>;
+#if defined(__x86_64__)
+  const int64_t bytes = image.height * std::abs(image.row) + image.width * image.column;
+  if (image.channel == 1 && channels > 1 && bytes < (int64_t{1} << 31) && has_avx2()) {
+    if (image.column == 3) return sample_pixels<kind, 3>;
+    if (image.column == 4) return sample_pixels<kind, 4>;
+  }
+#endif
+  return image.column == 1 ? sample_levels<kind, true> : sample_levels<kind, false>;
+}
+
+// Whether a row has nothing of the image.
+bool misses(const Image& image, const Places& row, Interpolation kind) {
+  const int before = kind == Interpolation::bicubic ? 1 : 0;
+  return RunPlaces(row, 0).outside(image, before, before + 1, row.width - 1);
 }
 
 // What each gray level becomes in each channel; nothing where they stay gray levels.
@@ -76,7 +75,10 @@ void crop_rows(const CropCall& call, const CropArguments<T>& a, const T* table, 
     Places places(a.transforms + 6 * crop, a.width);
     for (int64_t row = begin; row < next; ++row) {
       place_row(places, row - crop * a.height);
-      sample(image, places, a.channels, quads.data());
+      if (misses(image, places, a.interpolation))
+        std::fill(quads.begin(), quads.end(), uint8_t{0});
+      else
+        sample(image, places, a.channels, quads.data());
       T* out = a.out + row * a.width * a.channels;
       switch (a.channels) {
         case 1: write_row<1>(quads.data(), a.width, table, out); break;

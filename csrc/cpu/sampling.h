@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A row of a crop as quads, a pixel of up to four gray levels each. Pixels whose channels lie side
-// by side are read with all of them at once where everything that a run reads is inside the image;
-// other runs, and images of other layouts, go channel by channel.
+// by side are read with all of them at once; images of other layouts go channel by channel, eight
+// pixels at a time.
 #pragma once
 #include <vector>
 
@@ -23,7 +23,7 @@ struct Places {
   const double* transform;
   int width;
   bool begun = false;
-  std::vector<int> x, y;
+  std::vector<int> x, y, offset;
   std::vector<float> along, down;
 
   Places(const double* transform_, int width_)
@@ -31,6 +31,7 @@ struct Places {
         width(width_),
         x(width + kRun),
         y(width + kRun),
+        offset(width + kRun),
         along(width + kRun),
         down(width + kRun) {}
 };
@@ -41,26 +42,27 @@ struct RunPlaces {
   const float *along, *down;
 
   DARK_INLINE RunPlaces(const Places& row, int at)
-      : x(&row.x[at]), y(&row.y[at]), along(&row.along[at]), down(&row.down[at]) {}
+      : RunPlaces(&row.x[at], &row.y[at], &row.along[at], &row.down[at]) {}
+  DARK_INLINE RunPlaces at(int i) const { return {x + i, y + i, along + i, down + i}; }
 
-  // Whether the pixels from `before` ahead of each place to `after` behind it are in the image.
-  DARK_INLINE bool inside(const Image& image, int before, int after_x, int after_y) const {
-    return least(x) >= before && most(x) + after_x < image.width && least(y) >= before &&
-           most(y) + after_y < image.height;
+  // Whether the pixels from `before` ahead of each place to `after` behind it are in the image, up
+  // to the place `last`.
+  DARK_INLINE bool inside(const Image& image, int before, int after_x, int after_y,
+                          int last = kRun - 1) const {
+    return least(x, last) >= before && most(x, last) + after_x < image.width &&
+           least(y, last) >= before && most(y, last) + after_y < image.height;
   }
-  // Whether none of them is, up to the place `last`.
+  // Whether none of them is.
   DARK_INLINE bool outside(const Image& image, int before, int after, int last) const {
     return most(x, last) + after < 0 || least(x, last) - before >= image.width ||
            most(y, last) + after < 0 || least(y, last) - before >= image.height;
   }
 
  private:
-  DARK_INLINE static int least(const int* at, int last = kRun - 1) {
-    return std::min(at[0], at[last]);
-  }
-  DARK_INLINE static int most(const int* at, int last = kRun - 1) {
-    return std::max(at[0], at[last]);
-  }
+  DARK_INLINE RunPlaces(const int* x_, const int* y_, const float* along_, const float* down_)
+      : x(x_), y(y_), along(along_), down(down_) {}
+  DARK_INLINE static int least(const int* at, int last) { return std::min(at[0], at[last]); }
+  DARK_INLINE static int most(const int* at, int last) { return std::max(at[0], at[last]); }
 };
 
 DARK_INLINE void place(const Run& run, int* pixels, float* parts) {
@@ -101,109 +103,49 @@ DARK_INLINE V in_gray_range(const V& v) {
   return Lower()(Higher()(v, V{}), V{} + 255.0f);
 }
 
-// ---- all channels of a pixel at once --------------------------------------------------------
-
-// The pixel at `at` and the next one, kColumn bytes on.
-template <int kColumn>
-DARK_INLINE Pair neighbors(const uint8_t* at) {
-  typedef uint8_t Wide __attribute__((vector_size(32)));
-  typedef int64_t Words __attribute__((vector_size(32)));
-  constexpr int n = kColumn;
-  int64_t word;
-  std::memcpy(&word, at, sizeof(word));
-  const Wide bytes = as<Wide>(Words{word, word, word, word});
-  const Wide apart = __builtin_shufflevector(  // within each half of 16 bytes
-      bytes, bytes, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 16 + n, 16 + n, 16 + n, 16 + n,
-      17 + n, 17 + n, 17 + n, 17 + n, 18 + n, 18 + n, 18 + n, 18 + n, 19 + n, 19 + n, 19 + n,
-      19 + n);
-  return __builtin_convertvector(as<IntegerVector<float>>(apart) & 255, Pair);
-}
-
-DARK_INLINE Quad first_of(const Pair& pair) {
-  return __builtin_shufflevector(pair, pair, 0, 1, 2, 3);
-}
-
-DARK_INLINE Quad second_of(const Pair& pair) {
-  return __builtin_shufflevector(pair, pair, 4, 5, 6, 7);
-}
-
-DARK_INLINE void write_quad(uint8_t* quad, const Quad& v) {
-  const Bytes bytes = as<Bytes>(rounded(v));
-  const auto packed = as<IntegerVector<float, 4>>(
-      __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12));
-  const int word = packed[0];
-  std::memcpy(quad, &word, sizeof(word));
-}
-
-template <Interpolation kind, int kColumn>
-DARK_INLINE void sample_pixels(const Image& image, const RunPlaces& places, uint8_t* quads) {
-  const uint8_t* const data = image.data;  // copies, which no store could change
-  const int64_t stride = image.row;
-  for (int i = 0; i < kRun; ++i) {
-    const uint8_t* at = data + places.y[i] * stride + places.x[i] * int64_t{kColumn};
-    if constexpr (kind == Interpolation::bilinear) {
-      const Pair column =
-          between(neighbors<kColumn>(at), neighbors<kColumn>(at + stride), places.down[i]);
-      write_quad(quads + 4 * i, between(first_of(column), second_of(column), places.along[i]));
-    } else {
-      const Cubic<float> along(places.along[i]), down(places.down[i]);
-      const auto columns = [&](const uint8_t* from) DARK_LAMBDA {
-        return down(neighbors<kColumn>(from - stride), neighbors<kColumn>(from),
-                    neighbors<kColumn>(from + stride), neighbors<kColumn>(from + 2 * stride));
-      };
-      const Pair left = columns(at - kColumn), right = columns(at + kColumn);
-      write_quad(quads + 4 * i, in_gray_range(along(first_of(left), second_of(left),
-                                                    first_of(right), second_of(right))));
-    }
-  }
-}
-
 // ---- one channel of eight pixels at once ----------------------------------------------------
 
-// What one channel has at the pixels of a row dy below each place, from `before` ahead of it to
-// `after` behind it.
+// What one channel has at pixels of a row, from `before` ahead of each place to `after` behind it.
 template <int before, int after>
 struct Taps {
   Pair at[before + 1 + after];
 
-  // The pixels of a row side by side in memory, and all of them in the image.
-  DARK_INLINE void read_adjacent(const Image& image, const RunPlaces& places, int c, int dy) {
-    using Words = std::conditional_t<after == 1, uint16_t, uint32_t>;  // as many bytes as taps
-    static_assert(sizeof(Words) == before + 1 + after);
-    BitVector<float> words;
-    for (int i = 0; i < kRun; ++i) {
-      Words word;
-      std::memcpy(&word, image.at(places.x[i] - before, places.y[i] + dy) + c * image.channel,
-                  sizeof(word));
-      words[i] = word;
-    }
-    for (int j = 0; j < before + 1 + after; ++j)
-      at[j] = __builtin_convertvector(as<IntegerVector<float>>((words >> (8 * j)) & 255), Pair);
-  }
-
-  template <bool kInside>
-  DARK_INLINE void read(const Image& image, const RunPlaces& places, int c, int dy) {
-    for (int j = 0; j < before + 1 + after; ++j) {
-      IntegerVector<float> levels{};
+  // `from` is the first of each place's. Where they lie side by side, all at once.
+  template <bool kAdjacent>
+  DARK_INLINE void read(const uint8_t* const (&from)[kRun], int64_t row, int64_t column) {
+    constexpr int count = before + 1 + after;
+    if constexpr (kAdjacent) {
+      using Word = std::conditional_t<after == 1, uint16_t, uint32_t>;
+      static_assert(sizeof(Word) == count);
+      BitVector<float> words;
       for (int i = 0; i < kRun; ++i) {
-        const int x = places.x[i] + j - before, y = places.y[i] + dy;
-        if (kInside || image.holds(x, y)) levels[i] = image.at(x, y)[c * image.channel];
+        Word word;
+        std::memcpy(&word, from[i] + row, sizeof(word));
+        words[i] = word;
       }
-      at[j] = __builtin_convertvector(levels, Pair);
+      for (int j = 0; j < count; ++j)
+        at[j] = __builtin_convertvector(as<IntegerVector<float>>((words >> (8 * j)) & 255), Pair);
+    } else {
+      for (int j = 0; j < count; ++j) {
+        IntegerVector<float> levels;
+        for (int i = 0; i < kRun; ++i) levels[i] = from[i][row + j * column];
+        at[j] = __builtin_convertvector(levels, Pair);
+      }
     }
   }
 };
 
-template <Interpolation kind, int kColumn, bool kInside>
+template <Interpolation kind, bool kAdjacent>
 DARK_INLINE Pair sample_channel(const Image& image, const RunPlaces& places, int c) {
   constexpr bool cubic = kind == Interpolation::bicubic;
   constexpr int before = cubic ? 1 : 0, after = cubic ? 2 : 1;
   Taps<before, after> rows[before + 1 + after];
+  const uint8_t* const corner = image.at(-before, -before) + c * image.channel;
+  const uint8_t* from[kRun];
+  for (int i = 0; i < kRun; ++i)
+    from[i] = corner + places.y[i] * image.row + places.x[i] * (kAdjacent ? 1 : image.column);
   for (int j = 0; j < before + 1 + after; ++j)
-    if constexpr (kInside && kColumn == 1)
-      rows[j].read_adjacent(image, places, c, j - before);
-    else
-      rows[j].template read<kInside>(image, places, c, j - before);
+    rows[j].template read<kAdjacent>(from, j * image.row, image.column);
   const Pair along = load_as<Pair>(places.along), down = load_as<Pair>(places.down);
   if constexpr (cubic) {
     const Cubic<Pair> horizontal(along), vertical(down);
@@ -217,44 +159,48 @@ DARK_INLINE Pair sample_channel(const Image& image, const RunPlaces& places, int
   }
 }
 
-template <Interpolation kind, int kColumn, bool kInside>
+template <Interpolation kind, bool kAdjacent>
 DARK_INLINE void sample_channels(const Image& image, const RunPlaces& places, int channels,
                                  uint8_t* quads) {
   IntegerVector<float> levels{};
   for (int c = 0; c < channels; ++c)
-    levels |= (rounded(sample_channel<kind, kColumn, kInside>(image, places, c)) & 255) << (8 * c);
+    levels |= (rounded(sample_channel<kind, kAdjacent>(image, places, c)) & 255) << (8 * c);
   store(quads, levels);
+}
+
+// ---- pixels anywhere ------------------------------------------------------------------------
+
+// A run of which some samples may lie beyond the border.
+template <Interpolation kind>
+void sample_anywhere(const Image& image, RunPlaces run, int channels, uint8_t* quads) {
+  constexpr int before = kind == Interpolation::bicubic ? 1 : 0, after = before + 1;
+  std::memset(quads, 0, 4 * kRun);
+  if (run.outside(image, before, after, kRun - 1)) return;
+  for (int i = 0; i < kRun; ++i) {
+    if (run.at(i).outside(image, before, after, 0)) continue;
+    const Place x{run.x[i], run.along[i]}, y{run.y[i], run.down[i]};
+    for (int c = 0; c < channels; ++c) {
+      const auto value = [&](int dx, int dy) { return image.value(x.pixel + dx, y.pixel + dy, c); };
+      const float v =
+          kind == Interpolation::bilinear ? bilinear(value, x, y) : bicubic(value, x, y);
+      quads[4 * i + c] = static_cast<uint8_t>(std::nearbyint(std::clamp(v, 0.0f, 255.0f)));
+    }
+  }
 }
 
 // ---- a row ----------------------------------------------------------------------------------
 
-// kColumn: bytes from a pixel to the next; 3 and 4 where its channels lie side by side, too; 0 for
-// any layout. The quads have room for whole runs.
-template <Interpolation kind, int kColumn>
-DARK_MULTIVERSION void sample_row(const Image& image, const Places& row, int channels,
-                                  uint8_t* quads) {
-  constexpr bool cubic = kind == Interpolation::bicubic;
-  constexpr int before = cubic ? 1 : 0, after = cubic ? 2 : 1;
-  if (RunPlaces(row, 0).outside(image, before, after, row.width - 1)) {
-    std::memset(quads, 0, 4 * row.width);
-    return;
-  }
+// Of any image; kAdjacent: each channel's levels lie side by side.
+template <Interpolation kind, bool kAdjacent>
+DARK_MULTIVERSION void sample_levels(const Image& image, Places& row, int channels,
+                                     uint8_t* quads) {
+  constexpr int before = kind == Interpolation::bicubic ? 1 : 0, after = before + 1;
   for (int x = 0; x < row.width; x += kRun, quads += 4 * kRun) {
-    const RunPlaces places(row, x);
-    if (places.outside(image, before, after, kRun - 1)) {
-      std::memset(quads, 0, 4 * kRun);
-      continue;
-    }
-    if constexpr (kColumn > 1)
-      // One column more, since eight bytes are read from a pixel on.
-      if (places.inside(image, before, after + 1, after)) {
-        sample_pixels<kind, kColumn>(image, places, quads);
-        continue;
-      }
-    if (places.inside(image, before, after, after))
-      sample_channels<kind, kColumn, true>(image, places, channels, quads);
+    const RunPlaces run(row, x);
+    if (run.inside(image, before, after, after))
+      sample_channels<kind, kAdjacent>(image, run, channels, quads);
     else
-      sample_channels<kind, kColumn, false>(image, places, channels, quads);
+      sample_anywhere<kind>(image, run, channels, quads);
   }
 }
 
