@@ -36,6 +36,7 @@ from benchmarks.cropping_ways import (  # noqa: E402
     lacks,
 )
 from benchmarks.goals import Goal  # noqa: E402
+from benchmarks.loading import text  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
 
 PEOPLE, THREADS = (1, 8, 32, 100), (1, 2)
@@ -106,17 +107,19 @@ def report_goals(rows: Iterator[script.Row]) -> list[script.Row]:
 
 
 def report_times(seconds: float) -> list[script.Row]:
-    """Print the microseconds a crop of all ways and return the rows."""
-    rows = []
-    for dtype, peers in PEERS.items():
-        print("\n" + table([dtype, "threads", "op", *peers], []), flush=True)
-        for image, people, threads in product(IMAGES, PEOPLE, THREADS):
-            row = timed(case := Case(people, image, dtype=dtype), threads, seconds)
-            rows.append(row)
-            found = row["microseconds a crop"]
-            cells = [f"{found[name]:.3g}" if name in found else "" for name in ("op", *peers)]
-            print(f"| {case} | {threads} | {' | '.join(cells)} |", flush=True)
-    return rows
+    """Print a table of the microseconds a crop for each type and number of threads, return rows."""
+    kept = []
+    settings = list(product(IMAGES, PEOPLE))
+    for (dtype, peers), threads in product(PEERS.items(), THREADS):
+        rows = [timed(Case(n, image, dtype=dtype), threads, seconds) for image, n in settings]
+        found = [row["microseconds a crop"] for row in rows]
+        names = [name for name in ("op", *peers) if name in found[0]]
+        cells = [[name, *(text(each[name]) for each in found)] for name in names]
+        head = [f"{people} of {width}x{height}" for (width, height), people in settings]
+        title = f"{dtype}, {threads} thread{'s' * (threads > 1)}, µs"
+        print("\n" + table([title, *head], cells), flush=True)
+        kept += rows
+    return kept
 
 
 def run(options: Namespace) -> None:
