@@ -79,7 +79,7 @@ COMMANDS = {
         "Evaluate the checkpoint --ckpt_path and write the evaluation as one HTML file.",
     ),
     "export": LazyCommand(
-        "darkpose.deploy.export:export",
+        "darkpose.deploy.export:write",
         "Write a checkpoint as one file from an image to keypoints, for ONNX runtimes or libtorch.",
     ),
     "table": LazyCommand(

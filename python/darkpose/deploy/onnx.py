@@ -4,6 +4,7 @@
 What reads ONNX runs them, without our library. `examples/onnxruntime/predict.py` shows how.
 """
 
+import ast
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from torch import Tensor
 
 from darkpose.deploy.program import ImageToKeypoints, Program, parse_metadata
 from darkpose_ext.onnx import OPSET, TRANSLATIONS
+
+MODULE = "module"
+"""Of a node's metadata: the name of the module that it comes from."""
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def write(program: torch.nn.Module, inputs: tuple[Tensor, ...], path: Path, **options: Any) -> None:
@@ -49,7 +54,9 @@ def write(program: torch.nn.Module, inputs: tuple[Tensor, ...], path: Path, **op
         )
     assert exported is not None
     for node in exported.model.graph:
+        scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))  # modules, then the node
         node.metadata_props.clear()  # lines of source, with the folders of this machine
+        node.metadata_props[MODULE] = "".join(scopes[-2:-1])
     exported.model.metadata_props.update(metadata)
     exported.save(str(path))
 
@@ -110,6 +117,7 @@ class OnnxModel:
             raise ValueError(f"{path} must be an ONNX file, ONNX Runtime says: {error}") from error
         found = self.session.get_modelmeta().custom_metadata_map
         self.metadata = parse_metadata(found, path)
+        self.inputs = [each.name for each in self.session.get_inputs()]
 
     def __call__(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `forward` of the program does that was exported."""
