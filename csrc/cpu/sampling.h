@@ -23,8 +23,8 @@ struct Places {
   const double* transform;
   int width;
   bool begun = false;
-  std::vector<int> x, y, offset;
-  std::vector<float> along, down;
+  std::vector<int> x, y, offset, start;  // start and fraction: of runs
+  std::vector<float> along, down, fraction;
 
   Places(const double* transform_, int width_)
       : transform(transform_),
@@ -32,8 +32,10 @@ struct Places {
         x(width + kRun),
         y(width + kRun),
         offset(width + kRun),
+        start(width / kRun + 4),
         along(width + kRun),
-        down(width + kRun) {}
+        down(width + kRun),
+        fraction(width / kRun + 4) {}
 };
 
 // From one of a row on, mostly a run. They are in order: the first and the last are the outermost.
@@ -65,24 +67,42 @@ struct RunPlaces {
   DARK_INLINE static int most(const int* at, int last) { return std::max(at[0], at[last]); }
 };
 
-DARK_INLINE void place(const Run& run, int* pixels, float* parts) {
-  using Whole = IntegerVector<float>;
-  const Pair steps = __builtin_convertvector(lane_numbers<float>(), Pair);
-  const Pair offset = run.fraction + run.step * steps;
-  Whole whole = __builtin_convertvector(offset, Whole);    // towards zero
-  whole += __builtin_convertvector(whole, Pair) > offset;  // a truth is -1
-  store(parts, offset - __builtin_convertvector(whole, Pair));
-  store(pixels, whole + run.pixel);
+// One direction of a row's places: `run_of` and `place_of` for vectors, bit by bit.
+DARK_INLINE void place(const double* m, int64_t y, int width, Places& row, int* pixels,
+                       float* parts) {
+  using Positions = Vector<double>;
+  using Starts = IntegerVector<float, 4>;
+  const Positions farthest = broadcast<double>(kFarthest);
+  const Positions runs = __builtin_convertvector(lane_numbers<double>(), Positions);
+  for (int x = 0; x < width; x += 4 * kRun) {
+    const Positions at =
+        m[0] * (kRun * runs + static_cast<double>(x)) + m[1] * static_cast<double>(y) + m[2];
+    const Positions near = Higher()(Lower()(at, farthest), -farthest);
+    Starts whole = __builtin_convertvector(near, Starts);                      // towards zero
+    const Positions above = __builtin_convertvector(whole, Positions) - near;  // positive: by one
+    whole -= __builtin_convertvector(above > 0.0 ? Positions{} + 1.0 : Positions{}, Starts);
+    store(&row.start[x / kRun], whole);
+    store(&row.fraction[x / kRun],
+          __builtin_convertvector(near - __builtin_convertvector(whole, Positions), Quad));
+  }
+  const Pair step =
+      broadcast(run_of(m, 0, 0).step) * __builtin_convertvector(lane_numbers<float>(), Pair);
+  for (int x = 0; x < width; x += kRun) {
+    const Pair offset = row.fraction[x / kRun] + step;
+    IntegerVector<float> whole = __builtin_convertvector(offset, IntegerVector<float>);
+    whole += __builtin_convertvector(whole, Pair) > offset;  // a truth is -1
+    store(parts + x, offset - __builtin_convertvector(whole, Pair));
+    store(pixels + x, whole + row.start[x / kRun]);
+  }
 }
 
 // The next row, y. Where the crop is not turned, x is the same in all rows and y all along a row.
 DARK_MULTIVERSION inline void place_row(Places& row, int64_t y) {
   const double *to_x = row.transform, *to_y = row.transform + 3;
-  if (!row.begun || to_x[1] != 0)
-    for (int x = 0; x < row.width; x += kRun) place(run_of(to_x, x, y), &row.x[x], &row.along[x]);
+  if (!row.begun || to_x[1] != 0) place(to_x, y, row.width, row, row.x.data(), row.along.data());
   row.begun = true;
   if (to_y[0] != 0) {
-    for (int x = 0; x < row.width; x += kRun) place(run_of(to_y, x, y), &row.y[x], &row.down[x]);
+    place(to_y, y, row.width, row, row.y.data(), row.down.data());
   } else {
     const Place place = place_of(run_of(to_y, 0, y), 0);
     std::fill(row.y.begin(), row.y.end(), place.pixel);
@@ -170,21 +190,17 @@ DARK_INLINE void sample_channels(const Image& image, const RunPlaces& places, in
 
 // ---- pixels anywhere ------------------------------------------------------------------------
 
-// A run of which some samples may lie beyond the border.
+// A sample by itself, wherever it lies.
 template <Interpolation kind>
-void sample_anywhere(const Image& image, RunPlaces run, int channels, uint8_t* quads) {
-  constexpr int before = kind == Interpolation::bicubic ? 1 : 0, after = before + 1;
-  std::memset(quads, 0, 4 * kRun);
-  if (run.outside(image, before, after, kRun - 1)) return;
-  for (int i = 0; i < kRun; ++i) {
-    if (run.at(i).outside(image, before, after, 0)) continue;
-    const Place x{run.x[i], run.along[i]}, y{run.y[i], run.down[i]};
-    for (int c = 0; c < channels; ++c) {
-      const auto value = [&](int dx, int dy) { return image.value(x.pixel + dx, y.pixel + dy, c); };
-      const float v =
-          kind == Interpolation::bilinear ? bilinear(value, x, y) : bicubic(value, x, y);
-      quads[4 * i + c] = static_cast<uint8_t>(std::nearbyint(std::clamp(v, 0.0f, 255.0f)));
-    }
+void sample_anywhere(const Image& image, RunPlaces sample, int channels, uint8_t* quad) {
+  constexpr int before = kind == Interpolation::bicubic ? 1 : 0;
+  std::memset(quad, 0, 4);
+  if (sample.outside(image, before, before + 1, 0)) return;
+  const Place x{*sample.x, *sample.along}, y{*sample.y, *sample.down};
+  for (int c = 0; c < channels; ++c) {
+    const auto value = [&](int dx, int dy) { return image.value(x.pixel + dx, y.pixel + dy, c); };
+    const float v = kind == Interpolation::bilinear ? bilinear(value, x, y) : bicubic(value, x, y);
+    quad[c] = static_cast<uint8_t>(std::nearbyint(std::clamp(v, 0.0f, 255.0f)));
   }
 }
 
@@ -200,7 +216,8 @@ DARK_MULTIVERSION void sample_levels(const Image& image, Places& row, int channe
     if (run.inside(image, before, after, after))
       sample_channels<kind, kAdjacent>(image, run, channels, quads);
     else
-      sample_anywhere<kind>(image, run, channels, quads);
+      for (int i = 0; i < kRun; ++i)
+        sample_anywhere<kind>(image, run.at(i), channels, quads + 4 * i);
   }
 }
 

@@ -120,13 +120,32 @@ DARK_AVX2 void sample_pixels(const Image& image, Places& row, int channels, uint
   for (int x = 0; x < row.width; x += kRun)
     store(&row.offset[x], load_as<IntegerVector<float>>(&row.y[x]) * stride +
                               load_as<IntegerVector<float>>(&row.x[x]) * kColumn);
+  // The pixel that samples beyond the border take until they are made by themselves.
+  const bool roomy = image.width > before + after + 1 && image.height > before + after;
+  const int inner = before * (stride + kColumn);
   for (int x = 0; x < row.width; x += kRun, quads += 4 * kRun) {
     const RunPlaces run(row, x);
-    // One column more, since eight bytes are read from a pixel on.
-    if (run.inside(image, before, after + 1, after))
-      sample_inside<kind, kColumn>({image.data, stride, &row.offset[x], run}, quads);
-    else
-      sample_anywhere<kind>(image, run, channels, quads);
+    int* const offset = &row.offset[x];
+    const auto is_inside = [&](const RunPlaces& places, int last) DARK_LAMBDA {
+      // One column more, since eight bytes are read from a pixel on.
+      return places.inside(image, before, after + 1, after, last);
+    };
+    if (is_inside(run, kRun - 1)) {
+      sample_inside<kind, kColumn>({image.data, stride, offset, run}, quads);
+      continue;
+    }
+    if (run.outside(image, before, after, kRun - 1)) {
+      std::memset(quads, 0, 4 * kRun);
+      continue;
+    }
+    bool inside[kRun];
+    for (int i = 0; i < kRun; ++i) {
+      inside[i] = is_inside(run.at(i), 0);
+      if (!inside[i]) offset[i] = inner;
+    }
+    if (roomy) sample_inside<kind, kColumn>({image.data, stride, offset, run}, quads);
+    for (int i = 0; i < kRun; ++i)
+      if (!inside[i]) sample_anywhere<kind>(image, run.at(i), channels, quads + 4 * i);
   }
 }
 
