@@ -117,9 +117,10 @@ template <Interpolation kind, int kColumn>
 DARK_AVX2 void sample_pixels(const Image& image, Places& row, int channels, uint8_t* quads) {
   constexpr int before = kind == Interpolation::bicubic ? 1 : 0, after = before + 1;
   const int stride = static_cast<int>(image.row);
+  using Offsets = BitVector<float>;  // which wrap where they are beyond the image
   for (int x = 0; x < row.width; x += kRun)
-    store(&row.offset[x], load_as<IntegerVector<float>>(&row.y[x]) * stride +
-                              load_as<IntegerVector<float>>(&row.x[x]) * kColumn);
+    store(&row.offset[x], load_as<Offsets>(&row.y[x]) * static_cast<unsigned>(stride) +
+                              load_as<Offsets>(&row.x[x]) * unsigned{kColumn});
   // The pixel that samples beyond the border take until they are made by themselves.
   const bool roomy = image.width > before + after + 1 && image.height > before + after;
   const int inner = before * (stride + kColumn);
