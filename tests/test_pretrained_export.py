@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ViTPose+ and a Sapiens2 as one file from crops to keypoints, and compiled."""
+"""A ViTPose+ and a Sapiens2 as one file from an image to keypoints, and compiled."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_the_file_finds_what_the_model_finds(
     if kind == "onnx":
         pytest.importorskip("onnxscript", reason="needs darkpose[onnx]")
     monkeypatch.setattr(check, "BATCHES", (1, 2, 5))
-    export(Path(model), tmp_path / f"pose.{kind}", flip_test=True)
+    export(Path(model), tmp_path / f"pose.{kind}", flip_test=True, from_="image")
     assert f"pose.{kind}: 136 of 136 joints within 0.001" in capsys.readouterr().out
 
 
