@@ -16,8 +16,9 @@ GRACE = 2  # seconds between asking a stage to end and ending it
 TEST_FILES = tuple(
     f"tests/test_{name}.py"
     for name in (
-        *("registration", "arguments", "cuda_crop", "cuda_paths", "decode", "decode_properties"),
-        *("encode", "heatmap_mse", "layouts", "modulate", "precision", "real_heatmaps"),
+        *("registration", "arguments", "crop", "cuda_crop", "cuda_paths"),
+        *("decode", "decode_properties", "encode", "heatmap_mse"),
+        *("layouts", "modulate", "precision", "real_heatmaps"),
     )
 )
 # Our namespace in a kernel's mangled name, and in its demangled one.

@@ -70,8 +70,9 @@ def test_the_test_files_are_those_with_cuda_variants() -> None:
     fixture = r"def test_\w+\([^)]*\b(ops|kernels|gpu|device): (Implementation|str)\b"
     files = (ROOT / "tests").glob("test_*.py")
     have = {f"tests/{path.name}" for path in files if re.search(fixture, path.read_text())}
-    # One test each, of what is built on the ops; two of them need packages.
-    have -= {f"tests/test_{name}.py" for name in ("predictor", "huggingface_results", "topdown")}
+    # Of what is built on the ops; most of them need packages.
+    others = ("predictor", "huggingface_results", "topdown", "uncut")
+    have -= {f"tests/test_{name}.py" for name in others}
     assert have == set(gpu_stages.TEST_FILES)
 
 
