@@ -39,8 +39,11 @@ from darkpose.models.pose import PoseModel  # noqa: E402
 ROOT = Path(__file__).parents[1]
 WORKER = Path(__file__).with_name("file_to_keypoints_worker.py")
 NONE = "none"
-NETWORKS = {NONE: ("small", (192, 256)), "small": ("small", (96, 128))}
-NETWORKS |= {"hrnet_w32": ("hrnet_w32", (192, 256))}
+NETWORKS = {  # as it is called; the input's width and height; turns of the versions
+    NONE: ("small", (192, 256), 21),
+    "small": ("small", (96, 128), 21),
+    "hrnet_w32": ("hrnet_w32", (192, 256), 5),
+}
 PEOPLE = (1, 8, 32)
 SECONDS = 0.2  # that a version's calls of a turn take, at least
 FULL_HD = (1920, 1080)
@@ -104,7 +107,7 @@ def rows(options: Namespace, folder: Path) -> Iterator[script.Row]:
     """Measure and yield a row for each network, image and number of people."""
     trees = {"before": options.before, "now": ROOT}
     for name in options.networks:
-        network, size = NETWORKS[name]
+        network, size, turns = NETWORKS[name]
         torch.manual_seed(0)
         PoseModel(HeatmapCodec(size), COCO, network).save(folder / "untrained.ckpt")
         versions = {when: Version(tree) for when, tree in trees.items()}
@@ -115,7 +118,7 @@ def rows(options: Namespace, folder: Path) -> Iterator[script.Row]:
             for version in versions.values():
                 version.ask(image=path, boxes=found)
             row: script.Row = {"network": name, "image": image, "people": people}
-            yield row | rates(versions, options.turns, people)
+            yield row | rates(versions, options.turns or turns, people)
         for version in versions.values():
             version.close()
 
@@ -124,7 +127,7 @@ def main() -> None:
     """Measure, print, and write the figures if asked."""
     parser = script.arguments(__doc__, devices=("cpu",))
     parser.add_argument("--before", type=Path, required=True, help="checkout of another version")
-    parser.add_argument("--turns", type=int, default=9, help="of the two versions, for each row")
+    parser.add_argument("--turns", type=int, default=0, help="of the two versions, for each row")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
     script.start("file_to_keypoints", options)
