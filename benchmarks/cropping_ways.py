@@ -91,7 +91,7 @@ def numpy(case: Case, given: Given) -> Call:
 
 def opencv(case: Case, given: Given) -> Call:
     """Return `cv2.warpAffine` of each person, normalized as released loaders do."""
-    warp = _warp(case, given, np.ascontiguousarray(given.pixels))
+    warp = _warp(case, given)
     if case.dtype == "uint8":
         return warp
     return lambda: torch.stack([normalized(crop) for crop in warp()])
@@ -100,8 +100,7 @@ def opencv(case: Case, given: Given) -> Call:
 def before(case: Case, given: Given) -> Call:
     """Return OpenCV on four channels, normalized as darkpose's networks did."""
     channels = given.pixels.shape[2]
-    packed = np.ascontiguousarray(given.pixels)
-    warp = _warp(case, given, rgba(packed) if channels == 3 else packed)
+    warp = _warp(case, given, rgba if channels == 3 else np.asarray)
 
     def cut() -> Tensor:
         warped = warp()
@@ -115,12 +114,17 @@ def before(case: Case, given: Given) -> Call:
     return lambda: (cut().permute(0, 3, 1, 2).float() - mean) / std
 
 
-def _warp(case: Case, given: Given, pixels: Pixels) -> Callable[[], list[Pixels]]:
+def _warp(
+    case: Case, given: Given, as_: Callable[[Pixels], Pixels] = np.asarray
+) -> Callable[[], list[Pixels]]:
+    """Return OpenCV's crops. It cannot read planar images: their conversion is part of a call."""
     flags = cv2.INTER_CUBIC if given.interpolation == "bicubic" else cv2.INTER_LINEAR
-    made = [np.empty((*case.size[::-1], pixels.shape[2]), np.uint8) for _ in given.to_input]
+    packed = as_(np.ascontiguousarray(given.pixels))
+    made = [np.empty((*case.size[::-1], packed.shape[2]), np.uint8) for _ in given.to_input]
     pairs = list(zip(given.to_input, made, strict=True))
 
     def warp() -> list[Pixels]:
+        pixels = as_(np.ascontiguousarray(given.pixels)) if case.kind == "planar" else packed
         for to_input, crop in pairs:
             cv2.warpAffine(pixels, to_input, case.size, crop, flags=flags)
         return made

@@ -103,16 +103,17 @@ def rates(versions: dict[str, Version], turns: int, people: int) -> script.Row:
     return {**row, "ratio": median(ratios), "interval": harness.interval(ratios)}
 
 
-def rows(options: Namespace, folder: Path) -> Iterator[script.Row]:
-    """Measure and yield a row for each network, image and number of people."""
+def rows(options: Namespace, folder: Path, about: dict[str, object]) -> Iterator[script.Row]:
+    """Measure and yield a row for each network, image and number of people, and say what with."""
     trees = {"before": options.before, "now": ROOT}
     for name in options.networks:
         network, size, turns = NETWORKS[name]
         torch.manual_seed(0)
         PoseModel(HeatmapCodec(size), COCO, network).save(folder / "untrained.ckpt")
         versions = {when: Version(tree) for when, tree in trees.items()}
-        for version in versions.values():
-            version.ask(checkpoint=str(folder / "untrained.ckpt"), maps=name == NONE)
+        given = {"checkpoint": str(folder / "untrained.ckpt"), "maps": name == NONE}
+        commits = {when: version.ask(**given) for when, version in versions.items()}
+        about["before"] = commits["before"]
         for (path, image), people in product(images(folder), PEOPLE):
             found = boxes(Case(people, image), (0.25, 0.95)).tolist()
             for version in versions.values():
@@ -136,7 +137,7 @@ def main() -> None:
     head = ["network", "image", "people", "before, /s", "now, /s", "ratio (95 %)"]
     print(table(head, []), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for row in script.keep(rows(options, Path(folder)), options.json, about):
+        for row in script.keep(rows(options, Path(folder), about), options.json, about):
             low, high = row["interval"]
             cells = [row["network"], "x".join(map(str, row["image"])), str(row["people"])]
             cells += [f"{row[when]:.4g}" for when in ("before", "now")]

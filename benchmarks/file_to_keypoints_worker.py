@@ -2,8 +2,8 @@
 """Answers `file_to_keypoints.py` with the darkpose that PYTHONPATH names, whichever version it is.
 
 Requests and answers are lines of JSON: `checkpoint` and `maps`, whether maps stand in for what the
-network says; then `image`, a path, and `boxes`; then `calls`, the answer to which is the seconds of
-the processor's time that one took.
+network says, answered with the version's commit; then `image`, a path, and `boxes`; then `calls`,
+answered with the seconds of the processor's time that one took.
 """
 
 import json
@@ -34,7 +34,8 @@ def serve() -> None:
     predictor: Any = None
     image, boxes = "", None
     for line in sys.stdin:
-        request, answer = json.loads(line), 0.0
+        request = json.loads(line)
+        answer: object = None
         if "checkpoint" in request:
             predictor = Predictor.from_checkpoint(
                 request["checkpoint"], flip_test=False, device="cpu"
@@ -42,6 +43,7 @@ def serve() -> None:
             if request["maps"]:
                 width, height = predictor.codec.heatmap_size
                 predictor.heatmaps = Maps(torch.rand(predictor.batch_size, 17, height, width))
+            answer = harness.commit()
         elif "image" in request:
             image, boxes = request["image"], request["boxes"]
             predictor(image, boxes)  # compiles, allocates
