@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "geometry.h"
+#include "crops.h"
 
 namespace darkpose {
 
@@ -49,6 +49,8 @@ inline Box parse_box(const std::string& text) {
   } catch (const std::invalid_argument&) {
     throw std::invalid_argument("a box must be x,y,width,height, got \"" + text + "\"");
   }
+  if (!(std::isfinite(n[0] + n[1] + n[2] + n[3]) && n[2] > 0 && n[3] > 0))
+    throw std::invalid_argument("a box must be finite and of positive size, got \"" + text + "\"");
   return {n[0], n[1], n[2], n[3]};
 }
 

@@ -190,13 +190,6 @@ Image read_png(const std::string& path, const Bytes&) {
 }
 #endif
 
-// The weight of a pixel so far away in x or y, below 2: Keys's with a = -0.75, as OpenCV's.
-double cubic(double distance) {
-  constexpr double a = -0.75;
-  if (distance <= 1) return ((a + 2) * distance - (a + 3)) * distance * distance + 1;
-  return a * (((distance - 5) * distance + 8) * distance - 4);
-}
-
 }  // namespace
 
 Image read_image(const std::string& path) {
@@ -225,35 +218,6 @@ void write_ppm(const std::string& path, const Image& image) {
   file.write(reinterpret_cast<const char*>(image.rgb.data()),
              static_cast<std::streamsize>(image.rgb.size()));
   if (!file.flush()) throw std::runtime_error("image " + path + " could not be written");
-}
-
-void warp(const Image& image, const Affine& to_input, const Size& size, bool bicubic,
-          uint8_t* out) {
-  const Affine back = to_input.inverse();
-  bicubic = bicubic && to_input.enlarges();
-  const int reach = bicubic ? 2 : 1;
-  for (int v = 0; v < size.height; ++v) {
-    const double y = back.scale_y * v + back.offset_y, top = std::floor(y);
-    for (int u = 0; u < size.width; ++u, out += 3) {
-      const double x = back.scale_x * u + back.offset_x, left = std::floor(x);
-      double sum[3] = {0.5, 0.5, 0.5};  // rounds
-      for (int i = 1 - reach; i <= reach; ++i) {
-        const double row = top + i;
-        if (!(row >= 0 && row < image.height)) continue;
-        const double down = bicubic ? cubic(std::abs(y - row)) : 1 - std::abs(y - row);
-        for (int j = 1 - reach; j <= reach; ++j) {
-          const double column = left + j;
-          if (!(column >= 0 && column < image.width)) continue;
-          const double across = bicubic ? cubic(std::abs(x - column)) : 1 - std::abs(x - column);
-          const size_t at = static_cast<size_t>(row) * image.width + static_cast<size_t>(column);
-          for (int channel = 0; channel < 3; ++channel)
-            sum[channel] += across * down * image.rgb[3 * at + channel];
-        }
-      }
-      for (int channel = 0; channel < 3; ++channel)
-        out[channel] = static_cast<uint8_t>(std::clamp(sum[channel], 0.0, 255.5));
-    }
-  }
 }
 
 }  // namespace darkpose

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures: read, cut people out, write.
+// Pictures: read, write.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "geometry.h"
 
 namespace darkpose {
 
@@ -24,9 +22,5 @@ struct Image {
 Image read_image(const std::string& path);
 
 void write_ppm(const std::string& path, const Image& image);
-
-// What the network sees, black outside, as OpenCV's warpAffine: bilinear, or `bicubic` where it is
-// enlarged. `to_input` is from image to input pixels; `out` has room for 3 bytes a pixel.
-void warp(const Image& image, const Affine& to_input, const Size& size, bool bicubic, uint8_t* out);
 
 }  // namespace darkpose

@@ -23,17 +23,17 @@ namespace {
 
 void serve(const std::string& package, const std::string& file, int64_t people) {
   Model model(package, DARKPOSE_OPS);
-  const Size input = model.convention().input;
+  const Size input = model.input();
   at::Tensor crops = at::empty({people, input.height, input.width, 3}, at::kByte);
   std::ifstream raw(file, std::ios::binary);
   if (!raw.read(reinterpret_cast<char*>(crops.data_ptr<uint8_t>()), crops.numel()))
     throw std::runtime_error(file + " must hold " + std::to_string(people) +
                              " crops of the model's size");
   const at::Tensor to_image = at::eye(2, 3).repeat({people, 1, 1});
-  model.run(crops, to_image);
+  model.run({crops, to_image});
   for (std::string line; std::getline(std::cin, line);) {
     const auto begin = std::chrono::steady_clock::now();
-    model.run(crops, to_image);
+    model.run({crops, to_image});
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
     std::cout << took.count() << std::endl;
   }

@@ -3,11 +3,12 @@
 //
 //   darkpose_cpp model.pt2 image.jpg 100,50,80,200 300,40,90,210 > people.json
 //
-// `model.pt2` is what `darkpose export` wrote; boxes are x,y,width,height in pixels of the image as
-// it is stored, the whole image if there is none.
+// `model.pt2` is what `darkpose export --from image` wrote; boxes are x,y,width,height in pixels of
+// the image as it is stored, the whole image if there is none. Packages of crops are read too.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <exception>
@@ -57,16 +58,16 @@ Options parse(int count, char** arguments) {
   return options;
 }
 
-void print_person(const Box& box, const at::Tensor& coords, const at::Tensor& scores, bool first) {
+void print_person(const Box& box, const at::Tensor& keypoints, bool first) {
   std::printf("%s\n  {\"box\": [%.10g, %.10g, %.10g, %.10g], \"keypoints\": [", first ? "" : ",",
               box.x, box.y, box.width, box.height);
-  const auto points = coords.accessor<float, 2>();
-  const auto values = scores.accessor<float, 1>();
-  for (int64_t k = 0; k < coords.size(0); ++k) {
-    if (!(std::isfinite(points[k][0]) && std::isfinite(points[k][1]) && std::isfinite(values[k])))
-      std::printf("%snull", k > 0 ? ", " : "");
+  const auto joints = keypoints.accessor<float, 2>();
+  for (int64_t k = 0; k < keypoints.size(0); ++k) {
+    const float x = joints[k][0], y = joints[k][1], score = joints[k][2];
+    if (std::isfinite(x) && std::isfinite(y) && std::isfinite(score))
+      std::printf("%s[%.3f, %.3f, %.4f]", k > 0 ? ", " : "", x, y, score);
     else
-      std::printf("%s[%.3f, %.3f, %.4f]", k > 0 ? ", " : "", points[k][0], points[k][1], values[k]);
+      std::printf("%snull", k > 0 ? ", " : "");
   }
   std::printf("]}");
 }
@@ -78,19 +79,15 @@ void run(const Options& options) {
   std::vector<Box> boxes = options.boxes;
   if (boxes.empty())
     boxes.push_back({0, 0, static_cast<double>(image.width), static_cast<double>(image.height)});
-  std::vector<Crop> crops;
-  for (const Box& box : boxes) crops.push_back(model.convention().crop(box));
 
   std::printf(
       "{\"image\": %s, \"size\": [%d, %d],\n \"names\": %s,\n \"skeleton\": %s,\n \"people\": [",
       quoted(options.image).c_str(), image.width, image.height, model.metadata("names").c_str(),
       model.metadata("skeleton").c_str());
-  for (size_t first = 0; first < crops.size(); first += kBatch) {
-    const size_t last = std::min(crops.size(), first + kBatch);
-    const auto [coords, scores] =
-        model.keypoints(image, {crops.begin() + first, crops.begin() + last});
-    for (size_t i = first; i < last; ++i)
-      print_person(boxes[i], coords[i - first], scores[i - first], i == 0);
+  for (size_t first = 0; first < boxes.size(); first += kBatch) {
+    const size_t last = std::min(boxes.size(), first + kBatch);
+    const at::Tensor found = model.keypoints(image, {boxes.begin() + first, boxes.begin() + last});
+    for (size_t i = first; i < last; ++i) print_person(boxes[i], found[i - first], i == 0);
   }
   std::printf("\n ]}\n");
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A network exported by `darkpose export --to pt2`: crops in, keypoints in the image out.
+// A network exported by `darkpose export --to pt2`: an image and boxes in, keypoints out.
 #pragma once
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
-#include "geometry.h"
+#include "crops.h"
 #include "image.h"
 
 namespace darkpose {
@@ -20,22 +19,26 @@ class Model {
   // code: load only what you would run. Throws std::runtime_error.
   Model(const std::string& package, const std::string& ops);
 
-  const Convention& convention() const { return convention_; }
+  // The size of the network's input.
+  Size input() const;
 
   // What the package says of itself, as JSON: names, skeleton, flip_pairs, decoder ...
   const std::string& metadata(const std::string& name) const;
 
-  // coords [B, K, 2] in image pixels and scores [B, K] of the people in these crops.
-  std::pair<at::Tensor, at::Tensor> keypoints(const Image& image, const std::vector<Crop>& crops);
+  // [N, K, 3], x, y and score in image pixels, of the people in these boxes.
+  at::Tensor keypoints(const Image& image, const std::vector<Box>& boxes);
 
-  // The same, of crops uint8 [B, H, W, 3] and matrices float32 [B, 2, 3] that are there already.
-  std::pair<at::Tensor, at::Tensor> run(const at::Tensor& crops, const at::Tensor& to_image);
+  // What the package makes of its inputs: image [H, W, 3] and boxes [N, 4], or, without
+  // `--from image`, crops [B, H, W, 3] and to_image [B, 2, 3]; uint8 and float32.
+  std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs);
 
  private:
+  // Crops and to_image of people, cut by the op that packages from images call themselves.
+  std::vector<at::Tensor> cut(const at::Tensor& image, const std::vector<Box>& boxes) const;
+
   std::string package_;
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> loader_;
   std::unordered_map<std::string, std::string> metadata_;
-  Convention convention_;
 };
 
 }  // namespace darkpose
