@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file from an image and boxes finds what the predictor finds, whatever they are."""
 
+import json
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +19,7 @@ pytest.importorskip("onnxruntime", reason="needs darkpose[onnx]")
 
 from darkpose import Predictor  # noqa: E402
 from darkpose.cli.main import main  # noqa: E402
+from darkpose.data.joint_sets import COCO  # noqa: E402
 from darkpose.deploy import check  # noqa: E402
 from darkpose.deploy.check import compare  # noqa: E402
 from darkpose.deploy.onnx import OnnxModel  # noqa: E402
@@ -23,6 +28,7 @@ from darkpose.models.pose import PoseModel  # noqa: E402
 from photos import photo  # noqa: E402
 from untrained import write_checkpoint  # noqa: E402
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "onnxruntime"
 BOXES = torch.tensor(
     [[20.5, 30, 60, 100], [-40, -20, 90, 95.5], [150, 100, 300, 40], [0, 0, 200, 150]]
 )
@@ -136,6 +142,28 @@ def test_the_network_alone_is_in_half_precision(file: Path, precision: str) -> N
     types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
     in_half = {node.op_type for node in graph.node if half in map(types.get, node.output)}
     assert in_half <= {"Conv", "Relu", "Add", "Resize", "Cast", "Slice", "Reshape", "Squeeze"}
+
+
+def test_the_example_in_ten_lines_prints_what_the_file_finds(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = photo((200, 150))
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    given = (str(file), str(tmp_path / "a.png"), *("20.5,30,60,100", "-40,-20,90,95.5"))
+    monkeypatch.setattr(sys, "argv", ["from_image.py", *given])
+    runpy.run_path(str(EXAMPLES / "from_image.py"), run_name="__main__")
+    people = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    keypoints, scores = OnnxModel(file)(torch.from_numpy(image), BOXES[:2])
+    assert [person.pop("score") for person in people] == pytest.approx(scores.tolist(), abs=1e-5)
+    assert [list(person) for person in people] == 2 * [list(COCO.names)]
+    found = torch.tensor([list(person.values()) for person in people])
+    assert (found - keypoints).abs().max() <= 2e-3  # three digits are printed
+
+
+def test_the_example_for_crops_says_whose_such_a_file_is(file: Path) -> None:
+    predict = runpy.run_path(str(EXAMPLES / "predict.py"))
+    with pytest.raises(ValueError, match="cuts people out itself: from_image.py runs it"):
+        predict["Model"](str(file))
 
 
 # ---- the check -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
     darkpose export last.ckpt pose.onnx
     python predict.py pose.onnx photo.jpg 100,50,80,200 300,40,90,210 --draw drawn.png > people.json
 
+This is for files from crops; for those of `--from image`, `from_image.py` is all that is needed.
 Boxes are x,y,width,height in pixels of the image as it is shown (OpenCV turns it as EXIF says); the
 whole image if there is none. How a box becomes a crop is said by the file's metadata:
 `crop_matrices` and `cut` below are all there is to it. Output is JSON.
@@ -44,6 +45,8 @@ class Model:
         if found.get("format") != "1":
             raise ValueError(f"model {path} must be written by `darkpose export`, in format 1")
         self.about = {name: json.loads(value) for name, value in found.items()}
+        if self.about.get("from", "crops") != "crops":
+            raise ValueError(f"model {path} cuts people out itself: from_image.py runs it")
 
     def __call__(
         self, image: NDArray[np.uint8], boxes: list[Box]
