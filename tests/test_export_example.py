@@ -108,8 +108,8 @@ def test_example_finds_what_evaluation_finds_without_torch(
     answer = json.loads(ran.stdout)
     coords, scores = evaluated(checkpoint, [image], flip_test=True)
     found = np.array(answer["people"][0]["keypoints"])
-    assert np.abs(found[:, :2] - coords[0].numpy()).max() <= check.PIXELS
-    assert np.abs(found[:, 2] - scores[0].numpy()).max() <= check.PIXELS
+    assert np.abs(found[:, :2] - coords[0].numpy()).max() <= check.TOLERANCES["fp32"].pixels
+    assert np.abs(found[:, 2] - scores[0].numpy()).max() <= check.TOLERANCES["fp32"].pixels
     assert [person["box"] for person in answer["people"]][1] == [20.5, -30, 90, 400]
     assert answer["names"] == list(COCO.names)
     assert cv2.imread(str(drawn)).shape == (240, 320, 3)
