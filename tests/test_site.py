@@ -143,6 +143,7 @@ NOT_RUN = {
     "cmake": "the tests of the C++ example do it",
     "torchrun": "needs several machines",
     "tensorboard": "does not end",
+    "http.server": "neither does this",
 }
 
 
