@@ -25,6 +25,11 @@ def _check_tensor(name: str, t: Tensor, dtypes: Sequence[torch.dtype]) -> None:
         raise TypeError(f"crop: {name} must be {wanted}, got {_dtype_name(t.dtype)}")
 
 
+def _is_side(size: int) -> bool:
+    """Symbols have no upper bound: they would be limited in what is compiled."""
+    return size >= 1 and (isinstance(size, torch.SymInt) or size < MAX_SIDE)
+
+
 def _check_images(images: Sequence[Tensor]) -> None:
     if not isinstance(images, Sequence):
         raise TypeError(f"crop: images must be a list of tensors, got {type(images).__name__}")
@@ -37,9 +42,7 @@ def _check_images(images: Sequence[Tensor]) -> None:
             raise ValueError(
                 f"crop: images must be [H, W, C] with a C of 1, 3 or 4, got {_shape(image)}"
             )
-        if any(
-            side < 1 or side >= MAX_SIDE for side in image.shape[:2]
-        ):  # min would compare symbols
+        if not all(map(_is_side, image.shape[:2])):
             raise ValueError(
                 "crop: images must have at least one and fewer than 2^29 rows and columns, "
                 f"got {_shape(image)}"
@@ -80,7 +83,7 @@ def check_crop(
     check_like("crop", "transform", transform, [index.shape[0], 2, 3], "index", index)
     check_integer("crop", "height", height)
     check_integer("crop", "width", width)
-    if any(side < 1 or side >= MAX_SIDE for side in (height, width)):
+    if not (_is_side(height) and _is_side(width)):
         raise ValueError(
             "crop: height and width must be at least 1 and less than 2^29, "
             f"got {height} and {width}"

@@ -21,7 +21,6 @@ from darkpose.decoders import find_decoder
 from darkpose.evaluate.scores import score_threshold
 from darkpose.geometry import FARTHEST
 from darkpose.models.pose import PoseModel
-from darkpose_ext._values import MAX_SIDE
 
 FORMAT = 1
 Precision = Literal["fp32", "fp16"]
@@ -215,9 +214,10 @@ class ImageToKeypoints(nn.Module):
 
     def dynamic_shapes(self) -> tuple[dict[int, Any], dict[int, Any]]:
         """Return which dimensions of the inputs may be of any size."""
-        dimension = torch.export.Dim
-        height, width = (dimension(name, min=1, max=MAX_SIDE - 1) for name in ("height", "width"))
-        return {0: height, 1: width}, {0: dimension("people", min=1)}
+        height, width, people = (
+            torch.export.Dim(name, min=1) for name in ("height", "width", "people")
+        )
+        return {0: height, 1: width}, {0: people}
 
 
 Program = CropsToKeypoints | ImageToKeypoints
