@@ -120,28 +120,34 @@ __device__ Inner inner_of(const Image& image) {
 
 constexpr int kColors = 3;
 
-// The same of an image whose three colors lie side by side, else none.
+// An image whose three colors lie side by side, and its places; of another image none.
+struct Colored {
+  const uint8_t* data;
+  int64_t row;
+  Inner inner;
+};
+
 template <Interpolation kHow>
-__device__ Inner colored_of(const Image& image, int channels) {
-  if (channels != kColors || image.channel != 1 || image.column != kColors) return {0, 0};
-  return inner_of<kHow>(image);
+__device__ Colored colored_of(const Image& image, int channels) {
+  const bool colored = channels == kColors && image.channel == 1 && image.column == kColors;
+  return {image.data, image.row, colored ? inner_of<kHow>(image) : Inner{0, 0}};
 }
 
 // Calls f(c, gray level) for each channel of a sample.
 template <Interpolation kHow, typename F>
-__device__ void sample(const Image& image, const Inner& colored, int channels, const Place& x,
+__device__ void sample(const Image& image, const Colored& colored, int channels, const Place& x,
                        const Place& y, F&& f) {
   const int left = x.pixel + kFirst<kHow>, top = y.pixel + kFirst<kHow>;
-  if (is_below(left, colored.width) && is_below(top, colored.height)) {
+  if (is_below(left, colored.inner.width) && is_below(top, colored.inner.height)) {
     // Unsigned, for which products are shorter.
-    const uint64_t row = image.row, column = kColors;
-    const uint8_t* p = image.data + static_cast<unsigned>(x.pixel) * column;
+    const uint64_t row = colored.row, column = kColors;
+    const uint8_t* p = colored.data + static_cast<unsigned>(x.pixel) * column;
     p += static_cast<unsigned>(y.pixel) * row;
     int levels[kColors];
     DARK_UNROLL(kColors)
     for (int c = 0; c < kColors; ++c) {
       const auto value = [&](int i, int j) {
-        return value_at(p + j * image.row + (kColors * i + c));
+        return value_at(p + j * colored.row + (kColors * i + c));
       };
       levels[c] = level_of<kHow>(sampled<kHow>(value, x, y));
     }
@@ -173,7 +179,7 @@ __device__ void sample(const Image& image, const Inner& colored, int channels, c
 
 // Stretch `part` of a crop, by a warp.
 template <Interpolation kHow, typename T>
-__device__ void crop_stretch(const CropShare<T>& s, const Image& image, const Inner& colored,
+__device__ void crop_stretch(const CropShare<T>& s, const Image& image, const Colored& colored,
                              const double* m, int part, Begin* begins, T* gathered, const T* table,
                              T* out) {
   constexpr int N = kPack<T>, kStep = kWarp / kRun;  // runs that the lanes' samples are of
@@ -242,16 +248,17 @@ __global__ void __launch_bounds__(kThreads, kHow == Interpolation::bicubic ? 2 :
   T* table = reinterpret_cast<T*>(m + kMatrix);
   const double* transform = a.transforms + int64_t{crop} * kMatrix;
   const bool usable = mine && is_usable(transform);
-  if (block.rank < kMatrix) m[block.rank] = usable ? transform[block.rank] : 0;
+  // What cannot be used leads beyond the border of any image.
+  if (block.rank < kMatrix)
+    m[block.rank] = usable ? transform[block.rank] : block.rank % 3 == 2 ? -kFarthest : 0;
   if constexpr (kNormalized<T>) {
     DARK_UNROLL(1)
     for (int i = block.rank; i < a.channels * kLevels; i += block.size)
       table[i] = static_cast<T>(a.normalization(i % kLevels, i / kLevels));
   }
   __syncthreads();
-  Image image{};  // holds nothing
-  if (usable) image = s.image[of - s.first];
-  const Inner colored = colored_of<kHow>(image, a.channels);
+  const Image& image = s.image[usable ? of - s.first : 0];
+  const Colored colored = colored_of<kHow>(image, a.channels);
   unsigned char* own = reinterpret_cast<unsigned char*>(m) + block_bytes<T>(a.channels) +
                        block.warp() * warp_bytes<T>(a.channels);
   Begin* begins = reinterpret_cast<Begin*>(own);
