@@ -42,8 +42,12 @@ std::vector<uint8_t> table_of(const CropArguments<uint8_t>&) { return {}; }
 
 template <int kChannels, typename T>
 void write_row(const uint8_t* quads, int width, const T* table, T* out) {
-  for (int x = 0; x < width; ++x)
-    for (int c = 0; c < kChannels; ++c) out[kChannels * x + c] = table[256 * c + quads[4 * x + c]];
+  for (int x = 0; x < width; ++x) {
+    uint32_t quad;
+    std::memcpy(&quad, quads + 4 * x, sizeof(quad));
+    for (int c = 0; c < kChannels; ++c)
+      out[kChannels * x + c] = table[256 * c + (quad >> (8 * c) & 255)];
+  }
 }
 
 template <int kChannels>

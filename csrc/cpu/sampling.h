@@ -43,6 +43,8 @@ struct RunPlaces {
   const int *x, *y;
   const float *along, *down;
 
+  DARK_INLINE RunPlaces(const int* x_, const int* y_, const float* along_, const float* down_)
+      : x(x_), y(y_), along(along_), down(down_) {}
   DARK_INLINE RunPlaces(const Places& row, int at)
       : RunPlaces(&row.x[at], &row.y[at], &row.along[at], &row.down[at]) {}
   DARK_INLINE RunPlaces at(int i) const { return {x + i, y + i, along + i, down + i}; }
@@ -61,8 +63,6 @@ struct RunPlaces {
   }
 
  private:
-  DARK_INLINE RunPlaces(const int* x_, const int* y_, const float* along_, const float* down_)
-      : x(x_), y(y_), along(along_), down(down_) {}
   DARK_INLINE static int least(const int* at, int last) { return std::min(at[0], at[last]); }
   DARK_INLINE static int most(const int* at, int last) { return std::max(at[0], at[last]); }
 };
@@ -211,13 +211,31 @@ template <Interpolation kind, bool kAdjacent>
 DARK_MULTIVERSION void sample_levels(const Image& image, Places& row, int channels,
                                      uint8_t* quads) {
   constexpr int before = kind == Interpolation::bicubic ? 1 : 0, after = before + 1;
+  // Whose pixel at (before, before) is lent to samples that are made by themselves.
+  const bool roomy = image.width > before + after && image.height > before + after;
   for (int x = 0; x < row.width; x += kRun, quads += 4 * kRun) {
     const RunPlaces run(row, x);
-    if (run.inside(image, before, after, after))
+    if (run.inside(image, before, after, after)) {
       sample_channels<kind, kAdjacent>(image, run, channels, quads);
-    else
-      for (int i = 0; i < kRun; ++i)
-        sample_anywhere<kind>(image, run.at(i), channels, quads + 4 * i);
+      continue;
+    }
+    if (run.outside(image, before, after, kRun - 1)) {
+      std::memset(quads, 0, 4 * kRun);
+      continue;
+    }
+    bool inside[kRun];
+    int inner_x[kRun], inner_y[kRun];
+    for (int i = 0; i < kRun; ++i) {
+      inside[i] = run.at(i).inside(image, before, after, after, 0);
+      inner_x[i] = inside[i] ? run.x[i] : before;
+      inner_y[i] = inside[i] ? run.y[i] : before;
+    }
+    if (roomy) {
+      const RunPlaces inner(inner_x, inner_y, run.along, run.down);
+      sample_channels<kind, kAdjacent>(image, inner, channels, quads);
+    }
+    for (int i = 0; i < kRun; ++i)
+      if (!inside[i]) sample_anywhere<kind>(image, run.at(i), channels, quads + 4 * i);
   }
 }
 
