@@ -21,8 +21,7 @@ pytestmark = pytest.mark.slow
 
 CHECKPOINTS: dict[str, dict[str, Any]] = {
     "small": {"convention": "hrnet", "encoding": "biased"},
-    "simple_small": {"encoding": "dsnt"},
-    "hourglass_small": {"input_size": (64, 64), "task": {"color": "bgr"}},
+    "simple_small": {"encoding": "dsnt", "task": {"color": "bgr"}},
 }
 
 
