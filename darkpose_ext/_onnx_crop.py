@@ -57,9 +57,9 @@ def crop(
         return op.Transpose(op.Cast(values, to=graph.bytes), perm=[1, 2, 3, 0])
     graph = Graph(dtype)
     values = op.Div(graph.cast(op.Transpose(values, perm=[1, 0, 2, 3])), graph.numbers(255.0))
-    if mean is not None and std is not None:
-        shift, scale = (graph.numbers(np.reshape(each, (-1, 1, 1))) for each in (mean, std))
-        values = op.Div(op.Sub(values, shift), scale)
+    for each, apply in ((mean, op.Sub), (std, op.Div)):
+        if each is not None:
+            values = apply(values, graph.numbers(np.reshape(each, (-1, 1, 1))))
     return op.Cast(values, to=dtype)
 
 

@@ -36,6 +36,10 @@ class Crops(torch.nn.Module):
             crop(*given, interpolation="bicubic"),
             crop(*given, dtype=torch.float16),
             crop(*given, **normalized, dtype=torch.float64),
+            *(
+                crop(*given, **{one: normalized[one]}, dtype=torch.float32)
+                for one in ("mean", "std")
+            ),
         )
 
 
