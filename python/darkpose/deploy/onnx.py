@@ -121,8 +121,7 @@ class OnnxModel:
 
     def __call__(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `forward` of the program does that was exported."""
-        names = (value.name for value in self.session.get_inputs())
-        given = dict(zip(names, (pixels.numpy(), places.numpy()), strict=True))
+        given = dict(zip(self.inputs, (pixels.numpy(), places.numpy()), strict=True))
         points, scores = self.session.run(None, given)
         return torch.from_numpy(points), torch.from_numpy(scores)
 
