@@ -53,10 +53,8 @@ def target_to_image(
     (crop_x, crop_y), (target_x, target_y) = _spans(sizes, target_size, convention)
     cosine, sine = _turn(rotations)
     x, y = crop_x / target_x, crop_y / target_y
-    (a, b), (c, d) = (cosine * x, -sine * y), (sine * x, cosine * y)
-    (center_x, center_y), (middle_x, middle_y) = _parts(centers), _middle(target_size, convention)
-    x, y = center_x - a * middle_x - b * middle_y, center_y - c * middle_x - d * middle_y
-    return _matrices(centers, a, b, x, c, d, y)
+    linear = (cosine * x, -sine * y), (sine * x, cosine * y)
+    return _taking(_middle(target_size, convention), _parts(centers), linear, centers)
 
 
 def image_to_target(
@@ -70,10 +68,8 @@ def image_to_target(
     (crop_x, crop_y), (target_x, target_y) = _spans(sizes, target_size, convention)
     cosine, sine = _turn(rotations)
     x, y = target_x / crop_x, target_y / crop_y
-    (a, b), (c, d) = (cosine * x, sine * x), (-sine * y, cosine * y)
-    (center_x, center_y), (middle_x, middle_y) = _parts(centers), _middle(target_size, convention)
-    x, y = middle_x - a * center_x - b * center_y, middle_y - c * center_x - d * center_y
-    return _matrices(centers, a, b, x, c, d, y)
+    linear = (cosine * x, sine * x), (-sine * y, cosine * y)
+    return _taking(_parts(centers), _middle(target_size, convention), linear, centers)
 
 
 def enlarges(to_image: Any) -> Any:  # [..., 2, 3] -> [...] bool
@@ -117,9 +113,14 @@ def _parts(pairs: Any) -> tuple[Any, Any]:
     return pairs[..., 0], pairs[..., 1]
 
 
-def _matrices(centers: Any, *entries: Any) -> Any:  # six of [...] -> [..., 2, 3]
+def _taking(source: Any, landing: Any, linear: Any, like: Any) -> Any:  # -> [..., 2, 3]
+    """Return the maps of this linear part that take one point (x, y) to another, as many as there
+    are points [..., 2] in `like`."""
+    (x, y), rows = source, []
+    for (a, b), to in zip(linear, landing, strict=True):
+        rows += [a, b, to - a * x - b * y]
     # No matrix product anywhere: autocast would round coordinates to half precision for it.
-    return _library(centers).stack(entries, -1).reshape(*centers.shape[:-1], 2, 3)
+    return _library(like).stack(rows, -1).reshape(*like.shape[:-1], 2, 3)
 
 
 def _library(values: Any) -> Any:
