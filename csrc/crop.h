@@ -21,25 +21,22 @@ struct Normalization {
 };
 
 template <typename T>
-struct CropArguments {
+struct CropRule {
   const int64_t* index;      // [N]
   const double* transforms;  // [N, 2, 3]
   T* out;                    // [N, H, W, C]
   int64_t crops, images;
   int height, width, channels;
   Interpolation interpolation;
+};
+
+template <typename T>
+struct CropArguments : CropRule<T> {
   Normalization<Arithmetic<T>> normalization;
 };
 
 template <>
-struct CropArguments<uint8_t> {
-  const int64_t* index;
-  const double* transforms;
-  uint8_t* out;
-  int64_t crops, images;
-  int height, width, channels;
-  Interpolation interpolation;
-};
+struct CropArguments<uint8_t> : CropRule<uint8_t> {};
 
 // Tensors that the pointers above point into.
 struct CropCall {

@@ -82,6 +82,9 @@ struct Cubic {
     weights[3] = ((1.0f - weights[0]) - weights[1]) - weights[2];
   }
 
+  DARK_SHARED Cubic(const V& before, const V& here, const V& next, const V& last)
+      : weights{before, here, next, last} {}
+
   template <typename U>
   DARK_SHARED U operator()(const U& before, const U& here, const U& next, const U& last) const {
     return ((weights[0] * before + weights[1] * here) + weights[2] * next) + weights[3] * last;

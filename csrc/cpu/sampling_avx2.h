@@ -67,20 +67,20 @@ DARK_AVX2_INLINE Pair two_bicubic(const Inside& run, int i, const float (&along)
                                   const float (&down)[4][kRun]) {
   Pair left[2], right[2];
   for (int j = 0; j < 2; ++j) {
+    const Cubic<float> vertical(down[0][i + j], down[1][i + j], down[2][i + j], down[3][i + j]);
     const auto columns = [&](const uint8_t* from) DARK_AVX2 DARK_LAMBDA {
-      Pair sum = down[0][i + j] * neighbors<kColumn>(from - run.stride);
-      for (int k = 1; k < 4; ++k)
-        sum = sum + down[k][i + j] * neighbors<kColumn>(from + (k - 1) * run.stride);
-      return sum;
+      return vertical(neighbors<kColumn>(from - run.stride), neighbors<kColumn>(from),
+                      neighbors<kColumn>(from + run.stride),
+                      neighbors<kColumn>(from + 2 * run.stride));
     };
     const uint8_t* at = run.data + run.offset[i + j];
     left[j] = columns(at - kColumn);
     right[j] = columns(at + kColumn);
   }
-  return ((of_two(along[0] + i) * firsts(left[0], left[1]) +
-           of_two(along[1] + i) * seconds(left[0], left[1])) +
-          of_two(along[2] + i) * firsts(right[0], right[1])) +
-         of_two(along[3] + i) * seconds(right[0], right[1]);
+  const Cubic<Pair> horizontal(of_two(along[0] + i), of_two(along[1] + i), of_two(along[2] + i),
+                               of_two(along[3] + i));
+  return horizontal(firsts(left[0], left[1]), seconds(left[0], left[1]), firsts(right[0], right[1]),
+                    seconds(right[0], right[1]));
 }
 
 // Eight samples as quads, to the nearest, ties to even, cut off at 0 and 255.
