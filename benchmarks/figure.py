@@ -95,7 +95,7 @@ def speed(rows: Rows, machine: dict[str, Any]) -> Figure:
         color=INK,
         size=9,
     )
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -117,7 +117,7 @@ def scaling(rows: Rows) -> Figure:
         axes.minorticks_off()
         axes.yaxis.set_major_formatter(lambda value, _: time(value) if value >= 1 else f"{value:g}")
         axes.grid(color=INK, alpha=0.25)
-        _plain(axes)
+        plain(axes)
     figure.axes[0].set_ylabel("µs for each map", color=INK)
     figure.legend(loc="outside upper center", ncols=5, frameon=False, labelcolor=INK)
     return figure
@@ -132,7 +132,8 @@ def _text(color: str, **options: Any) -> dict[str, Any]:
     return {"textcoords": "offset points", "ha": "center", "color": color, "size": 9, **options}
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Color an axes' frame to be read on light and dark pages."""
     axes.patch.set_alpha(0)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
