@@ -195,15 +195,25 @@ inline void check_flip(const Tensor& heatmaps, const std::optional<Tensor>& flip
           list_text(*flip_index));
 }
 
+// What decode does near a map's border: a fit needs the sigma of taps, which method dark alone has.
+inline void check_border(const char* op, const std::vector<double>& taps, const std::string& border,
+                         const std::string& method = "dark") {
+  const bool fits = named<Border>(op, "border", border) == Border::fit;
+  require(!fits || find_name<Method>(method) == Method::dark, op,
+          ": border must be stay with method ", method, ", got ", border);
+  require(!fits || !taps.empty(), op, ": border must be stay without taps, got ", border);
+}
+
 inline void check_decode(const Tensor& heatmaps, const std::vector<double>& taps,
                          const std::optional<Tensor>& flipped,
                          const std::optional<Tensor>& transform, const std::string& method,
                          const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift,
-                         double max_shift) {
+                         double max_shift, const std::string& border) {
   check_heatmaps("decode", heatmaps, 3);
   require(named<Method>("decode", "method", method) == Method::dark || taps.empty(),
           "decode: taps belong to method dark, got ", taps.size(), " with ", method);
   if (!taps.empty()) check_taps("decode", taps);
+  check_border("decode", taps, border, method);
   check_flip(heatmaps, flipped, flip_index, flip_shift);
   require(max_shift >= 0, "decode: max_shift must not be negative, got ", max_shift);
   check_transform("decode", transform, "heatmaps", heatmaps, 3);

@@ -6,6 +6,7 @@
 
 #include "checks.h"
 #include "common.h"
+#include "fit.h"
 #include "map.h"
 #include "peak.h"
 #include "step.h"
@@ -21,6 +22,7 @@ struct DecodeRule {
   int64_t joints;
   Method method;
   A max_shift;
+  FitRule fit;
   int taps_count;  // 0: no modulation
   A taps[kMaxTaps];
 
@@ -70,11 +72,12 @@ struct DecodeCall {
   std::vector<int64_t> flip_index;
   int64_t flip_shift;
   double max_shift;
+  FitRule fit;
 
   DecodeCall(const Tensor& heatmaps_, const std::vector<double>& taps_,
              const std::optional<Tensor>& flipped_, const std::optional<Tensor>& transform_,
              const std::string& method_, const std::optional<std::vector<int64_t>>& flip_index_,
-             int64_t flip_shift_, double max_shift_)
+             int64_t flip_shift_, double max_shift_, const std::string& border)
       : heatmaps(strided_maps(heatmaps_, maps)),
         coords(empty(leading_sizes(heatmaps_, 2, {2}), arithmetic_type(heatmaps_.scalar_type()),
                      heatmaps_)),
@@ -84,7 +87,8 @@ struct DecodeCall {
         method(*find_name<Method>(method_)),
         taps(taps_),
         flip_shift(std::min(flip_shift_, maps.width)),
-        max_shift(max_shift_) {
+        max_shift(max_shift_),
+        fit(fit_rule(taps_, border)) {
     if (flipped_) flipped = strided_maps(*flipped_, flipped_maps);
     if (flip_index_) flip_index = *flip_index_;
   }
@@ -104,6 +108,7 @@ struct DecodeCall {
     a.method = method;
     a.flip_shift = static_cast<int>(flip_shift);
     a.max_shift = static_cast<A>(max_shift);
+    a.fit = fit;
     a.taps_count = static_cast<int>(taps.size());
     for (size_t i = 0; i < taps.size(); ++i) a.taps[i] = static_cast<A>(taps[i]);
     for (int64_t k = 0; k < std::min(maps.joints, kMaxJoints); ++k)

@@ -21,11 +21,13 @@ namespace dark {
 #define DARK_ROUNDINGS(X) X(none) X(floor) X(ceil) X(round)
 #define DARK_RESCALES(X) X(minmax) X(max) X(none)
 #define DARK_INTERPOLATIONS(X) X(bilinear) X(bicubic)
+#define DARK_BORDERS(X) X(stay) X(fit)
 
 DARK_NAMED_ENUM(Method, DARK_METHODS)                // of decode
 DARK_NAMED_ENUM(Rounding, DARK_ROUNDINGS)            // of encode and heatmap_mse
 DARK_NAMED_ENUM(Rescale, DARK_RESCALES)              // of modulate
 DARK_NAMED_ENUM(Interpolation, DARK_INTERPOLATIONS)  // of crop
+DARK_NAMED_ENUM(Border, DARK_BORDERS)                // of decode
 
 template <typename Enum>
 std::optional<Enum> find_name(const std::string& text) {

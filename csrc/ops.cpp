@@ -20,8 +20,8 @@ DARK_LIBRARY(m) {
   // -> coords [B..., K, 2], scores [B..., K]
   m.def(
       "decode(Tensor heatmaps, float[] taps, Tensor? flipped=None, Tensor? transform=None, *, "
-      "str method=\"dark\", int[]? flip_index=None, int flip_shift=0, float max_shift=3.0) "
-      "-> (Tensor coords, Tensor scores)");
+      "str method=\"dark\", int[]? flip_index=None, int flip_shift=0, float max_shift=3.0, "
+      "str border=\"stay\") -> (Tensor coords, Tensor scores)");
 
   // heatmaps [B..., K, H, W], joints [B..., K, 2], weights [B..., K], transform [B..., 2, 3]
   // -> loss [B..., K]

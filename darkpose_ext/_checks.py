@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from darkpose_ext._values import (
+    BORDERS,
     FLOATING_NAMES,
     INTEGERS,
     MAX_JOINTS,
@@ -184,6 +185,17 @@ def check_flip(
         )
 
 
+def check_border(
+    taps: Sequence[float], border: str, method: str = "dark", op: str = "decode"
+) -> None:
+    """What decode does near a map's border: a fit needs the sigma of taps, only dark has them."""
+    check_choice(op, "border", border, BORDERS)
+    if border == "fit" and method != "dark":
+        raise ValueError(f"{op}: border must be stay with method {method}, got {border}")
+    if border == "fit" and len(taps) == 0:
+        raise ValueError(f"{op}: border must be stay without taps, got {border}")
+
+
 def check_decode(
     heatmaps: Tensor,
     taps: Sequence[float],
@@ -193,6 +205,7 @@ def check_decode(
     flip_index: Sequence[int] | None,
     flip_shift: int,
     max_shift: float,
+    border: str,
 ) -> None:
     check_heatmaps("decode", heatmaps, 3)
     check_choice("decode", "method", method, METHODS)
@@ -201,6 +214,7 @@ def check_decode(
         raise ValueError(f"decode: taps belong to method dark, got {len(taps)} with {method}")
     if len(taps) > 0:
         check_taps("decode", taps)
+    check_border(taps, border, method)
     check_flip(heatmaps, flipped, flip_index, flip_shift)
     check_number("decode", "max_shift", max_shift)
     if not max_shift >= 0:

@@ -12,7 +12,7 @@ BUILD = "python setup.py develop"
 OPS = {
     "encode": "joints weights height width sigma transform rounding truncate dtype",
     "modulate": "heatmaps taps rescale",
-    "decode": "heatmaps taps flipped transform method flip_index flip_shift max_shift",
+    "decode": "heatmaps taps flipped transform method flip_index flip_shift max_shift border",
     "heatmap_mse": "heatmaps joints weights sigma transform rounding truncate",
     "heatmap_mse_backward": "grad heatmaps joints weights sigma transform rounding truncate",
     "crop": "images index transform height width mean std interpolation dtype",

@@ -28,6 +28,7 @@ def decode(
     flip_index: list[int] | None,
     flip_shift: int,
     max_shift: float,
+    border: str,
     threads: int,
 ) -> tuple[Array, Array]: ...
 def crop(

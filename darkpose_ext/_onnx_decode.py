@@ -24,6 +24,7 @@ def decode(
     flip_index: Sequence[int] | None = None,
     flip_shift: int = 0,
     max_shift: float = 3.0,
+    border: str = "stay",
 ) -> tuple[Any, Any]:
     """Add the operators of `torch.ops.dark.decode` to the graph that is being made.
 
@@ -32,6 +33,8 @@ def decode(
     Raises:
         ImportError: without onnx and onnxscript.
     """
+    if border != "stay":
+        raise NotImplementedError(f"decode: border must be stay in ONNX, got {border}")
     graph = Graph(heatmaps.dtype)
     op = graph.op
     peak = _Highest(averaged(graph, heatmaps, flipped, flip_index, flip_shift))

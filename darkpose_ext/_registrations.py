@@ -59,9 +59,10 @@ def _decode_fake(
     flip_index: Sequence[int] | None = None,
     flip_shift: int = 0,
     max_shift: float = 3.0,
+    border: str = "stay",
 ) -> tuple[Tensor, Tensor]:
     _checks.check_decode(
-        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift
+        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift, border
     )
     _checks.check_extent("decode", heatmaps.shape)
     arithmetic = arithmetic_dtype(heatmaps.dtype)

@@ -28,6 +28,7 @@ METHODS = ("argmax", "standard", "second_max", "dark")
 ROUNDINGS = ("none", "floor", "ceil", "round")
 RESCALES = ("minmax", "max", "none")
 INTERPOLATIONS = ("bilinear", "bicubic")
+BORDERS = ("stay", "fit")
 
 
 def check_number(op: str, name: str, value: Any) -> None:

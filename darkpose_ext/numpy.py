@@ -110,6 +110,7 @@ def decode(
     flip_shift: int = 0,
     max_shift: float = 3.0,
     transform: ArrayLike | None = None,  # [B..., 2, 3]
+    border: str = "stay",
     threads: int = 1,
 ) -> tuple[Array, Array]:
     """Find each joint's sub-pixel position (Eq 1 to 9, 2), see `darkpose_ext.decode`.
@@ -135,6 +136,7 @@ def decode(
             _values.check_integer(op, "flip_index", joint)
     _values.check_integer(op, "flip_shift", flip_shift)
     _values.check_number(op, "max_shift", max_shift)
+    _values.check_choice(op, "border", border, _values.BORDERS)
     return _numpy.decode(
         maps,
         list(taps),
@@ -144,6 +146,7 @@ def decode(
         None if flip_index is None else list(flip_index),
         flip_shift,
         max_shift,
+        border,
         _threads(op, threads),
     )
 

@@ -116,6 +116,7 @@ def decode(
     flip_shift: int = 0,
     max_shift: float = 3.0,
     transform: Tensor | None = None,  # [B..., 2, 3]
+    border: str = "stay",
 ) -> tuple[Tensor, Tensor]:
     """Find each joint's sub-pixel position in its heatmap (Eq 1 to 9).
 
@@ -143,6 +144,11 @@ def decode(
         max_shift: a longer Taylor step is shortened to this many heatmap pixels; float("inf") lifts
             the limit.
         transform: [B..., 2, 3], from heatmap pixels to the image's, of numbers as in `encode`.
+        border: "stay", or "fit" for `dark` with taps: from a maximum within two sigma of the
+            border, of which the smoothing makes too little, a step to the peak of the Gaussian
+            fitted to the pixels within 1.5 sigma, in float64; sigma is the root of the taps'
+            variance. Where the pixels tell no such peak, or one further than max(1, sigma / 2) in x
+            or y, and everywhere else it is "stay" to the bit.
 
     Returns:
         coords [B..., K, 2] and scores [B..., K] (the raw maximum), float32 (float64 for float64).
@@ -157,7 +163,7 @@ def decode(
     [3.3, 2.8]
     """
     _checks.check_decode(
-        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift
+        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift, border
     )
     return torch.ops.dark.decode(
         heatmaps,
@@ -168,6 +174,7 @@ def decode(
         flip_index=flip_index,
         flip_shift=flip_shift,
         max_shift=max_shift,
+        border=border,
     )
 
 

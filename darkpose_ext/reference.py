@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d
 
 from darkpose_ext._checks import check_extent
 from darkpose_ext._crop_reference import crop as crop
+from darkpose_ext._fit_reference import fit_steps
 
 
 def arithmetic_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -80,6 +81,7 @@ def decode(
     flip_shift: int = 0,
     max_shift: float = 3.0,
     transform: Tensor | None = None,  # [B..., 2, 3]
+    border: str = "stay",
 ) -> tuple[Tensor, Tensor]:  # [B..., K, 2], [B..., K]
     """Twin of `torch.ops.dark.decode` (Eq 1 to 9, then 2)."""
     arithmetic = arithmetic_dtype(heatmaps.dtype)
@@ -90,6 +92,9 @@ def decode(
     scores, index = highest(h.flatten(-2))
     x, y = index % width, index // width
     step = _STEPS[method](h, x, y, taps, max_shift)
+    if border == "fit":
+        fitted, sound = fit_steps(h, x[..., None], y[..., None], taps, max_shift)
+        step = torch.where(sound, fitted[..., 0, :], step)
     can_step = (scores > 0) & scores.isfinite()
     coords = torch.stack((x, y), -1) + torch.where(can_step[..., None], step, 0.0)
     if transform is not None:

@@ -2,6 +2,8 @@
 """What heatmaps are smoothed with (Eq 10)."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from darkpose_ext._values import MAX_TAPS, check_integer, check_sigma
 
@@ -51,6 +53,32 @@ def opencv_taps(size: int) -> list[float]:
     if size in _OPENCV_TABLES:
         return list(_OPENCV_TABLES[size])
     return _normalized_gaussian(0.15 * size + 0.35, size // 2)
+
+
+class FitRule(NamedTuple):
+    """Where and how `decode` fits a Gaussian near a map's border, in pixels; see `csrc/fit.h`."""
+
+    margin: float
+    """A maximum nearer to the border is fitted; 0: none is."""
+    limit: float
+    """A longer step in x or y is not taken."""
+    reach: int
+    """Half side of the square of pixels that are fitted."""
+
+
+def fit_rule(taps: Sequence[float]) -> FitRule:
+    """Return what `border="fit"` of `decode` means with these taps, by their variance's root.
+
+    That is at most half of their length: of taps that are not all positive it may be anything.
+
+    >>> fit_rule(opencv_taps(5))
+    FitRule(margin=2.0, limit=1.0, reach=2)
+    """
+    middle, total = (len(taps) - 1) / 2, sum(taps)
+    moment = sum(tap * (i - middle) ** 2 for i, tap in enumerate(taps))
+    variance = moment / total if total else 0.0
+    sigma = min(math.sqrt(variance), middle) if variance > 0 else 0.0
+    return FitRule(2 * sigma, max(1.0, sigma / 2), max(1, round(1.55 * sigma)))
 
 
 def _normalized_gaussian(sigma: float, radius: int) -> list[float]:

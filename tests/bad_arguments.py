@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkpose_ext._values import METHODS, RESCALES, ROUNDINGS
+from darkpose_ext._values import BORDERS, METHODS, RESCALES, ROUNDINGS
 
 MAPS = (2, 3, 8, 6)  # [B, K, H, W]
 UNIT = [0.25, 0.5, 0.25]
@@ -202,6 +202,17 @@ def decode_rows(op: str = "decode") -> list[Bad]:
         value(op, "flipped serves at most 1024 joints, got 1025", heatmaps=many, flipped=many),
         value(op, "max_shift must not be negative, got -1", max_shift=-1.0),
         value(op, "max_shift must not be negative, got nan", max_shift=math.nan),
+        value(op, f"border {one_of(BORDERS, 'mirror')}", border="mirror"),
+        value(op, "border must be stay without taps, got fit", taps=[], border="fit"),
+        *(
+            value(
+                op,
+                f"border must be stay with method {other}, got fit",
+                **{"taps": [], "method": other, "border": "fit"},
+            )
+            for other in METHODS
+            if other != "dark"
+        ),
         value(op, f"{transform} [2, 3]", transform=torch.ones(2, 3)),
         value(op, f"{transform} [3, 2, 3]", transform=torch.ones(3, 2, 3)),
         element(op, "transform", ints(2, 2, 3)),
@@ -245,6 +256,7 @@ PYTHON = [
     kind("decode", "taps must be a list of numbers, got Tensor", taps=torch.ones(3)),
     kind("decode", "max_shift must be a number, got str", max_shift="3"),
     kind("decode", "method must be a string, got NoneType", method=None),
+    kind("decode", "border must be a string, got NoneType", border=None),
     kind(
         "decode",
         "flip_index must be a list of integers, got one with float",

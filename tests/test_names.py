@@ -13,13 +13,14 @@ import oracles
 import tolerances
 from darkpose_ext import reference
 from darkpose_ext._onnx_step import STEPS
-from darkpose_ext._values import METHODS, RESCALES, ROUNDINGS
+from darkpose_ext._values import BORDERS, METHODS, RESCALES, ROUNDINGS
 
 JOINTS, WEIGHTS, MAPS = torch.ones(1, 1, 2), torch.ones(1, 1), torch.ones(1, 1, 8, 8)
 CALLS = {
     METHODS: lambda ops, name: ops.decode(MAPS, [], method=name),
     ROUNDINGS: lambda ops, name: ops.encode(JOINTS, WEIGHTS, 8, 8, 1.0, rounding=name),
     RESCALES: lambda ops, name: ops.modulate(MAPS, [1.0], rescale=name),
+    BORDERS: lambda ops, name: ops.decode(MAPS, [1.0], border=name),
 }
 
 

@@ -34,6 +34,23 @@ DARK_INLINE Point<A> simple_step(Method method, const Reader& map, int64_t x, in
   return {0, 0};
 }
 
+// The steps of those near the border, of which there are few: apart from the others' code, and
+// compiled once, so that they are the same on every machine.
+template <typename Reader, typename A = typename Reader::A>
+__attribute__((noinline)) void fit_block(const DecodeRule<A>& rule, const Reader* maps,
+                                         const Peak<A>* peaks, const int64_t* x, const int64_t* y,
+                                         int count, A* dx, A* dy) {
+  for (int i = 0; i < count; ++i) {
+    if (peaks[i].nan || !can_step(peaks[i]) ||
+        !near_border(rule.fit, x[i], y[i], maps[i].width, maps[i].height))
+      continue;
+    Point<A> step{dx[i], dy[i]};
+    fit_step(rule.fit, maps[i], x[i], y[i], peaks[i].value, rule.max_shift, step);
+    dx[i] = step.x;
+    dy[i] = step.y;
+  }
+}
+
 // Maps `first` to first + count, at most a block.
 template <typename Reader, typename A = typename Reader::A>
 DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* maps, int64_t first,
@@ -78,6 +95,7 @@ DARK_MULTIVERSION void decode_block(const DecodeRule<A>& rule, const Reader* map
       blur_windows<0>(maps, rule.taps, rule.taps_count, x, y, taylor, taylor_count, stencils);
     stencils.steps(rule.max_shift, dx, dy);
   }
+  if (rule.fit.on) fit_block(rule, maps, peaks, x, y, count, dx, dy);
   for (int i = 0; i < count; ++i)
     rule.store((first + i) / rule.joints, first + i, peaks[i],
                {static_cast<A>(x[i]) + dx[i], static_cast<A>(y[i]) + dy[i]});
@@ -158,10 +176,11 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> ta
                                   std::optional<Tensor> flipped, std::optional<Tensor> transform,
                                   std::string method,
                                   std::optional<std::vector<int64_t>> flip_index,
-                                  int64_t flip_shift, double max_shift) {
-  check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift);
+                                  int64_t flip_shift, double max_shift, std::string border) {
+  check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift,
+               border);
   const DecodeCall call(heatmaps, taps, flipped, transform, method, flip_index, flip_shift,
-                        max_shift);
+                        max_shift, border);
   dispatch_floating(heatmaps.scalar_type(), [&](auto zero) {
     const auto arguments = call.arguments<decltype(zero)>();
     parallel_over_maps(call.maps.count, call.maps.size(), 1,

@@ -21,7 +21,7 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> ta
                                   std::optional<Tensor> flipped, std::optional<Tensor> transform,
                                   std::string method,
                                   std::optional<std::vector<int64_t>> flip_index,
-                                  int64_t flip_shift, double max_shift);
+                                  int64_t flip_shift, double max_shift, std::string border);
 
 Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& weights,
                    double sigma, std::optional<Tensor> transform, std::string rounding,

@@ -193,10 +193,11 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
                                   std::optional<Tensor> transform,  // [B..., 2, 3]
                                   std::string method,
                                   std::optional<std::vector<int64_t>> flip_index,
-                                  int64_t flip_shift, double max_shift) {
-  check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift);
+                                  int64_t flip_shift, double max_shift, std::string border) {
+  check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift,
+               border);
   const DecodeCall call(heatmaps, taps, flipped, transform, method, flip_index, flip_shift,
-                        max_shift);
+                        max_shift, border);
   check_counts("decode", call.maps.count, call.maps.size());
   dispatch_floating(heatmaps.scalar_type(),
                     [&](auto zero) { launch_decode<decltype(zero)>(call); });

@@ -85,11 +85,12 @@ py::tuple decode_arrays(const py::array& heatmaps, const std::vector<double>& ta
                         const OptionalArray& flipped, const OptionalArray& transform,
                         const std::string& method,
                         const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift,
-                        double max_shift, int64_t threads) {
+                        double max_shift, const std::string& border, int64_t threads) {
   const Tensor maps = borrowed(heatmaps);
   const std::optional<Tensor> mirrored = borrowed(flipped), to_image = borrowed(transform);
   const auto [coords, scores] = run(threads, [&] {
-    return decode(maps, taps, mirrored, to_image, method, flip_index, flip_shift, max_shift);
+    return decode(maps, taps, mirrored, to_image, method, flip_index, flip_shift, max_shift,
+                  border);
   });
   return py::make_tuple(handed_over(coords), handed_over(scores));
 }
