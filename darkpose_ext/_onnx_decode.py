@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`torch.ops.dark.decode` in standard ONNX operators.
 
-What runs is the arithmetic of `csrc/step.h` and `csrc/peak.h`, guards included. Only
+What runs is the arithmetic of `csrc/step.h`, `csrc/peak.h` and `csrc/fit.h`, guards included. Only
 the window round each maximum is smoothed: it is gathered, and one matrix product with the taps
 gives the 13 values that the Taylor step reads.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from darkpose_ext._onnx_graph import Graph
-from darkpose_ext._onnx_step import Maps, Peaks, refined
+from darkpose_ext._onnx_maps import Maps, Peaks
+from darkpose_ext._onnx_step import refined
 
 
 def decode(
@@ -33,12 +34,10 @@ def decode(
     Raises:
         ImportError: without onnx and onnxscript.
     """
-    if border != "stay":
-        raise NotImplementedError(f"decode: border must be stay in ONNX, got {border}")
     graph = Graph(heatmaps.dtype)
     op = graph.op
     peak = _Highest(averaged(graph, heatmaps, flipped, flip_index, flip_shift))
-    coords = refined(peak, method, taps, max_shift)
+    coords = refined(peak, method, taps, max_shift, border)
     if transform is not None:
         coords = placed(graph, graph.cast(transform), coords)
     nan = graph.numbers(np.nan)

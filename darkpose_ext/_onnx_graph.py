@@ -26,10 +26,15 @@ class Graph:
             ) from error
         self.op: Any = opset18
         self._tensor = onnx.numpy_helper.from_array
-        self.bytes = onnx.TensorProto.UINT8
-        double = dtype == onnx.TensorProto.DOUBLE
-        self._type = onnx.TensorProto.DOUBLE if double else onnx.TensorProto.FLOAT
+        self.bytes, self.integer = onnx.TensorProto.UINT8, onnx.TensorProto.INT64
+        self._double = onnx.TensorProto.DOUBLE
+        double = dtype == self._double
+        self._type = self._double if double else onnx.TensorProto.FLOAT
         self.dtype = np.dtype(np.float64 if double else np.float32)
+
+    def double(self) -> "Graph":
+        """Return the same graph with constants in float64."""
+        return Graph(self._double)
 
     def cast(self, value: Any) -> Any:
         return self.op.Cast(value, to=self._type)
@@ -50,3 +55,13 @@ class Graph:
         for condition in conditions[1:]:
             result = self.op.And(result, condition)
         return result
+
+    def shortening(self, length: Any, limit: float) -> Any:
+        """Return what vectors so long are multiplied by to be no longer than the limit."""
+        op, bound = self.op, self.numbers(limit)
+        return op.Where(op.Greater(length, bound), op.Div(bound, length), self.numbers(1.0))
+
+    def length(self, vectors: Any) -> Any:
+        """Return that of [..., 2]: [..., 1]."""
+        squares = self.op.ReduceSumSquare(vectors, self.integers([-1]), keepdims=1)
+        return self.op.Sqrt(squares)

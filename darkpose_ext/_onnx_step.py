@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps from a pixel to the sub-pixel peak in standard ONNX operators."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from darkpose_ext._onnx_graph import Graph
+from darkpose_ext._onnx_fit import fitted
+from darkpose_ext._onnx_maps import Peaks
 
 # The places round the maximum that a Taylor step reads, (x, y), in the order in which it does:
 # one ahead and one behind in x and y, two ahead and two behind, itself, the corners.
@@ -19,87 +20,15 @@ _PLACES = (
 _LOWEST = 1e-10  # of a value under the logarithm
 
 
-class Maps:
-    """Heatmaps [B..., K, H, W] in the type of arithmetic, flat [B..., K, HW] too, their sizes [1]
-    and leading sizes."""
-
-    def __init__(self, graph: Graph, values: Any) -> None:
-        op, self.graph, self.values = graph.op, graph, values
-        self.height = op.Shape(values, start=-2, end=-1)
-        self.width = op.Shape(values, start=-1)
-        self.size = op.Mul(self.height, self.width)
-        self.leading = op.Shape(values, start=0, end=-2)
-        self.flat = op.Reshape(values, op.Concat(self.leading, self.size, axis=0))
-
-    def nan(self) -> Any:
-        """Return which hold a NaN, [B..., K, 1]."""
-        # A sum of magnitudes is NaN if one of them is, and only then. No maximum says that.
-        op = self.graph.op
-        magnitude = op.ReduceSum(op.Abs(self.flat), self.graph.integers([-1]), keepdims=1)
-        return op.IsNaN(magnitude)
-
-
-class Peaks:
-    """The pixels of each map from which steps are taken.
-
-    [..., 1] all but `point`, which is (x, y) [..., 2]; `...` is [B..., K] where a map has one.
-    """
-
-    maps: Maps
-    x: Any
-    y: Any
-    index: Any
-    score: Any
-    point: Any
-    nan: Any
-
-    def inside(self, left: int, right: int) -> Any:
-        """Whether it lies `left` pixels or more from the first row and column, `right` from the
-        last ones' far side."""
-        graph, maps = self.maps.graph, self.maps
-        op, integers = graph.op, graph.integers
-        last = op.Concat(maps.width, maps.height, axis=0)
-        far = op.And(
-            op.GreaterOrEqual(self.point, integers([left, left])),
-            op.Less(self.point, op.Sub(last, integers([right, right]))),
-        )
-        x, y = (op.Gather(far, integers([i]), axis=-1) for i in (0, 1))
-        return op.And(x, y)
-
-    def at(self, index: Any) -> Any:
-        """Return the values at flat indices [..., N]; anything for one outside."""
-        graph, op = self.maps.graph, self.maps.graph.op
-        last = op.Sub(self.maps.size, graph.integers([1]))
-        index = op.Min(op.Max(index, graph.integers([0])), last)
-        return self.gather(index)
-
-    def gather(self, index: Any) -> Any:
-        """Return the values at flat indices [..., N] within the maps."""
-        return self.maps.graph.op.GatherElements(self.maps.flat, index, axis=-1)
-
-    def around(self, offsets: Iterable[tuple[int, int]]) -> Any:
-        """Return the values at so many (x, y) from it, [..., N], 0 for one outside."""
-        graph, maps = self.maps.graph, self.maps
-        op, integers = graph.op, graph.integers
-        dx, dy = (integers(axis) for axis in zip(*offsets, strict=True))
-        x, y = op.Add(self.x, dx), op.Add(self.y, dy)
-        inside = graph.every(
-            op.GreaterOrEqual(x, integers([0])),
-            op.Less(x, maps.width),
-            op.GreaterOrEqual(y, integers([0])),
-            op.Less(y, maps.height),
-        )
-        index = op.Add(op.Mul(y, maps.width), x)
-        return op.Where(inside, self.at(index), graph.numbers(0.0))
-
-
-def refined(peaks: Peaks, method: str, taps: Sequence[float], max_shift: float) -> Any:
+def refined(peaks: Peaks, method: str, taps: Sequence[float], max_shift: float, border: str) -> Any:
     """Return where the method's step leads to from each peak, [..., 2], heatmap pixels."""
     graph = peaks.maps.graph
     op, coords = graph.op, graph.cast(peaks.point)
     if method == "argmax":
         return coords
     step = STEPS[method](peaks, taps, max_shift)
+    if border == "fit":
+        step = fitted(peaks, taps, max_shift, step)
     can_step = op.And(
         op.Greater(peaks.score, graph.numbers(0.0)), op.Less(peaks.score, graph.numbers(np.inf))
     )
@@ -132,8 +61,8 @@ def _second_max_step(peaks: Peaks, taps: Sequence[float], limit: float) -> Any:
     second = op.Where(op.Equal(second, peaks.index), after, second)
     x, y = op.Mod(second, maps.width), op.Div(second, maps.width)
     toward = graph.cast(op.Sub(op.Concat(x, y, axis=-1), peaks.point))
-    length = op.Sqrt(op.ReduceSumSquare(toward, integers([-1]), keepdims=1))
-    return op.Div(op.Mul(toward, graph.numbers(0.25)), op.Max(length, graph.numbers(1.0)))
+    length = op.Max(graph.length(toward), graph.numbers(1.0))
+    return op.Div(op.Mul(toward, graph.numbers(0.25)), length)
 
 
 def _taylor_step(peaks: Peaks, taps: Sequence[float], limit: float) -> Any:
@@ -164,9 +93,7 @@ def _taylor_step(peaks: Peaks, taps: Sequence[float], limit: float) -> Any:
     turned, across = pick(first, 1, 0), pick(second, 1, 0)  # dy, dx and dyy, dxx
     adjugate = op.Sub(op.Mul(mixed, turned), op.Mul(across, first))
     step = op.Div(adjugate, determinant)
-    length = op.Sqrt(op.ReduceSumSquare(step, graph.integers([-1]), keepdims=1))
-    bound, zero = numbers(limit), numbers(0.0)
-    shortening = op.Where(op.Greater(length, bound), op.Div(bound, length), numbers(1.0))
+    length, zero = graph.length(step), numbers(0.0)
     sound = graph.every(
         op.Greater(lowest, numbers(_LOWEST)),
         op.Less(dxx, zero),
@@ -174,7 +101,7 @@ def _taylor_step(peaks: Peaks, taps: Sequence[float], limit: float) -> Any:
         op.Less(length, numbers(np.inf)),
         peaks.inside(2, 2),
     )
-    return op.Where(sound, op.Mul(step, shortening), zero)
+    return op.Where(sound, op.Mul(step, graph.shortening(length, limit)), zero)
 
 
 def _smoothed(peaks: Peaks, taps: Sequence[float]) -> Any:

@@ -20,7 +20,7 @@ from darkpose_ext._values import METHODS  # noqa: E402
 from darkpose_ext.onnx import OPSET, TRANSLATIONS  # noqa: E402
 from exported_decode import ExportedDecode, Ways  # noqa: E402
 from samples import DTYPES, MADE, gaussians, made_maps, random_centers  # noqa: E402
-from tolerances import PIXELS, RELEASED, TRANSFORMED, UNDECIDED  # noqa: E402
+from tolerances import PIXELS, RELEASED, ROUNDED, TRANSFORMED, UNDECIDED  # noqa: E402
 
 SHAPES = ((64, 48), (24, 32), (13, 9), (5, 5), (4, 9), (1, 7), (7, 1), (2, 2), (1, 1))
 COUNT = 24
@@ -29,6 +29,7 @@ WAYS: Ways = {
     "dark 3": {"taps": [0.25, 0.5, 0.25]},
     "dark 11": {"taps": gaussian_taps(2.0)},
     "dark 17": {"taps": gaussian_taps(3.0)},
+    "fit": {"taps": gaussian_taps(2.0), "border": "fit"},
     **{f"dark within {limit}": {"max_shift": limit} for limit in (0.0, 0.25, math.inf)},
 }
 
@@ -150,11 +151,24 @@ def test_onnx_shortens_steps_as_the_op_does(exported: ExportedDecode) -> None:
     assert lengths[2] > 0.5
 
 
+def test_onnx_fits_near_the_border_as_the_op_does(exported: ExportedDecode) -> None:
+    centers = torch.cat([random_centers(100, 24, 20, margin) for margin in (0.0, 5.0)])
+    maps = gaussians(centers, 24, 20, 2.0)[:, None].float()
+    found = {name: exported(maps)[name][0] for name in ("dark 11", "fit")}
+    expected, _ = torch.ops.dark.decode(maps, **exported.ways["fit"])
+    assert difference(found["fit"], expected) <= ROUNDED
+    near = ((found["fit"] - found["dark 11"]).abs() > 10 * ROUNDED).any(-1)[:, 0]
+    assert 20 < near.sum() < 100
+    stays, fits = ((c[:, 0] - centers)[near].norm(dim=-1).mean() for c in found.values())
+    assert fits < 0.01 < 0.1 < stays
+
+
 def test_onnx_flip_test_equals_the_op(tmp_path: Path) -> None:
     order = {"flip_index": [2, 1, 0, 3]}
     smooth = {"taps": gaussian_taps(2.0), **order}
     ways: Ways = {f"{method} 1": {"method": method, **order, "flip_shift": 1} for method in METHODS}
     ways |= {f"smoothed {shift}": {**smooth, "flip_shift": shift} for shift in (0, 1, 100)}
+    ways["fit"] = {**smooth, "flip_shift": 1, "border": "fit"}
     flips = ExportedDecode(tmp_path / "flip.onnx", {**ways, "no order": {}}, 4, flipped=True)
     for size in ((64, 48), (13, 9), (3, 2)):
         assert_equals_the_op(flips, *(maps_of("noisy", 6, 4, *size) for _ in "ab"))
@@ -171,7 +185,7 @@ def test_onnx_recovers_each_person_in_the_image_as_the_op_does(tmp_path: Path) -
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d != torch.float32], ids=str)
 def test_onnx_computes_in_the_types_of_the_op(tmp_path: Path, dtype: torch.dtype) -> None:
-    ways = {name: WAYS[name] for name in ("dark 11", *METHODS) if name != "dark"}
+    ways = {name: WAYS[name] for name in ("dark 11", "fit", *METHODS) if name != "dark"}
     typed = ExportedDecode(tmp_path / "dtype.onnx", ways, transform=True, dtype=dtype)
     maps = maps_of("noisy", COUNT, 1, 24, 20).to(dtype)
     matrices = torch.eye(2, 3, dtype=typed.dtype).repeat(COUNT, 1, 1)
