@@ -70,12 +70,12 @@ inline void check_floating(const char* op, const char* name, const Tensor& t) {
 
 // A size of 0 counts as 1: products of the others are formed too.
 inline void check_extent(const char* op, const std::vector<int64_t>& sizes,
-                         const char* what = "heatmaps") {
+                         const char* what = "heatmaps", const char* of = "pixels") {
   int64_t extent = 1;
   for (const int64_t size : sizes) {
     const int64_t factor = std::max<int64_t>(1, size);
-    require(extent <= (kMaxPixels - 1) / factor, op, ": ", what,
-            " must have fewer than 2^60 pixels, a size of 0 taken as 1, got ", list_text(sizes));
+    require(extent <= (kMaxPixels - 1) / factor, op, ": ", what, " must have fewer than 2^60 ", of,
+            ", a size of 0 taken as 1, got ", list_text(sizes));
     extent *= factor;
   }
 }
@@ -169,9 +169,8 @@ inline void check_modulate(const Tensor& heatmaps, const std::vector<double>& ta
   named<Rescale>("modulate", "rescale", rescale);
 }
 
-inline void check_flip(const Tensor& heatmaps, const std::optional<Tensor>& flipped,
+inline void check_flip(const char* op, const Tensor& heatmaps, const std::optional<Tensor>& flipped,
                        const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift) {
-  const char* op = "decode";
   const int64_t joints = heatmaps.size(heatmaps.dim() - 3);
   if (!flipped) {
     require(!flip_index && flip_shift == 0, op,
@@ -204,19 +203,28 @@ inline void check_border(const char* op, const std::vector<double>& taps, const 
   require(!fits || !taps.empty(), op, ": border must be stay without taps, got ", border);
 }
 
-inline void check_decode(const Tensor& heatmaps, const std::vector<double>& taps,
+// Of decode and decode_peaks.
+inline void check_decode(const char* op, const Tensor& heatmaps, const std::vector<double>& taps,
                          const std::optional<Tensor>& flipped,
                          const std::optional<Tensor>& transform, const std::string& method,
                          const std::optional<std::vector<int64_t>>& flip_index, int64_t flip_shift,
                          double max_shift, const std::string& border) {
-  check_heatmaps("decode", heatmaps, 3);
-  require(named<Method>("decode", "method", method) == Method::dark || taps.empty(),
-          "decode: taps belong to method dark, got ", taps.size(), " with ", method);
-  if (!taps.empty()) check_taps("decode", taps);
-  check_border("decode", taps, border, method);
-  check_flip(heatmaps, flipped, flip_index, flip_shift);
-  require(max_shift >= 0, "decode: max_shift must not be negative, got ", max_shift);
-  check_transform("decode", transform, "heatmaps", heatmaps, 3);
+  check_heatmaps(op, heatmaps, 3);
+  require(named<Method>(op, "method", method) == Method::dark || taps.empty(), op,
+          ": taps belong to method dark, got ", taps.size(), " with ", method);
+  if (!taps.empty()) check_taps(op, taps);
+  check_border(op, taps, border, method);
+  check_flip(op, heatmaps, flipped, flip_index, flip_shift);
+  require(max_shift >= 0, op, ": max_shift must not be negative, got ", max_shift);
+  check_transform(op, transform, "heatmaps", heatmaps, 3);
+}
+
+inline void check_search(const Tensor& heatmaps, int64_t k, int64_t radius, double threshold) {
+  const char* op = "decode_peaks";
+  require(k >= 1, op, ": k must be at least 1, got ", k);
+  require(radius >= 0, op, ": radius must not be negative, got ", radius);
+  require(threshold == threshold, op, ": threshold must be a number, got ", threshold);
+  check_extent(op, leading_sizes(heatmaps, 2, {k, 2}), "coords", "numbers");
 }
 
 inline void check_heatmap_mse(const char* op, const Tensor& heatmaps, const Tensor& joints,

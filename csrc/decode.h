@@ -65,7 +65,7 @@ struct DecodeArguments : DecodeRule<Arithmetic<T>> {
 // Tensors that the pointers above point into.
 struct DecodeCall {
   Maps maps, flipped_maps;  // first: heatmaps is initialized through them
-  Tensor heatmaps, coords, scores;
+  Tensor heatmaps, scores, coords;
   std::optional<Tensor> flipped, transform;
   Method method;
   std::vector<double> taps;
@@ -77,12 +77,12 @@ struct DecodeCall {
   DecodeCall(const Tensor& heatmaps_, const std::vector<double>& taps_,
              const std::optional<Tensor>& flipped_, const std::optional<Tensor>& transform_,
              const std::string& method_, const std::optional<std::vector<int64_t>>& flip_index_,
-             int64_t flip_shift_, double max_shift_, const std::string& border)
+             int64_t flip_shift_, double max_shift_, const std::string& border,
+             std::vector<int64_t> each = {})  // the sizes of a map's scores
       : heatmaps(strided_maps(heatmaps_, maps)),
-        coords(empty(leading_sizes(heatmaps_, 2, {2}), arithmetic_type(heatmaps_.scalar_type()),
+        scores(empty(leading_sizes(heatmaps_, 2, each), arithmetic_type(heatmaps_.scalar_type()),
                      heatmaps_)),
-        scores(empty(leading_sizes(heatmaps_, 2), arithmetic_type(heatmaps_.scalar_type()),
-                     heatmaps_)),
+        coords(empty(leading_sizes(scores, 0, {2}), scores.scalar_type(), heatmaps_)),
         transform(contiguous_as(transform_, arithmetic_type(heatmaps_.scalar_type()))),
         method(*find_name<Method>(method_)),
         taps(taps_),

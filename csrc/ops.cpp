@@ -23,6 +23,14 @@ DARK_LIBRARY(m) {
       "str method=\"dark\", int[]? flip_index=None, int flip_shift=0, float max_shift=3.0, "
       "str border=\"stay\") -> (Tensor coords, Tensor scores)");
 
+  // heatmaps, flipped [B..., K, H, W], transform [B..., 2, 3]
+  // -> coords [B..., K, k, 2], scores [B..., K, k], count [B..., K] of int64
+  m.def(
+      "decode_peaks(Tensor heatmaps, float[] taps, SymInt k, Tensor? flipped=None, "
+      "Tensor? transform=None, *, int radius, float threshold=0.0, int[]? flip_index=None, "
+      "int flip_shift=0, float max_shift=3.0, str border=\"stay\") "
+      "-> (Tensor coords, Tensor scores, Tensor count)");
+
   // heatmaps [B..., K, H, W], joints [B..., K, 2], weights [B..., K], transform [B..., 2, 3]
   // -> loss [B..., K]
   m.def(

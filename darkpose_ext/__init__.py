@@ -12,7 +12,7 @@ from darkpose_ext.taps import gaussian_taps, opencv_taps
 
 if importlib.util.find_spec("torch"):
     from darkpose_ext import _library, _registrations  # noqa: F401  isort: skip  the library first
-    from darkpose_ext.ops import crop, decode, encode, heatmap_mse, modulate
+    from darkpose_ext.ops import crop, decode, decode_peaks, encode, heatmap_mse, modulate
 else:
 
     def __getattr__(name: str) -> object:
@@ -24,4 +24,13 @@ else:
         raise AttributeError(f"module 'darkpose_ext' has no attribute {name!r}")
 
 
-__all__ = ["crop", "decode", "encode", "gaussian_taps", "heatmap_mse", "modulate", "opencv_taps"]
+__all__ = [
+    "crop",
+    "decode",
+    "decode_peaks",
+    "encode",
+    "gaussian_taps",
+    "heatmap_mse",
+    "modulate",
+    "opencv_taps",
+]

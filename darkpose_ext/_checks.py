@@ -67,7 +67,7 @@ def check_floating(op: str, name: str, t: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be {FLOATING_NAMES}, got {_dtype_name(t.dtype)}")
 
 
-def check_extent(op: str, sizes: Sequence[int], what: str = "heatmaps") -> None:
+def check_extent(op: str, sizes: Sequence[int], what: str = "heatmaps", of: str = "pixels") -> None:
     """For fakes and twins: the public functions leave it to the op, which costs them nothing.
 
     A size of 0 counts as 1: products of the others are formed too. Symbols are left out: they would
@@ -76,7 +76,7 @@ def check_extent(op: str, sizes: Sequence[int], what: str = "heatmaps") -> None:
     known = [max(1, size) for size in sizes if not isinstance(size, torch.SymInt)]
     if math.prod(known) >= MAX_PIXELS:
         raise ValueError(
-            f"{op}: {what} must have fewer than 2^60 pixels, a size of 0 taken as 1, "
+            f"{op}: {what} must have fewer than 2^60 {of}, a size of 0 taken as 1, "
             f"got {list(sizes)}"
         )
 
@@ -159,29 +159,33 @@ def check_modulate(heatmaps: Tensor, taps: Sequence[float], rescale: str) -> Non
 
 
 def check_flip(
-    heatmaps: Tensor, flipped: Tensor | None, flip_index: Sequence[int] | None, flip_shift: int
+    op: str,
+    heatmaps: Tensor,
+    flipped: Tensor | None,
+    flip_index: Sequence[int] | None,
+    flip_shift: int,
 ) -> None:
     joints = heatmaps.shape[-3]
     if flipped is None:
         if flip_index is not None or flip_shift != 0:
-            raise ValueError("decode: flip_index and flip_shift need flipped, got none")
+            raise ValueError(f"{op}: flip_index and flip_shift need flipped, got none")
         return
-    check_like("decode", "flipped", flipped, list(heatmaps.shape), "heatmaps", heatmaps)
+    check_like(op, "flipped", flipped, list(heatmaps.shape), "heatmaps", heatmaps)
     if flipped.dtype != heatmaps.dtype:
         raise TypeError(
-            f"decode: flipped must have the type of heatmaps, {_dtype_name(heatmaps.dtype)}, "
+            f"{op}: flipped must have the type of heatmaps, {_dtype_name(heatmaps.dtype)}, "
             f"got {_dtype_name(flipped.dtype)}"
         )
-    check_integer("decode", "flip_shift", flip_shift)
+    check_integer(op, "flip_shift", flip_shift)
     if flip_shift < 0:
-        raise ValueError(f"decode: flip_shift must not be negative, got {flip_shift}")
+        raise ValueError(f"{op}: flip_shift must not be negative, got {flip_shift}")
     if joints > MAX_JOINTS:
-        raise ValueError(f"decode: flipped serves at most {MAX_JOINTS} joints, got {joints}")
+        raise ValueError(f"{op}: flipped serves at most {MAX_JOINTS} joints, got {joints}")
     if flip_index is not None:
-        check_numbers("decode", "flip_index", flip_index, INTEGERS)
+        check_numbers(op, "flip_index", flip_index, INTEGERS)
     if flip_index is not None and sorted(flip_index) != list(range(joints)):
         raise ValueError(
-            f"decode: flip_index must be a permutation of 0 to {joints - 1}, got {list(flip_index)}"
+            f"{op}: flip_index must be a permutation of 0 to {joints - 1}, got {list(flip_index)}"
         )
 
 
@@ -197,6 +201,7 @@ def check_border(
 
 
 def check_decode(
+    op: str,
     heatmaps: Tensor,
     taps: Sequence[float],
     flipped: Tensor | None,
@@ -207,19 +212,34 @@ def check_decode(
     max_shift: float,
     border: str,
 ) -> None:
-    check_heatmaps("decode", heatmaps, 3)
-    check_choice("decode", "method", method, METHODS)
-    check_numbers("decode", "taps", taps)
+    """Of decode and decode_peaks."""
+    check_heatmaps(op, heatmaps, 3)
+    check_choice(op, "method", method, METHODS)
+    check_numbers(op, "taps", taps)
     if method != "dark" and len(taps) > 0:
-        raise ValueError(f"decode: taps belong to method dark, got {len(taps)} with {method}")
+        raise ValueError(f"{op}: taps belong to method dark, got {len(taps)} with {method}")
     if len(taps) > 0:
-        check_taps("decode", taps)
-    check_border(taps, border, method)
-    check_flip(heatmaps, flipped, flip_index, flip_shift)
-    check_number("decode", "max_shift", max_shift)
+        check_taps(op, taps)
+    check_border(taps, border, method, op)
+    check_flip(op, heatmaps, flipped, flip_index, flip_shift)
+    check_number(op, "max_shift", max_shift)
     if not max_shift >= 0:
-        raise ValueError(f"decode: max_shift must not be negative, got {max_shift:g}")
-    check_transform("decode", transform, "heatmaps", heatmaps, 3)
+        raise ValueError(f"{op}: max_shift must not be negative, got {max_shift:g}")
+    check_transform(op, transform, "heatmaps", heatmaps, 3)
+
+
+def check_search(k: int, radius: int, threshold: float) -> None:
+    """What `decode_peaks` looks for."""
+    op = "decode_peaks"
+    for name, number in (("k", k), ("radius", radius)):
+        check_integer(op, name, number)
+    if k < 1:
+        raise ValueError(f"{op}: k must be at least 1, got {k}")
+    if radius < 0:
+        raise ValueError(f"{op}: radius must not be negative, got {radius}")
+    check_number(op, "threshold", threshold)
+    if threshold != threshold:
+        raise ValueError(f"{op}: threshold must be a number, got {threshold:g}")
 
 
 def check_heatmap_mse(

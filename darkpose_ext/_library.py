@@ -13,6 +13,8 @@ OPS = {
     "encode": "joints weights height width sigma transform rounding truncate dtype",
     "modulate": "heatmaps taps rescale",
     "decode": "heatmaps taps flipped transform method flip_index flip_shift max_shift border",
+    "decode_peaks": "heatmaps taps k flipped transform radius threshold flip_index flip_shift "
+    "max_shift border",
     "heatmap_mse": "heatmaps joints weights sigma transform rounding truncate",
     "heatmap_mse_backward": "grad heatmaps joints weights sigma transform rounding truncate",
     "crop": "images index transform height width mean std interpolation dtype",

@@ -61,13 +61,42 @@ def _decode_fake(
     max_shift: float = 3.0,
     border: str = "stay",
 ) -> tuple[Tensor, Tensor]:
+    op = "decode"
     _checks.check_decode(
-        heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift, border
+        op, heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift, border
     )
-    _checks.check_extent("decode", heatmaps.shape)
+    _checks.check_extent(op, heatmaps.shape)
     arithmetic = arithmetic_dtype(heatmaps.dtype)
     coords = heatmaps.new_empty(*heatmaps.shape[:-2], 2, dtype=arithmetic)
     return coords, heatmaps.new_empty(heatmaps.shape[:-2], dtype=arithmetic)
+
+
+@torch.library.register_fake("dark::decode_peaks")
+def _decode_peaks_fake(
+    heatmaps: Tensor,
+    taps: Sequence[float],
+    k: int,
+    flipped: Tensor | None = None,
+    transform: Tensor | None = None,
+    *,
+    radius: int,
+    threshold: float = 0.0,
+    flip_index: Sequence[int] | None = None,
+    flip_shift: int = 0,
+    max_shift: float = 3.0,
+    border: str = "stay",
+) -> tuple[Tensor, Tensor, Tensor]:
+    op = "decode_peaks"
+    _checks.check_decode(
+        op, heatmaps, taps, flipped, transform, "dark", flip_index, flip_shift, max_shift, border
+    )
+    _checks.check_search(k, radius, threshold)
+    _checks.check_extent(op, heatmaps.shape)
+    shape = (*heatmaps.shape[:-2], k)
+    _checks.check_extent(op, (*shape, 2), "coords", "numbers")
+    scores = heatmaps.new_empty(shape, dtype=arithmetic_dtype(heatmaps.dtype))
+    count = heatmaps.new_empty(shape[:-1], dtype=torch.int64)
+    return scores.new_empty(*shape, 2), scores, count
 
 
 @torch.library.register_fake("dark::heatmap_mse")
@@ -176,7 +205,7 @@ for _name in ("heatmap_mse", "heatmap_mse_backward"):
 
 # The others have no gradient: without this their outputs would claim one and fail, with a mere
 # warning, in backward.
-for _name in ("encode", "modulate", "decode", "crop"):
+for _name in ("encode", "modulate", "decode", "decode_peaks", "crop"):
     _implementations.impl(_name, torch.library.fallthrough_kernel, "Autograd")
 
 # ---- vmap: the mapped dimension is one more leading dimension ------------------------------------

@@ -177,8 +177,8 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> ta
                                   std::string method,
                                   std::optional<std::vector<int64_t>> flip_index,
                                   int64_t flip_shift, double max_shift, std::string border) {
-  check_decode(heatmaps, taps, flipped, transform, method, flip_index, flip_shift, max_shift,
-               border);
+  check_decode("decode", heatmaps, taps, flipped, transform, method, flip_index, flip_shift,
+               max_shift, border);
   const DecodeCall call(heatmaps, taps, flipped, transform, method, flip_index, flip_shift,
                         max_shift, border);
   dispatch_floating(heatmaps.scalar_type(), [&](auto zero) {
