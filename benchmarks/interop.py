@@ -34,7 +34,6 @@ from benchmarks import crops, harness, huggingface_decoding, pipelines, real_hea
 from benchmarks.cases import SIGMA, Case, inputs  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
 from darkpose.evaluate.metrics import bootstrap_difference, oks  # noqa: E402
-from darkpose.interop.border import REACH, decode_to_the_border  # noqa: E402
 from darkpose.interop.huggingface import (  # noqa: E402
     decode_vitpose,
     post_process_pose_estimation,
@@ -42,6 +41,7 @@ from darkpose.interop.huggingface import (  # noqa: E402
 from darkpose.interop.mmpose import DarkMSRAHeatmap, DarkUDPHeatmap  # noqa: E402
 from darkpose.topdown import heatmaps_to_image  # noqa: E402
 from darkpose_ext import decode, encode, gaussian_taps  # noqa: E402
+from darkpose_ext.taps import fit_rule  # noqa: E402
 
 INPUT, HEATMAP = (192, 256), (48, 64)  # width, height
 NOISES = (0.0, 0.02, 0.05)
@@ -135,9 +135,9 @@ def predicted(data: Path) -> list[list[str]]:
         maps = torch.from_numpy(real.heatmaps).float()[:, list(real_heatmaps.COCO)]
         peaks, _ = decode(maps, [], method="argmax")
         last = maps.shape[-1] - 1
-        near = (torch.minimum(peaks, last - peaks).amin(-1) < REACH * sigma).numpy()
         taps = gaussian_taps(sigma)
-        found = (decode(maps, taps), decode_to_the_border(maps, taps, sigma))
+        near = (torch.minimum(peaks, last - peaks).amin(-1) < fit_rule(taps).margin).numpy()
+        found = (decode(maps, taps), decode(maps, taps, border="fit"))
         inside, border = (similarity(real, coords.double().numpy()) for coords, _ in found)
         near &= ~np.isnan(inside)
         gain = bootstrap_difference(border[near], inside[near])

@@ -29,8 +29,9 @@ struct FitRule {
   int reach;      // half side of the square of pixels that are fitted
 };
 
-// Half sides in sigmas of the taps, which have 0.95 to 1 of that of the Gaussian they are cut from.
-constexpr double kWindow = 1.55;
+// Half the square's side in sigmas of the taps, which have a little less than the Gaussian they are
+// cut from: with 1.5 a sigma of 1 would have 3 x 3 pixels, of which a corner leaves too few.
+constexpr double kWindow = 1.51;
 
 // By the sigma of the taps: their variance's root, 0 where they have none. Mirrors `fit_rule` of
 // `taps.py`.

@@ -18,7 +18,6 @@ import torch
 import oracles
 from darkpose.geometry import apply, box_to_crop, image_to_heatmap, image_to_input, invert
 from darkpose.interop import mmpose as codecs
-from darkpose.interop.border import REACH
 from darkpose.interop.mmpose import DarkMSRAHeatmap, DarkUDPHeatmap, register
 from darkpose_ext import gaussian_taps, opencv_taps
 from samples import made_maps
@@ -147,7 +146,7 @@ def test_each_kind_decodes_as_the_released_code_of_its_kind() -> None:
     maps = made_maps("noisy", 300, *HEATMAP[::-1]).float().numpy()
     dark = oracles.dark(maps, 11)
     last = np.array(HEATMAP) - 1
-    inside = np.minimum(dark.argmax, last - dark.argmax).min(1) >= REACH * SIGMA
+    inside = np.minimum(dark.argmax, last - dark.argmax).min(1) >= 2 * SIGMA
     compared = inside & dark.steps_within(3.0)
     for kind in ("msra", "udp"):
         found = KINDS[kind]().decode(maps)[0][0] / per_heatmap_pixel(kind)

@@ -41,7 +41,7 @@ def inputs(
 OPS: dict[str, tuple[list[str], list[Any], dict[str, Any]]] = {
     "encode": (["joints", "weights"], [HEIGHT, WIDTH, 1.0], {"rounding": "round"}),
     "modulate": (["heatmaps"], [TAPS], {"rescale": "max"}),
-    "decode": (["heatmaps"], [TAPS], {"flip_index": FLIP, "flip_shift": 1}),
+    "decode": (["heatmaps"], [TAPS], {"flip_index": FLIP, "flip_shift": 1, "border": "fit"}),
     "heatmap_mse": (["heatmaps", "joints", "weights"], [1.0], {"truncate": True}),
     "heatmap_mse_backward": (["weights", "heatmaps", "joints", "weights"], [1.0], {}),
 }

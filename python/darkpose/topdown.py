@@ -59,8 +59,9 @@ def decode_topdown(
         padding: by which boxes were enlarged, after they had been to the input's aspect ratio.
         taps: that DARK smooths with, or a kernel's size with the sigma that OpenCV takes for it; a
             Gaussian of `sigma` if None.
-        decoder: "dark", near the border a fit (`darkpose.interop.border`); or one of the others
-            that it is compared with: "argmax", "standard", "dark_unmodulated".
+        decoder: "dark", near the border a fit (`border` of `darkpose_ext.decode`, by the sigma of
+            `taps`); or one of the others that it is compared with: "argmax", "standard",
+            "dark_unmodulated".
         flipped: for the flip test, the network's output for the mirrored crops.
         flip_pairs: with `flipped`, the joints that change places in the mirror: pairs [P, 2], none
             if empty; or the joint that each one becomes [K], the `flip_index` of codecs and specs.
@@ -92,7 +93,7 @@ def decode_topdown(
         smooth = opencv_taps(smooth)
     if decoder not in DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder}")
-    read: Callable[..., Any] = partial(decode_to_the_border, taps=smooth, sigma=sigma)
+    read: Callable[..., Any] = partial(decode_to_the_border, taps=smooth)
     if decoder != "dark":
         read = partial(decode_of(heatmaps), taps=[], method=DECODERS[decoder])
     if flipped is None:
@@ -213,6 +214,7 @@ def _read_averages(read: Callable[..., Any], maps: Any, other: Any) -> tuple[Any
         mean = _arithmetic(maps[part]) + _arithmetic(other[part])
         mean /= 2
         coords[part], scores[part] = read(mean)
+        del mean  # before the next one is made
     return coords, scores
 
 

@@ -30,7 +30,8 @@ ViTPose's, besides,
   (width, height).
 
 Sapiens2's smooths with the 11 taps of sigma 2 where it was trained with 6, and `kernel_size` means
-that here too; None, which is not a value there, is the Gaussian of sigma 6.
+that here too, also for what is near the border; None, which is not a value there, is the Gaussian
+of sigma 6.
 
 Nothing of transformers is imported: heatmaps and boxes are all that is needed.
 """

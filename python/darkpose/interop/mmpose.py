@@ -19,7 +19,7 @@ What differs from mmpose's codecs:
 - DARK smooths with the training sigma where no `blur_kernel_size` is named. mmpose takes 11 then,
   which suits sigma 2; most of its configurations of DARK for 288x384, sigma 3, name none.
 - A step is taken only where it is safe (`darkpose_ext.decode`); within two sigma of the border a
-  Gaussian is fitted (`darkpose.interop.border`).
+  Gaussian is fitted (its `border`).
 - A map without a positive value gives its argmax, not (-1, -1); its score tells that it is none.
 - Joints of a visibility below 0.5 get weight 0; there they keep it, as the weight of an empty map.
 - Negative coordinates are rounded as others are, not toward zero (`darkpose_ext.encode`).
@@ -140,7 +140,7 @@ class _HeatmapCodec:
             raise ValueError(
                 f"heatmaps must be [B, K, {height}, {width}], got {list(batch_encoded.shape)}"
             )
-        read: Any = partial(decode_to_the_border, taps=self._taps, sigma=self.sigma)
+        read: Any = partial(decode_to_the_border, taps=self._taps)
         if not self._dark:
             read = partial(decode_of(batch_encoded), taps=[], method="standard")
         coords, scores = (as_array(found).astype(np.float32) for found in read(batch_encoded))
