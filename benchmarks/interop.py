@@ -8,8 +8,7 @@ From heatmaps to keypoints in the image, one thread of a CPU: transformers' ViTP
 person as its heads call it. A library that is not installed is left out, with a line that says so.
 
 Near: Gaussians of sigma 2 and height 0.8 at random places of 64x48 maps, 2,000 for each row, with
-white noise; mean errors in heatmap pixels. And, with `DARKPOSE_DATA`, the joints of predicted
-heatmaps (`real_heatmaps.py`) with a maximum within two sigma of the border: what they gain there.
+white noise; mean errors in heatmap pixels.
 
 Then transformers' ViTPose and Sapiens2, the latter with torchvision: crops pixel by pixel
 (`crops.py`), decoding in all its ways (`huggingface_decoding.py`), and the whole from a photo to
@@ -17,7 +16,6 @@ keypoints by one thread and by two, whose calls take most of the time (`pipeline
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,18 +28,16 @@ import torch
 from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "python")]
-from benchmarks import crops, harness, huggingface_decoding, pipelines, real_heatmaps  # noqa: E402
+from benchmarks import crops, harness, huggingface_decoding, pipelines  # noqa: E402
 from benchmarks.cases import SIGMA, Case, inputs  # noqa: E402
 from darkpose.evaluate.markdown import table  # noqa: E402
-from darkpose.evaluate.metrics import bootstrap_difference, oks  # noqa: E402
 from darkpose.interop.huggingface import (  # noqa: E402
     decode_vitpose,
     post_process_pose_estimation,
 )
 from darkpose.interop.mmpose import DarkMSRAHeatmap, DarkUDPHeatmap  # noqa: E402
 from darkpose.topdown import heatmaps_to_image  # noqa: E402
-from darkpose_ext import decode, encode, gaussian_taps  # noqa: E402
-from darkpose_ext.taps import fit_rule  # noqa: E402
+from darkpose_ext import encode  # noqa: E402
 
 INPUT, HEATMAP = (192, 256), (48, 64)  # width, height
 NOISES = (0.0, 0.02, 0.05)
@@ -126,39 +122,6 @@ def errors(found: dict[str, Decode], noise: float, low: float, high: float) -> d
     return {name: float((of(maps) - points).norm(dim=-1).mean()) for name, of in found.items()}
 
 
-def predicted(data: Path) -> list[list[str]]:
-    """Return for each file the joints near the border and their mean OKS, decoded as inside the
-    map and up to the border, with the p of the difference."""
-    rows = []
-    for name, sigma in (("hourglass_48x48", SIGMA), ("cpm_96x96", 3.0)):
-        real = real_heatmaps.load(data, name)
-        maps = torch.from_numpy(real.heatmaps).float()[:, list(real_heatmaps.COCO)]
-        peaks, _ = decode(maps, [], method="argmax")
-        last = maps.shape[-1] - 1
-        taps = gaussian_taps(sigma)
-        near = (torch.minimum(peaks, last - peaks).amin(-1) < fit_rule(taps).margin).numpy()
-        found = (decode(maps, taps), decode(maps, taps, border="fit"))
-        inside, border = (similarity(real, coords.double().numpy()) for coords, _ in found)
-        near &= ~np.isnan(inside)
-        gain = bootstrap_difference(border[near], inside[near])
-        means = (f"{of[near].mean():.4f}" for of in (inside, border))
-        rows.append([name, f"{near.sum()} of {near.size}", *means, f"{gain.p:.2f}"])
-    return rows
-
-
-def similarity(real: real_heatmaps.Real, coords: np.ndarray) -> np.ndarray:  # [N, 12, 2] -> [N, 12]
-    """Return joints' OKS, NaN where not labeled."""
-    width = real.heatmaps.shape[-1]
-    center, side = real.center_scale[:, None, :2], real.center_scale[:, None, 2:]
-    image = (coords - width / 2) * side / width + center
-    columns = []
-    for number, joint in enumerate(real_heatmaps.COCO.values()):
-        sigma = real_heatmaps.SIGMAS.get(joint, real_heatmaps.SIGMAS.get(joint - 1, 0.0))
-        truth = real.keypoints[:, [joint]]
-        columns.append(oks(image[:, [number]], truth, real.area, [sigma]))
-    return np.stack(columns, 1)
-
-
 # ---- how fast ------------------------------------------------------------------------------------
 
 
@@ -229,10 +192,6 @@ def main() -> None:
         for row in near
     ]
     print(table(["noise", "distance from the border", *known], cells), end="\n\n")
-
-    if folder := os.environ.get("DARKPOSE_DATA"):
-        head = ["predicted heatmaps", "joints near the border", "OKS, DARK", "to the border", "p"]
-        print(table(head, predicted(Path(folder))), end="\n\n")
 
     fast = [row for people in BATCHES for row in timed(people)]
     cells = [
