@@ -16,7 +16,7 @@ GRACE = 2  # seconds between asking a stage to end and ending it
 TEST_FILES = tuple(
     f"tests/test_{name}.py"
     for name in (
-        *("registration", "arguments", "crop", "cuda_crop", "cuda_paths"),
+        *("registration", "arguments", "crop", "cuda_crop", "cuda_paths", "cuda_peaks"),
         *("decode", "decode_properties", "encode", "heatmap_mse"),
         *("layouts", "modulate", "precision", "real_heatmaps"),
     )

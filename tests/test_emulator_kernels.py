@@ -18,7 +18,7 @@ if "emulated" in ABSENT:
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parent
-PATHS = [str(TESTS / f"test_cuda_{name}.py") for name in ("paths", "crop")]
+PATHS = [str(TESTS / f"test_cuda_{name}.py") for name in ("paths", "crop", "peaks")]
 KERNELS = {"crop", "decode", "encode", "heatmap_mse", "heatmap_mse_backward", "modulate"}
 # What is found and does no harm: the kernel, what, and why.
 HARMLESS = {

@@ -5,6 +5,7 @@
 // The step is a warp's.
 #include "../library.h"
 #include "channels_last.cuh"
+#include "fit.cuh"
 #include "refine.cuh"
 
 namespace dark {
@@ -167,11 +168,8 @@ void launch_by_person(const DecodeCall& call, const DecodeArguments<T>& a) {
 }
 
 template <typename T>
-void launch_decode(const DecodeCall& call) {
-  DecodeArguments<T> a = call.arguments<T>();
-  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
+void launch_by_layout(const DecodeCall& call, const DecodeArguments<T>& a) {
   const Maps &maps = a.maps, &flipped = a.flipped_maps;
-  if (maps.count == 0) return;
   if (!call.flipped) {
     if (channels_last(maps)) return launch_by_person<T, false>(call, a);
     return launch_by_map<T, Partner::none>(call, a, maps.dense());
@@ -185,6 +183,16 @@ void launch_decode(const DecodeCall& call) {
     launch_by_map<T, Partner::pack>(call, a, dense);
   else
     launch_by_map<T, Partner::scalars>(call, a, dense);
+}
+
+template <typename T>
+void launch_decode(const DecodeCall& call) {
+  DecodeArguments<T> a = call.arguments<T>();
+  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
+  if (a.maps.count == 0) return;
+  if (!a.fit.on) return launch_by_layout<T>(call, a);
+  launch_by_layout<T>(call, unrefined(a));
+  launch_fit<T>("decode", call.heatmaps, a, 1);
 }
 
 std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]
