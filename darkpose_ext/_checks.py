@@ -242,6 +242,18 @@ def check_search(k: int, radius: int, threshold: float) -> None:
         raise ValueError(f"{op}: threshold must be a number, got {threshold:g}")
 
 
+def check_differentiable(method: str, transform: Tensor | None) -> None:
+    if method != "dark":
+        raise ValueError(
+            f"decode: differentiable must be False with method {method}, whose coordinates jump "
+            "from pixel to pixel"
+        )
+    if transform is not None and transform.requires_grad:
+        raise ValueError(
+            "decode: transform must not require a gradient, differentiable gives none for it"
+        )
+
+
 def check_heatmap_mse(
     op: str,
     heatmaps: Tensor,

@@ -2,6 +2,7 @@
 """What `border="fit"` of `decode` computes, in plain torch. Mirrors `csrc/fit.h`."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def fit_steps(
     And where they are: from a maximum that is `near_border` and whose pixels tell its peak.
     """
     height, width = h.shape[-2:]
-    _, limit, reach = fit_rule(taps)
+    reach = fit_rule(taps).reach
     axis = torch.arange(-reach, reach + 1, device=h.device)
     j, i = (offset.flatten() for offset in torch.meshgrid(axis, axis, indexing="ij"))
     columns, rows = x[..., None] + i, y[..., None] + j  # [..., P, N]
@@ -41,25 +42,49 @@ def fit_steps(
     peaks = values[..., len(i) // 2, None]
     values = torch.where(inside, values / peaks, 0.0)
 
+    fit = fitted(values, taps)
+    sound = fit.sound & near_border(x, y, height, width, taps)
+    length = fit.step.norm(dim=-1, keepdim=True)
+    step = torch.where(length > max_shift, fit.step * (max_shift / length), fit.step)
+    return torch.where(sound[..., None], step, 0.0).to(h.dtype), sound
+
+
+class Fit(NamedTuple):
+    """Gaussians c + b p - a p^2 / 2, fitted to logarithms of windows of N pixels."""
+
+    step: Tensor
+    """[..., 2]: b / a, from the window's middle to the peak."""
+    sound: Tensor
+    """[...]: whether the pixels tell a peak that is near enough; what is not may be anything."""
+    answer: Tensor
+    """[..., 4]: c, b in x and y, a."""
+    correlation: Tensor
+    """[..., 4, 4]: the normal equations' matrix, divided by `size` in rows and columns."""
+    size: Tensor
+    """[..., 4]"""
+    terms: Tensor
+    """[N, 4]: what each pixel multiplies the answer by."""
+
+
+def fitted(values: Tensor, taps: Sequence[float]) -> Fit:
+    """Fit Gaussians to values [..., N], float64, relative to the middle one; 0 counts as none."""
+    _, limit, reach = fit_rule(taps)
     counts = values > 0
     weights = torch.where(counts, values, 0.0).square()
     logs = torch.where(counts, values, 1.0).log()
-    offset = torch.stack((i, j), -1).double()
+    axis = torch.arange(-reach, reach + 1, dtype=torch.float64, device=values.device)
+    offset = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
     squared = offset.square().sum(-1, keepdim=True)
-    terms = torch.cat((torch.ones_like(squared), offset, -squared / 2), -1)  # [N, 4]
+    terms = torch.cat((torch.ones_like(squared), offset, -squared / 2), -1)
     normal = (weights[..., None, None] * terms[:, :, None] * terms[:, None]).sum(-3)
-    right = ((weights * logs)[..., None] * terms).sum(-2)  # [..., P, 4]
+    right = ((weights * logs)[..., None] * terms).sum(-2)
     size = normal.diagonal(0, -2, -1).sqrt().clamp(min=_LEAST_SIZE)
     correlation = normal / size[..., None] / size[..., None, :]
     determined = torch.linalg.det(correlation) > _DETERMINED
-    unit = torch.eye(4, dtype=torch.float64, device=h.device)
+    unit = torch.eye(4, dtype=torch.float64, device=values.device)
     correlation = torch.where(determined[..., None, None], correlation, unit)
     answer = torch.linalg.solve_ex(correlation, right / size).result / size
-
-    a = answer[..., 3]
-    sound = determined & (a > 0) & near_border(x, y, height, width, taps)
-    step = answer[..., 1:3] / torch.where(sound, a, 1.0)[..., None]
-    sound = sound & (step.abs().amax(-1) <= limit)
-    length = step.norm(dim=-1, keepdim=True)
-    step = torch.where(length > max_shift, step * (max_shift / length), step)
-    return torch.where(sound[..., None], step, 0.0).to(h.dtype), sound
+    peaked = determined & (answer[..., 3] > 0)
+    step = answer[..., 1:3] / torch.where(peaked, answer[..., 3], 1.0)[..., None]
+    sound = peaked & (step.abs().amax(-1) <= limit)
+    return Fit(step, sound, answer, correlation, size, terms)

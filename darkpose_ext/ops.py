@@ -15,6 +15,7 @@ from torch import Tensor
 
 from darkpose_ext import _checks
 from darkpose_ext._crop_checks import check_crop
+from darkpose_ext._decode_gradient import DifferentiableDecode
 
 
 @_checks.refusing
@@ -117,6 +118,7 @@ def decode(
     max_shift: float = 3.0,
     transform: Tensor | None = None,  # [B..., 2, 3]
     border: str = "stay",
+    differentiable: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Find each joint's sub-pixel position in its heatmap (Eq 1 to 9).
 
@@ -149,10 +151,13 @@ def decode(
             fitted to the pixels within 1.5 sigma, in float64; sigma is the root of the taps'
             variance. Where the pixels tell no such peak, or one further than max(1, sigma / 2) in x
             or y, and everywhere else it is "stay" to the bit.
+        differentiable: give `heatmaps` and `flipped` the gradient of dark's step or the fit's, from
+            a maximum held where it is; 0 where there is no step or a shortened one. The score's is
+            1 at the maximum, 0 if that is infinite or NaN. No second derivative, none in forward
+            mode.
 
     Returns:
         coords [B..., K, 2] and scores [B..., K] (the raw maximum), float32 (float64 for float64).
-        Not differentiable.
 
     Raises:
         TypeError, ValueError: for a wrong type, shape, device or value, before anything is
@@ -174,6 +179,11 @@ def decode(
         max_shift,
         border,
     )
+    if differentiable:
+        _checks.check_differentiable(method, transform)
+        return DifferentiableDecode.apply(
+            heatmaps, flipped, transform, taps, flip_index, flip_shift, max_shift, border
+        )
     return torch.ops.dark.decode(
         heatmaps,
         taps,
