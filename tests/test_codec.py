@@ -82,6 +82,19 @@ def test_every_decoder_is_one_row_of_the_papers_tables() -> None:
     assert error["dark_unmodulated"] < 1e-4 and error["dark"] < ROUND_TRIP
 
 
+def test_the_border_is_the_codecs_and_dark_alone_has_it() -> None:
+    stay, fit = (HeatmapCodec((96, 128), border=border) for border in ("stay", "fit"))
+    heatmaps, _ = stay.encode(joints_inside(stay, 100, 0), torch.ones(100, 1))
+    for name in DECODERS:
+        found = stay.decode(heatmaps, decoder=name)[0], fit.decode(heatmaps, decoder=name)[0]
+        assert torch.equal(*found) is (name != "dark")
+    expected, _ = decode(heatmaps, gaussian_taps(1.0), border="fit")
+    assert torch.equal(fit.decode(heatmaps)[0], expected)
+    written = fit.to_dict()
+    assert HeatmapCodec.from_dict(written) == fit
+    assert written.pop("border") == "fit" and HeatmapCodec.from_dict(written) == stay
+
+
 def test_the_biased_encoding_is_rounded_and_cut_off() -> None:
     codec = HeatmapCodec((192, 256), encoding="biased")
     heatmaps, _ = codec.encode(torch.tensor([[20.6, 30.4]]), torch.ones(1))
@@ -127,6 +140,7 @@ def test_a_flip_test_without_flip_index_is_refused() -> None:
         ({"heatmap_size": (24, 24)}, "heatmap_size must have the aspect ratio of input_size"),
         ({"padding": 0.0}, "padding must be positive, got 0"),
         ({"enlarging": "cubic"}, "enlarging must be one of bilinear, bicubic, got cubic"),
+        ({"border": "mirror"}, "border must be one of stay, fit, got mirror"),
     ],
 )
 def test_an_impossible_codec_is_refused_in_words(arguments: dict[str, object], words: str) -> None:

@@ -186,7 +186,7 @@ def test_metadata_hold_all_that_cropping_and_drawing_need(exported: Path) -> Non
     about = onnx.OnnxModel(exported).metadata
     assert about["input_size"] == [96, 128] and about["heatmap_size"] == [24, 32]
     assert about["convention"] == "hrnet" and about["padding"] == 1.25
-    assert about["enlarging"] == "bilinear"
+    assert about["enlarging"] == "bilinear" and about["border"] == "stay"
     assert about["names"] == list(COCO.names)
     assert about["skeleton"] == [list(limb) for limb in COCO.skeleton]
     assert about["flip_pairs"] == [list(pair) for pair in COCO.flip_pairs]

@@ -139,7 +139,7 @@ def test_any_value_of_any_field_is_one_sentence_or_harmless(
             accepted.add(place[-1])
     unused = {name for name, value in good[METADATA]["joints"].items() if value == ()}
     filled_in = {"heatmap_size", "sigma", "modulation", "encoding", "convention", "padding"}
-    filled_in.add("enlarging")
+    filled_in |= {"enlarging", "border"}
     harmless = {
         "null": filled_in,
         "yes": {"format", "sigma", "padding", "modulation"},
@@ -158,7 +158,7 @@ def test_any_key_that_is_missing_is_one_sentence(good: dict[str, Any], tmp_path:
     accepted = {p[-1] for p in places_ if not check(tmp_path / "x", changed(good, p), good)}
     assert accepted == {
         *("heatmap_size", "sigma", "convention", "encoding", "padding", "modulation"),
-        "enlarging",
+        *("enlarging", "border"),
         *(
             {field.name for field in fields(KeypointSpec) if field.default is not MISSING}
             - {"limb_colors"}

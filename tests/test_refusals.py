@@ -149,7 +149,7 @@ def test_a_regression_checkpoint_is_not_read_as_heatmaps() -> None:
 
     with pytest.raises(ValueError, match="trained with encoding ipr, the configuration says unb"):
         check_metadata(metadata(encoding="ipr"), metadata())
-    check_metadata(metadata(encoding="biased", modulation=11), metadata(modulation=3))
+    check_metadata(metadata(encoding="biased", modulation=11, border="fit"), metadata(modulation=3))
     wide = replace(spec, oks_sigmas=(0.3,))  # of the evaluation, not of the weights
     check_metadata(metadata(), PoseModel(HeatmapCodec((64, 64)), wide).metadata(), resuming=True)
     with pytest.raises(ValueError, match="trained with modulation 11"):

@@ -8,13 +8,14 @@ the coordinate regression that the paper compares with, the functions of `darkpo
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from darkpose.decoders import DECODERS, decoder_names, find_decoder
+from darkpose.decoders import DECODERS, Border, decoder_names, find_decoder
+from darkpose.encodings import ENCODINGS, HEATMAP_ENCODINGS, EncodingName
 from darkpose.geometry import (
     Convention,
     Crop,
@@ -28,36 +29,10 @@ from darkpose.geometry import (
     input_to_image,
     transform_points,
 )
-from darkpose.regression import RegressionLoss, dsnt_loss, ipr_loss
 from darkpose.values import finite, integers, shown
 from darkpose_ext import encode, gaussian_taps, heatmap_mse, opencv_taps
 
 __all__ = ["DECODERS", "ENCODINGS", "HEATMAP_ENCODINGS", "HeatmapCodec", "released_sigma"]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What a network is trained toward: target heatmaps, or coordinates by a loss of their own."""
-
-    targets: Mapping[str, Any] | None = None
-    """How `darkpose_ext.encode` and `heatmap_mse` write joints; None: there are no heatmaps."""
-    loss: RegressionLoss | None = None
-    """Of coordinate regression."""
-
-
-ENCODINGS: dict[str, Encoding] = {
-    "unbiased": Encoding({"rounding": "none", "truncate": False}),  # DarkPose
-    "biased": Encoding({"rounding": "round", "truncate": True}),  # HRNet, SimpleBaseline
-    "dsnt": Encoding(loss=dsnt_loss),
-    "ipr": Encoding(loss=ipr_loss),
-}
-"""By name, those of heatmaps first."""
-if TYPE_CHECKING:
-    EncodingName = str
-else:
-    EncodingName = Literal[tuple(ENCODINGS)]
-
-HEATMAP_ENCODINGS = tuple(name for name, encoding in ENCODINGS.items() if encoding.targets)
 
 
 _MOST_PIXELS = 2**24  # of an input that a file names
@@ -86,6 +61,8 @@ class HeatmapCodec:
         flip_index: for the flip test, the joint that each joint becomes in the mirror.
         enlarging: how crops are interpolated that are smaller than the input in both directions
             (`darkpose.data.images.crop_people`); others always bilinearly.
+        border: of "dark" where a maximum is near the heatmap's border, see `darkpose_ext.decode`.
+            Other decoders have no such choice.
 
     Raises:
         ValueError: for a size that is not positive, sizes of different aspect ratio, or an unknown
@@ -105,6 +82,7 @@ class HeatmapCodec:
     modulation: int | None = None
     flip_index: tuple[int, ...] | None = None
     enlarging: Enlarging = "bilinear"
+    border: Border = "stay"
 
     def __post_init__(self) -> None:
         width, height = self.input_size
@@ -117,7 +95,11 @@ class HeatmapCodec:
         check_aspect((width, height), (heatmap_width, heatmap_height))
         if not self.padding > 0:
             raise ValueError(f"padding must be positive, got {self.padding}")
-        names = {"encoding": tuple(ENCODINGS), "enlarging": get_args(Enlarging)}
+        names = {
+            "encoding": tuple(ENCODINGS),
+            "enlarging": get_args(Enlarging),
+            "border": get_args(Border),
+        }
         for name, known in names.items():
             if (got := getattr(self, name)) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {got}")

@@ -5,7 +5,7 @@ What stands in `DECODERS` is checked, shown by the report and tested; nothing el
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Found = tuple[Tensor, Tensor]  # coordinates [B..., K, 2], scores [B..., K]
 Read = Callable[["HeatmapCodec", Tensor, Tensor | None, Tensor | None], Found]
 """From a codec, maps [B..., K, H, W], those of the mirrored input and `to_image` [B..., 2, 3]."""
+Border = Literal["stay", "fit"]
+"""What "dark" does near a heatmap's border, see `darkpose_ext.decode`."""
 
 
 class Decoder(NamedTuple):
@@ -46,6 +48,7 @@ def _op(method: str, *, modulated: bool = False) -> Decoder:
             flip_index=codec.flip_index if mirrored else None,
             flip_shift=flip_shift(codec.convention) if mirrored else 0,
             transform=to_image,
+            border=codec.border if modulated else "stay",
         )
 
     return Decoder(read)

@@ -103,6 +103,7 @@ class CropsToKeypoints(nn.Module):
             "encoding": codec.encoding,
             "sigma": codec.sigma,
             "decoder": self.decoder,
+            "border": codec.border,
             "flip_test": self.flip_test,
             "from": self.inputs[0],
             "precision": "fp16" if _in_half(model.network) else "fp32",

@@ -80,13 +80,14 @@ def check_metadata(
 ) -> None:
     """Raise ValueError, naming the first difference, if a checkpoint is of another kind of network.
 
-    The encoding of heatmaps and how they are smoothed may differ unless training resumes: that is
-    what they are trained toward and how they are read, not what they mean. Skeleton, upper body and
-    OKS sigmas change nothing that has been learned.
+    The encoding of heatmaps, how they are smoothed and what is done near their border may differ
+    unless training resumes: that is what they are trained toward and how they are read, not what
+    they mean. Skeleton, upper body and OKS sigmas change nothing that has been learned.
     """
     was, wanted = _meaning(found), _meaning(expected)
     if not resuming:
-        was.pop("modulation")
+        for name in ("modulation", "border"):
+            was.pop(name)
         if {was["encoding"], wanted["encoding"]} <= set(HEATMAP_ENCODINGS):
             was.pop("encoding")
     for name, value in was.items():

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkpose.codec import EncodingName, HeatmapCodec
+from darkpose.codec import HeatmapCodec
+from darkpose.encodings import EncodingName
 from darkpose.geometry import Convention
 from darkpose.models.checkpoints import METADATA
 from darkpose.models.matching import complete

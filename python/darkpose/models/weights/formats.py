@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from darkpose import models
-from darkpose.codec import EncodingName
+from darkpose.encodings import EncodingName
 from darkpose.geometry import Convention
 from darkpose.models.families import FAMILIES
 from darkpose.models.matching import describe, differences, few
