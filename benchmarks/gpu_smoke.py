@@ -93,22 +93,21 @@ def every_op(at: Place, dtype: torch.dtype, layout: str) -> Iterator[Launch]:
             {"maps": tolerances.BLURRED[dtype]},
         ),
     )
-    yield (
-        "decode",
-        lambda: compared(
-            at.ops.decode(put(maps), taps),
-            reference.decode(maps, taps),
-            {"coordinates": pixels, "scores": 0.0},
-        ),
-    )
-    yield (
-        "decode with flip test",
-        lambda: compared(
-            at.ops.decode(put(maps), taps, flipped=put(mirrored), **flip),
-            reference.decode(maps, taps, flipped=mirrored, **flip),
-            {"coordinates": pixels, "scores": pixels},
-        ),
-    )
+
+    def decoded(op: str, *k: int, flipped: bool = False, **options: Any) -> Results:
+        ours, theirs = ({"flipped": put(mirrored)}, {"flipped": mirrored}) if flipped else ({}, {})
+        allowed = {"coordinates": pixels, "scores": pixels if flipped else 0.0}
+        return compared(
+            getattr(at.ops, op)(put(maps), taps, *k, **ours, **options),
+            getattr(reference, op)(maps, taps, *k, **theirs, **options),
+            {**allowed, "counts": 0.0} if k else allowed,
+        )
+
+    yield "decode", partial(decoded, "decode")
+    yield "decode with flip test", partial(decoded, "decode", flipped=True, **flip)
+    yield "decode at the border", partial(decoded, "decode", border="fit")
+    # In noise, so that each map has so many.
+    yield "decode_peaks", partial(decoded, "decode_peaks", 3, radius=2)
     yield (
         "heatmap_mse",
         lambda: compared(
@@ -185,6 +184,8 @@ def calls(at: Place, maps: Tensor) -> dict[str, Callable[[], Any]]:
         "encode": lambda: at.ops.encode(maps[..., :2, 0] * 9, weights, HEIGHT, WIDTH, SIGMA)[0],
         "modulate": lambda: at.ops.modulate(maps, taps),
         "decode": lambda: at.ops.decode(maps, taps)[0],
+        "decode at the border": lambda: at.ops.decode(maps, taps, border="fit")[0],
+        "decode_peaks": lambda: at.ops.decode_peaks(maps, taps, 2, radius=2)[0],
         "heatmap_mse": lambda: at.ops.heatmap_mse(maps, joints, weights, SIGMA),
         "heatmap_mse_backward": lambda: at.ops.heatmap_mse_backward(
             weights, maps, joints, weights, SIGMA

@@ -125,6 +125,7 @@ def calls(
     return {
         "decode": lambda: ops.decode(maps, taps),
         "flip": lambda: ops.decode(maps, taps, maps.flip(-1)),
+        "peaks": lambda: ops.decode_peaks(maps, taps, 2, radius=2, threshold=0.1),
         "modulate": lambda: ops.modulate(maps, taps),
         "encode": lambda: ops.encode(*target, height, width, sigma, dtype=maps.dtype),
         "heatmap_mse": lambda: ops.heatmap_mse(maps, *target, sigma),

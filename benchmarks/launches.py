@@ -31,7 +31,7 @@ THREADS, BLOCKS, REGISTERS, SHARED = 2048, 32, 65536, 228 << 10
 OWN_SHARED = 1024  # bytes of each block's, for the system
 QUARTERS = 4  # of a multiprocessor, each with its own registers
 REGISTERS_AT_ONCE, SHARED_AT_ONCE = 256, 128  # a warp's registers, a block's bytes
-OPS = ("decode", "flip", "modulate", "encode", "heatmap_mse", "heatmap_mse_backward")
+OPS = ("decode", "flip", "peaks", "modulate", "encode", "heatmap_mse", "heatmap_mse_backward")
 MANY_PIXELS = 256  # of a thread: 64 loads of 16 bytes in float32
 COLUMNS = [
     *("op", "layout", "people x joints x map", "kernel", "blocks", "threads", "shared bytes"),
@@ -44,7 +44,11 @@ gives for sm_90. Blocks that fit a multiprocessor at once follow from its 65,536
 threads, 32 blocks and 228 KB of shared memory, of which each block takes one more; waves are blocks
 for each place on 132 multiprocessors.
 """
-NAMES = {"flip": "decode with flip test", "heatmap_mse_backward": "heatmap_mse backward"}
+NAMES = {
+    "flip": "decode with flip test",
+    "peaks": "decode_peaks",
+    "heatmap_mse_backward": "heatmap_mse backward",
+}
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ def launch_all(ops: Any, device: str, size: Size, dtype: torch.dtype) -> None:
         for shift, flipped in ((0, heatmaps), (1, heatmaps), (0, maps)):
             ops.decode(heatmaps, opencv_taps(11), flipped, transform, flip_shift=shift)
         ops.decode(heatmaps, opencv_taps(63))
+        ops.decode(heatmaps, opencv_taps(11), transform=transform, border="fit")
+        for radius in (0, 2, 9):
+            ops.decode_peaks(heatmaps, opencv_taps(11), 5, radius=radius)
+        ops.decode_peaks(heatmaps, opencv_taps(11), 5, heatmaps, radius=1, border="fit")
         ops.heatmap_mse(heatmaps, places, weights, SIGMA)
         ops.heatmap_mse_backward(weights, heatmaps, places, weights, SIGMA, transform)
     ops.encode(places, weights, height, width, SIGMA, transform, dtype=dtype)

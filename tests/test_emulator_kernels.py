@@ -19,7 +19,15 @@ pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parent
 PATHS = [str(TESTS / f"test_cuda_{name}.py") for name in ("paths", "crop", "peaks")]
-KERNELS = {"crop", "decode", "encode", "heatmap_mse", "heatmap_mse_backward", "modulate"}
+KERNELS = {
+    "crop",
+    "decode",
+    "decode_peaks",
+    "encode",
+    "heatmap_mse",
+    "heatmap_mse_backward",
+    "modulate",
+}
 # What is found and does no harm: the kernel, what, and why.
 HARMLESS = {
     ("modulate", "uninitialized"): "runs that reach beyond a row's end; their sums are not used",

@@ -127,14 +127,17 @@ struct DenseMap {
     }
   }
 
- private:
-  static __device__ A average(T a, T b) { return A(0.5) * (static_cast<A>(a) + static_cast<A>(b)); }
   static __device__ A value(const Loaded& loaded, int i) {
-    if constexpr (kPartner == Partner::pack)
+    if constexpr (kPartner == Partner::none)
+      return static_cast<A>(loaded.own.at(i));
+    else if constexpr (kPartner == Partner::pack)
       return average(loaded.own.at(i), loaded.other.at(N - 1 - i));
     else
       return average(loaded.own.at(i), loaded.other[i]);
   }
+
+ private:
+  static __device__ A average(T a, T b) { return A(0.5) * (static_cast<A>(a) + static_cast<A>(b)); }
 };
 
 // Each thread remembers the pack with its highest value; which of the pack's elements that was

@@ -160,7 +160,7 @@ __device__ Point<A> step_from(const DecodeArguments<T>& a, const Map<T>& map, co
 
 template <bool kFlip, typename T, typename A = Arithmetic<T>>
 __device__ void refine_and_store(const DecodeArguments<T>& a, const Map<T>& map,
-                                 const Divisor& by_width, int person, int index,
+                                 const Divisor& by_width, int person, int64_t index,
                                  const Found<A>& found, const Found<A>& second, A* scratch) {
   const Pixel p(found.index, by_width);
   const Peak<A> peak{found.value, found.index, found.index == kNan};
