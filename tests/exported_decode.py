@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.ops.dark.decode as ONNX Runtime computes it from `darkpose_ext.onnx`, for tests."""
+"""What reads maps, decode or decode_peaks, as ONNX Runtime computes it, for tests."""
 
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ Ways = dict[str, dict[str, Any]]
 
 
 class _Decode(torch.nn.Module):
-    def __init__(self, names: tuple[str, ...], dtype: torch.dtype, ways: Ways) -> None:
+    def __init__(self, op: Any, names: tuple[str, ...], dtype: torch.dtype, ways: Ways) -> None:
         super().__init__()
-        self.names, self.dtype, self.ways = names, dtype, ways
+        self.op, self.names, self.dtype, self.ways = op, names, dtype, ways
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.names, tensors, strict=True))
         for name in given.keys() - {"transform"}:
             given[name] = given[name].to(self.dtype)
-        results = [torch.ops.dark.decode(**given, **options) for options in self.ways.values()]
+        results = [self.op(**given, **options) for options in self.ways.values()]
         return tuple(tensor for result in results for tensor in result)
 
 
@@ -41,7 +41,9 @@ class ExportedDecode:
         flipped: bool = False,
         transform: bool = False,
         dtype: torch.dtype = torch.float32,
+        op: Any = torch.ops.dark.decode,
     ) -> None:
+        self.op = op
         self.ways = {name: {"taps": [], **options} for name, options in ways.items()}
         shapes = {"heatmaps": ((3,) * leading, (joints, 9, 7))}
         if flipped:
@@ -58,7 +60,7 @@ class ExportedDecode:
         }
         self.dtype = arithmetic_dtype(dtype)  # that maps are handed over in: NumPy has no bfloat16
         write(
-            _Decode(self.names, dtype, self.ways).eval(),
+            _Decode(op, self.names, dtype, self.ways).eval(),
             tuple(torch.rand(*lead, *own, dtype=self.dtype) for lead, own in shapes.values()),
             path,
             input_names=list(self.names),
@@ -70,12 +72,13 @@ class ExportedDecode:
             str(path), settings, providers=["CPUExecutionProvider"]
         )
 
-    def __call__(self, *tensors: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return coordinates and scores by the name of the way."""
+    def __call__(self, *tensors: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """Return coordinates and scores, and counts where the op has them, by the way's name."""
         given = {
             name: tensor.to(self.dtype).contiguous().numpy()
             for name, tensor in zip(self.names, tensors, strict=True)
         }
         results = list(map(torch.from_numpy, self.session.run(None, given)))
-        pairs = zip(results[::2], results[1::2], strict=True)
-        return dict(zip(self.ways, pairs, strict=True))
+        each = len(results) // len(self.ways)
+        parts = (tuple(results[i : i + each]) for i in range(0, len(results), each))
+        return dict(zip(self.ways, parts, strict=True))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs that more than one test file needs: maps that are hard to decode, layouts, people."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,6 +79,41 @@ MADE: dict[str, Callable[[int, int, int], Tensor]] = {
 def made_maps(kind: str, n: int, height: int, width: int) -> Tensor:
     """Draw [N, H, W] maps of one kind, already rounded to float32, as float64."""
     return MADE[kind](n, height, width).float().double()
+
+
+def _spoiled(values: dict[tuple[int, int], float]) -> Tensor:
+    """Return a Gaussian at (10, 9) of 24 x 20 pixels with other values at some (x, y)."""
+    maps = gaussians(torch.tensor([[10.3, 9.2]]), 24, 20, 2.0).float()
+    for (x, y), value in values.items():
+        maps[0, y, x] = value
+    return maps
+
+
+# [1, 24, 20] each, float32.
+STRANGE = {
+    "NaN in a corner": _spoiled({(0, 0): math.nan}),
+    "NaN at the end": _spoiled({(19, 23): math.nan}),
+    "NaN at the peak": _spoiled({(10, 9): math.nan}),
+    "NaN alone": torch.full((1, 24, 20), math.nan),
+    "NaN and inf": _spoiled({(3, 3): math.nan, (4, 4): math.inf}),
+    "inf": _spoiled({(5, 6): math.inf}),
+    "two inf": _spoiled({(5, 6): math.inf, (9, 6): math.inf}),
+    "-inf alone": torch.full((1, 24, 20), -math.inf),
+    "-inf beside the peak": _spoiled({(11, 9): -math.inf}),
+    "-inf in the window": _spoiled({(14, 9): -math.inf}),
+    "-inf in the window's corner": _spoiled({(17, 16): -math.inf}),
+    "-inf on both sides": _spoiled({(9, 9): -math.inf, (11, 9): -math.inf}),
+    "all else -inf": torch.full((1, 24, 20), -math.inf).index_fill(1, torch.tensor([0]), 1.0),
+    "the first above -inf": torch.where(torch.arange(480).view(1, 24, 20) == 0, 1.0, -math.inf),
+    "zero": torch.zeros(1, 24, 20),
+    "negative": _spoiled({}) - 2,
+    "all alike": torch.ones(1, 24, 20),
+    "two tops": _spoiled({(4, 4): 5.0, (12, 12): 5.0}),
+    "a flat top": _spoiled({(10, 9): 1.5, (11, 9): 1.5, (10, 10): 1.5}),
+    "subnormal": 1e-40 * _spoiled({}),
+    "huge": 1e38 * _spoiled({}),
+    "steep": _spoiled({}) ** 40,
+}
 
 
 def _channels_last(t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from darkpose_ext import gaussian_taps  # noqa: E402
 from darkpose_ext._values import METHODS  # noqa: E402
 from darkpose_ext.onnx import OPSET, TRANSLATIONS  # noqa: E402
 from exported_decode import ExportedDecode, Ways  # noqa: E402
-from samples import DTYPES, MADE, gaussians, made_maps, random_centers  # noqa: E402
+from samples import DTYPES, MADE, STRANGE, gaussians, made_maps, random_centers  # noqa: E402
 from tolerances import PIXELS, RELEASED, ROUNDED, TRANSFORMED, UNDECIDED  # noqa: E402
 
 SHAPES = ((64, 48), (24, 32), (13, 9), (5, 5), (4, 9), (1, 7), (7, 1), (2, 2), (1, 1))
@@ -83,6 +83,9 @@ def test_onnx_equals_the_op_for_every_method_and_kind_of_map(
             options = exported.ways[name]
             if "max_shift" in options:  # without it rounding, too, would be of any length
                 continue
+            # Of a symmetric flat top the fitted step is just as long as one may be.
+            if name == "fit" and kind == "plateaus":
+                continue
             expected, heights = torch.ops.dark.decode(maps, **options)
             sure = ~undecided(maps, options)
             assert sure.any()
@@ -90,40 +93,6 @@ def test_onnx_equals_the_op_for_every_method_and_kind_of_map(
             tolerance = RELEASED if options["taps"] else PIXELS[torch.float32]
             assert difference(coords[sure], expected[sure]) <= tolerance, name
             assert torch.equal(scores, heights), name
-
-
-def spoiled(values: dict[tuple[int, int], float]) -> Tensor:
-    """Return a Gaussian at (10, 9) of 24 x 20 pixels with other values at some (x, y)."""
-    maps = gaussians(torch.tensor([[10.3, 9.2]]), 24, 20, 2.0).float()
-    for (x, y), value in values.items():
-        maps[0, y, x] = value
-    return maps
-
-
-STRANGE = {
-    "NaN in a corner": spoiled({(0, 0): math.nan}),
-    "NaN at the end": spoiled({(19, 23): math.nan}),
-    "NaN at the peak": spoiled({(10, 9): math.nan}),
-    "NaN alone": torch.full((1, 24, 20), math.nan),
-    "NaN and inf": spoiled({(3, 3): math.nan, (4, 4): math.inf}),
-    "inf": spoiled({(5, 6): math.inf}),
-    "two inf": spoiled({(5, 6): math.inf, (9, 6): math.inf}),
-    "-inf alone": torch.full((1, 24, 20), -math.inf),
-    "-inf beside the peak": spoiled({(11, 9): -math.inf}),
-    "-inf in the window": spoiled({(14, 9): -math.inf}),
-    "-inf in the window's corner": spoiled({(17, 16): -math.inf}),
-    "-inf on both sides": spoiled({(9, 9): -math.inf, (11, 9): -math.inf}),
-    "all else -inf": torch.full((1, 24, 20), -math.inf).index_fill(1, torch.tensor([0]), 1.0),
-    "the first above -inf": torch.where(torch.arange(480).view(1, 24, 20) == 0, 1.0, -math.inf),
-    "zero": torch.zeros(1, 24, 20),
-    "negative": spoiled({}) - 2,
-    "all alike": torch.ones(1, 24, 20),
-    "two tops": spoiled({(4, 4): 5.0, (12, 12): 5.0}),
-    "a flat top": spoiled({(10, 9): 1.5, (11, 9): 1.5, (10, 10): 1.5}),
-    "subnormal": 1e-40 * spoiled({}),
-    "huge": 1e38 * spoiled({}),
-    "steep": spoiled({}) ** 40,
-}
 
 
 @pytest.mark.parametrize("what", STRANGE)
