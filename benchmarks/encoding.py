@@ -2,14 +2,13 @@
 """Does the encoding of the targets matter, and when? Twelve networks, read at doubling counts.
 
     python benchmarks/encoding.py [--out runs/encoding] [--json FILE] [--figure FILE]
-    python benchmarks/encoding.py --out runs/longer --doublings 8 --targets unbiased round
 
 One textured object with exact labels (`encoding_scenes`), the small network, sigma 1, Adam at a
 constant rate; its weights are read as their average, in which those of the last tenth of the
 training count most. Unbiased, rounded and floored targets on the whole map and rounded ones cut at
 3 sigma, as HRNet has them, each from three seeds: runs of one seed see the same images in the same
-order from the same start. A run takes five minutes of one core; the ones that the folder holds are
-read, not trained again. Then `encoding_figures` says what came out.
+order from the same start. A run takes four and a half minutes of one core; those that the folder
+holds are read, not trained again. Then `encoding_figures` says what came out.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 import darkpose_ext
 from benchmarks import harness
-from benchmarks.encoding_figures import picture, rounding_errors, rows_of, tables
+from benchmarks.encoding_figures import own_errors, picture, rows_of, tables
 from benchmarks.encoding_scenes import JOINTS, Scenes
 from darkpose.models.small import SmallNet
 
@@ -127,7 +126,7 @@ def main() -> None:
             with np.load(path) as file:
                 runs[target, seed] = dict(file)
     rows = rows_of(runs, list(DECODERS))
-    own = rounding_errors(joints.numpy())
+    own = own_errors(joints.numpy())
     print(f"rounding's own error: {own['round']:.3f}, flooring's {own['floor']:.3f}\n")
     print(tables(rows, "dark"))
     if options.json:

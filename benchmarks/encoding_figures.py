@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What came out of `encoding.py`: errors in heatmap pixels, with intervals paired over images.
 
-How much of the rounding a network repeats is the slope of its error x - t against the rounding's
-own, round(t) - t, both axes as one: 1 if it learned the rounded positions, 0 if it learned the true
-ones. The rounding's error has mean 0 and is the same for floored targets but for its mean shift.
+How much of the rounding a network repeats is the slope of its error x - t against the targets' own,
+round(t) - t or floor(t) - t, both axes as one and means aside: 1 if it learned the rounded
+positions, 0 if it learned the true ones. Unbiased targets are held against round(t) - t.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.figure import INK, OURS, plain
+from darkpose.evaluate.markdown import table
 
 Floats = NDArray[np.floating[Any]]
 Runs = Mapping[tuple[str, int], Mapping[str, Floats]]
@@ -45,16 +46,20 @@ def interval(statistic: Callable[[NDArray[np.int64]], float], images: int) -> li
     return [float(value) for value in np.quantile(draws, (0.025, 0.975))]
 
 
-def repeated(residual: Floats, joints: Floats) -> float:
-    """Return the slope of errors [N, K, 2] against the rounding's."""
-    own = np.floor(joints + 0.5) - joints
+def rounding(joints: Floats, target: str) -> Floats:
+    """Return the targets' own error [N, K, 2]; for unbiased ones what rounding's would be."""
+    return (np.floor(joints) if "floor" in target else np.floor(joints + 0.5)) - joints
+
+
+def repeated(residual: Floats, own: Floats) -> float:
+    """Return the slope of errors [N, K, 2] against the targets' own."""
     own = own - own.mean((0, 1))
     return float((own * residual).sum() / (own**2).sum())
 
 
-def rounding_errors(joints: Floats) -> dict[str, float]:
+def own_errors(joints: Floats) -> dict[str, float]:
     """Return the median distances of the rounded and the floored positions from the true ones."""
-    offsets = {"round": np.floor(joints + 0.5) - joints, "floor": np.floor(joints) - joints}
+    offsets = {name: rounding(joints, name) for name in ("round", "floor")}
     return {name: float(np.median(np.hypot(*np.moveaxis(o, -1, 0)))) for name, o in offsets.items()}
 
 
@@ -67,16 +72,16 @@ def rows_of(runs: Runs, decoders: list[str]) -> list[Row]:
         distances = {key: np.hypot(*np.moveaxis(value, -1, 0)) for key, value in found.items()}
         for (target, seed), distance in distances.items():
             run = runs[target.replace(UNSHIFTED, "floor"), seed]
-            joints, reference = run["joints"], distances["unbiased", seed]
+            wrong, reference = rounding(run["joints"], target), distances["unbiased", seed]
             for i, count in enumerate(run["counts"]):
                 own, base, residual = distance[i], reference[i], found[target, seed][i]
                 row: Row = {"target": target, "seed": seed, "decoder": decoder}
                 row |= {"images": int(count), "median": float(np.median(own))}
                 row |= {f"within {t}": float((own < t).mean()) for t in WITHIN}
-                row["repeated"] = repeated(residual, joints)
+                row["repeated"] = repeated(residual, wrong)
                 if decoder == decoders[-1]:
                     row["repeated interval"] = interval(
-                        lambda s, r=residual, j=joints: repeated(r[s], j[s]), len(own)
+                        lambda s, r=residual, w=wrong: repeated(r[s], w[s]), len(own)
                     )
                 if decoder == decoders[-1] and target != "unbiased":
                     row["difference"] = row["median"] - float(np.median(base))
@@ -92,57 +97,45 @@ def tables(rows: list[Row], decoder: str) -> str:
     targets = list(dict.fromkeys(row["target"] for row in rows))
     decoders = list(dict.fromkeys(row["decoder"] for row in rows))
     counts = list(dict.fromkeys(row["images"] for row in rows))
+    shares = [f"within {most}" for most in WITHIN]
 
     def cell(key: str, form: str, **wanted: Any) -> str:
-        chosen = [row for row in rows if all(row[k] == v for k, v in wanted.items())]
-        values = [
-            f"{row[key]:{form}}" + _bounds(row.get(f"{key} interval"), form) for row in chosen
-        ]
-        return " / ".join(values)
+        chosen = [row for row in rows if wanted.items() <= row.items()]
+        return " / ".join(_with_bounds(row, key, form) for row in chosen)
 
-    def table(head: str, columns: list[Any], lines: list[list[str]]) -> str:
-        start = [
-            f"| {head} | " + " | ".join(map(str, columns)) + " |",
-            "| --- " * (1 + len(columns)) + "|",
-        ]
-        return "\n".join(start + ["| " + " | ".join(line) + " |" for line in lines])
-
-    def by_count(key: str, form: str, chosen: list[str]) -> str:
+    def by_count(title: str, key: str, form: str, columns: list[str], last: int) -> str:
         lines = [
-            [f"{n:,}", *(cell(key, form, decoder=decoder, target=t, images=n) for t in chosen)]
-            for n in counts
+            [f"{n:,}", *(cell(key, form, decoder=decoder, target=t, images=n) for t in columns)]
+            for n in counts[-last:]
         ]
-        return table("images seen", chosen, lines)
+        return f"{title}:\n\n" + table(["images seen", *columns], lines)
 
-    last: dict[str, Any] = {"images": counts[-1]}
     by_decoder = [
         [
-            f"{t}, {d}",
-            *(
-                cell(k, ".3f", target=t, decoder=d, **last)
-                for k in ("median", *(f"within {w}" for w in WITHIN))
-            ),
+            t,
+            d,
+            *(cell(k, ".3f", target=t, decoder=d, images=counts[-1]) for k in ("median", *shares)),
         ]
         for t in targets
         for d in decoders
     ]
-    heads = ["median error", *(f"within {w}" for w in WITHIN)]
+    biased = [target for target in targets if target != "unbiased"]
+    repeats = [target for target in targets if target != UNSHIFTED]
     return "\n\n".join(
         (
-            f"Median error with `{decoder}`:",
-            by_count("median", ".3f", targets),
-            "Median error less that of unbiased targets:",
-            by_count("difference", "+.3f", targets[1:]),
-            "How much of the rounding is repeated:",
-            by_count("repeated", ".2f", targets),
+            by_count(f"Median error with `{decoder}`", "median", ".3f", targets, len(counts)),
+            by_count("Median error less that of unbiased targets", "difference", "+.3f", biased, 5),
+            by_count("How much of the rounding is repeated", "repeated", ".3f", repeats, 5),
             f"After {counts[-1]:,} images:",
-            table("targets, decoder", heads, by_decoder),
+            table(["targets", "decoder", "median error", *shares], by_decoder),
         )
     )
 
 
-def _bounds(bounds: list[float] | None, form: str) -> str:
-    return "" if bounds is None else f" ({bounds[0]:{form}} to {bounds[1]:{form}})"
+def _with_bounds(row: Row, key: str, form: str) -> str:
+    low, high = row.get(f"{key} interval", (None, None))
+    bounds = "" if low is None else f" ({low:{form}} to {high:{form}})"
+    return f"{row[key]:{form}}{bounds}"
 
 
 def picture(rows: list[Row], decoder: str, own: Mapping[str, float]) -> Figure:

@@ -33,12 +33,12 @@ def test_the_slope_tells_rounded_positions_from_true_ones() -> None:
     random = np.random.default_rng(0)
     joints = random.uniform(2, 20, (200, JOINTS, 2))
     noise = random.normal(0, 0.1, joints.shape)
-    rounded = np.floor(joints + 0.5)
+    own = figures.rounding(joints, "round")
     for share in (0.0, 0.3, 1.0):
-        residual = share * (rounded - joints) + noise
-        low, high = figures.interval(lambda s, r=residual: figures.repeated(r[s], joints[s]), 200)
+        residual = share * own + noise
+        low, high = figures.interval(lambda s, r=residual: figures.repeated(r[s], own[s]), 200)
         assert low <= share <= high and high - low < 0.05
-    assert figures.rounding_errors(joints)["round"] == pytest.approx(0.40, abs=0.02)
+    assert figures.own_errors(joints)["round"] == pytest.approx(0.40, abs=0.02)
 
 
 def test_a_floor_less_its_mean_shift_is_a_rounding() -> None:
@@ -48,7 +48,7 @@ def test_a_floor_less_its_mean_shift_is_a_rounding() -> None:
     runs = {(t, 0): {"joints": joints, "counts": counts, "dark": x[None]} for t, x in found.items()}
     rows = {row["target"]: row for row in figures.rows_of(runs, ["dark"])}
     assert rows["unbiased"]["median"] == 0 and rows["unbiased"]["within 0.1"] == 1
-    own = figures.rounding_errors(joints)
+    own = figures.own_errors(joints)
     assert rows["floor"]["median"] == pytest.approx(own["floor"])
     assert rows[figures.UNSHIFTED]["median"] == pytest.approx(own["round"], abs=0.01)
     low, high = rows["floor"]["difference interval"]
