@@ -81,7 +81,7 @@ def test_peaks_of_maps_laid_out_in_any_way(
 
 @each_dtype
 def test_peaks_of_maps_at_any_address(gpu: Implementation, dtype: torch.dtype) -> None:
-    maps = hard(dtype, 6, 8)
+    maps = hard(dtype, 8, 6)  # whole packs, of rows that are not
     for elements in range(PACK // dtype.itemsize + 1):
         storage = maps.new_full((maps.numel() + elements + PACK,), math.nan)
         moved = storage[elements : elements + maps.numel()].view(maps.shape).copy_(maps)
@@ -89,9 +89,13 @@ def test_peaks_of_maps_at_any_address(gpu: Implementation, dtype: torch.dtype) -
         assert_decodes(gpu, moved, 4, 1, flipped=maps, flip_index=INDEX)
 
 
-# Larger than the shared memory that a block takes, and just not so; lists that a block sorts.
-@pytest.mark.parametrize("size", [(160, 170), (90, 60), (2, 9000)], ids=str)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+# Larger than the shared memory that a block takes, and not so; lists for a block to sort, and short
+# ones for a warp, while the block's other warps wait.
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(torch.bfloat16, (160, 170)), (torch.float64, (90, 60)), (torch.float32, (2, 9000))],
+    ids=str,
+)
 def test_peaks_of_large_maps(
     gpu: Implementation, dtype: torch.dtype, size: tuple[int, int]
 ) -> None:
@@ -99,7 +103,7 @@ def test_peaks_of_large_maps(
     for layout in ("contiguous", "channels_last"):
         laid, mirrored = LAYOUTS[layout](maps), LAYOUTS[layout](maps.flip(-1))
         assert_decodes(gpu, laid, 200, 1)
-        assert_decodes(gpu, laid, 4, 20, threshold=0.1, flipped=mirrored, flip_shift=1)
+        assert_decodes(gpu, laid, 50, 8, flipped=mirrored, flip_shift=1)
     maps[0, 1, -1, -1] = math.nan
     assert_decodes(gpu, maps, 5, 2)
 
