@@ -26,7 +26,7 @@ from untrained import write_checkpoint  # noqa: E402
 CHECKPOINTS: dict[str, dict[str, Any]] = {
     "hrnet_small": {"convention": "hrnet", "encoding": "biased"},
     "simple_small": {"task": {"color": "bgr", "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}},
-    "hourglass_small": {"input_size": (64, 64), "modulation": 3},
+    "hourglass_small": {"input_size": (64, 64), "modulation": 3, "border": "fit"},
 }
 
 
@@ -60,7 +60,9 @@ def test_onnx_file_finds_what_the_checkpoint_finds(
     joints = 8 * COCO.num_joints
     said = re.search(rf"pose.onnx: (\d+) of {joints} joints within 0.001", capsys.readouterr().out)
     assert said and int(said[1]) >= joints - 1  # of untrained maps one may hang on rounding
-    assert onnx.OnnxModel(tmp_path / "pose.onnx").metadata["network"] == network
+    about = onnx.OnnxModel(tmp_path / "pose.onnx").metadata
+    assert about["network"] == network
+    assert about["border"] == CHECKPOINTS[network].get("border", "stay")
 
 
 @pytest.mark.parametrize("encoding", ["dsnt", "ipr"])
