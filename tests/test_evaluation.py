@@ -71,6 +71,8 @@ def test_the_shares_of_processes_give_the_figures_of_the_whole(
     parts[0].gather()
     for decoder in DECODERS:
         assert parts[0].figures(decoder) == pytest.approx(whole.figures(decoder), nan_ok=True)
+    doubt = parts[0].predictions("dark").ambiguity
+    np.testing.assert_array_equal(doubt, whole.predictions("dark").ambiguity)
     assert alone["AP"] != whole.figures("dark")["AP"]
 
 

@@ -55,15 +55,16 @@ class Case:
         return [
             (name, *person)
             for name, poses in zip(self.names, self.poses, strict=True)
-            for person in zip(poses.keypoints, poses.scores, strict=True)
+            for person in zip(poses.keypoints, poses.scores, poses.ambiguity, strict=True)
         ]
 
 
 def check_json(case: Case) -> None:
     results = json.loads(case.out.read_text())
-    for result, (name, keypoints, score) in zip(results, case.people, strict=True):
+    for result, (name, keypoints, score, ambiguity) in zip(results, case.people, strict=True):
         assert result["image_id"] == name and result["category_id"] == 1
         assert result["keypoints"] == keypoints.ravel().tolist() and result["score"] == score
+        np.testing.assert_allclose(result["ambiguity"], ambiguity, atol=5e-5)
 
 
 def check_csv(case: Case) -> None:
@@ -77,11 +78,15 @@ def check_parquet(case: Case) -> None:
 
 
 def check_rows(rows: Sequence[dict[str, Any]], case: Case) -> None:
-    for i, (row, (name, keypoints, score)) in enumerate(zip(rows, case.people, strict=True)):
+    for i, (row, (name, keypoints, score, ambiguity)) in enumerate(
+        zip(rows, case.people, strict=True)
+    ):
         assert row["file"] == name and row["frame"] in ("", None) and int(row["person"]) == i % 3
         assert [float(row[side]) for side in "xywh"] == BOXES[i % 3].tolist()
         found = [[row[f"{name}_{what}"] for what in ("x", "y", "score")] for name in COCO.names]
         np.testing.assert_array_equal(np.array(found, np.float32), keypoints)
+        found = [row[f"{name}_ambiguity"] for name in COCO.names]
+        np.testing.assert_array_equal(np.array(found, np.float32), ambiguity)
         assert np.float32(row["score"]) == score
 
 
@@ -108,9 +113,11 @@ def check_video(case: Case) -> None:
 def check_drawn(found: Any, image: NDArray[np.uint8], poses: Poses, tolerance: float) -> None:
     """Check that an image [H, W, 3] has everybody's skeleton."""
     drawn = image[..., ::-1]
-    for person in poses.keypoints:
+    doubt = poses.ambiguity > 0.5
+    assert doubt.any()
+    for person, doubtful in zip(poses.keypoints, doubt, strict=True):
         every = np.ones(len(person), bool)
-        drawn = draw_skeleton(drawn, person[:, :2].astype(np.float64), COCO, every)
+        drawn = draw_skeleton(drawn, person[:, :2].astype(np.float64), COCO, every, doubtful)
     expected = drawn[..., ::-1].astype(float)
     assert found.shape == image.shape and np.abs(found - expected).mean() <= tolerance
     assert np.abs(image - expected).mean() > 2 * np.abs(found - expected).mean()
@@ -226,7 +233,8 @@ def poses_of(keypoints: NDArray[np.float64]) -> Poses:
     count = len(keypoints)
     boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
     scores = np.linspace(0.5, 1, count, dtype=np.float32)
-    return Poses(keypoints.astype(np.float32), scores, boxes, COCO.names, COCO.skeleton, SIZE)
+    found = keypoints.astype(np.float32)
+    return Poses(found, scores, boxes, COCO.names, COCO.skeleton, SIZE, found[..., 2])
 
 
 def test_results_of_many_images_are_one_table_that_says_what_has_no_pose() -> None:
@@ -258,7 +266,7 @@ def test_results_of_many_images_are_one_table_that_says_what_has_no_pose() -> No
     no_pose = "a box of 6 x 7 pixels has no pose"
     assert everything["error"].to_pylist() == [None, no_pose, None, None, None, entries[3].error]
     assert everything["x"].to_pylist() == [0, 4, 8, 0, None, None]
-    for name in ("score", "nose_x", "right_ankle_score"):
+    for name in ("score", "nose_x", "right_ankle_score", "nose_ambiguity"):
         nulls = [value is None for value in everything[name].to_pylist()]
         assert nulls == [False, True, False, False, True, True]
     np.testing.assert_equal(everything.take([0, 2, 3]).to_pydict(), people.to_pydict())
@@ -268,5 +276,5 @@ def test_a_table_of_nobody_has_all_columns() -> None:
     names = list(columns((), COCO))
     assert names[:8] == ["file", "frame", "person", "x", "y", "w", "h", "score"]
     assert names[8:11] == ["nose_x", "nose_y", "nose_score"] and names[-1] == "error"
-    assert len(names) == 9 + 3 * COCO.num_joints
+    assert len(names) == 9 + 4 * COCO.num_joints
     assert all(len(values) == 0 for values in columns((), COCO).values())

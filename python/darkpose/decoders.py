@@ -4,15 +4,16 @@
 What stands in `DECODERS` is checked, shown by the report and tested; nothing else is to be done.
 """
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from torch import Tensor
 
 from darkpose.geometry import flip_shift, transform_points
 from darkpose.importing import imported, is_import_path
 from darkpose.regression import decode_expectation, expectation
-from darkpose_ext import decode
+from darkpose_ext import decode, decode_peaks
 from darkpose_ext.reference import mirror_back
 
 if TYPE_CHECKING:
@@ -39,19 +40,25 @@ def _op(method: str, *, modulated: bool = False) -> Decoder:
     def read(
         codec: "HeatmapCodec", heatmaps: Tensor, flipped: Tensor | None, to_image: Tensor | None
     ) -> Found:
-        mirrored = flipped is not None
+        taps = codec.taps if modulated else []
         return decode(
             heatmaps,
-            codec.taps if modulated else [],
+            taps,
             method=method,
-            flipped=flipped,
-            flip_index=codec.flip_index if mirrored else None,
-            flip_shift=flip_shift(codec.convention) if mirrored else 0,
             transform=to_image,
             border=codec.border if modulated else "stay",
+            **_flip_options(codec, flipped),
         )
 
     return Decoder(read)
+
+
+def _flip_options(codec: "HeatmapCodec", flipped: Tensor | None) -> dict[str, Any]:
+    """Return the ops' arguments for the mirrored input's maps, if there are any."""
+    if flipped is None:
+        return {}
+    shift = flip_shift(codec.convention)
+    return {"flipped": flipped, "flip_index": codec.flip_index, "flip_shift": shift}
 
 
 def _expectation(
@@ -71,6 +78,13 @@ DECODERS: dict[str, Decoder] = {
     "expectation": Decoder(_expectation, regresses=True),
 }
 """By name; of those that read a network's maps the last one is the best."""
+
+
+AMBIGUOUS = 0.5
+"""The height of a second peak, over that of the first, above which a joint may well be there."""
+RIVAL_RADIUS = 2
+"""Heatmap pixels: a second peak is further than this from the first, in x or y
+(`benchmarks/ambiguity.py`)."""
 
 
 def decoder_names(*, regresses: bool = False) -> tuple[str, ...]:
@@ -117,6 +131,23 @@ def _theirs(name: str) -> Read:
         return points if to_image is None else transform_points(to_image, points), scores
 
     return read
+
+
+def ambiguity(
+    codec: "HeatmapCodec",
+    heatmaps: Tensor,  # [B..., K, H, W]
+    flipped: Tensor | None,  # [B..., K, H, W]
+) -> Tensor:  # [B..., K]
+    """Return the height of each map's second peak over that of its first.
+
+    0 of a map with one peak; NaN of one without a positive value, and of coordinate regression,
+    whose maps' heights say nothing. Joints over `AMBIGUOUS` are more often wrong than others.
+    """
+    if codec.regresses:
+        return heatmaps.new_full(heatmaps.shape[:-2], math.nan)
+    options = _flip_options(codec, flipped)
+    _, heights, _ = decode_peaks(heatmaps, [], 2, radius=RIVAL_RADIUS, **options)
+    return heights[..., 1] / heights[..., 0]
 
 
 def flip_average(

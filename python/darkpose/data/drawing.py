@@ -27,6 +27,7 @@ RIGHT: Color = (255, 128, 0)
 CENTER: Color = (51, 153, 255)
 """What the field draws COCO's, MPII's and AI Challenger's left, right and middle with (mmpose)."""
 
+_WHITE: Color = (255, 255, 255)
 _FAR = 1e6  # pixels: a line that long is drawn right, and OpenCV's fixed point can hold it
 _SHIFT = 4  # OpenCV's fixed point: positions to 1/16 pixel
 _SLENDER = 100  # limbs' widths in a person's longer side
@@ -115,11 +116,12 @@ def draw_skeleton(
     points: NDArray[np.floating],  # [K, 2] (x, y) pixels of the image
     spec: KeypointSpec,
     shown: NDArray[np.bool_] | None = None,  # [K]
+    doubtful: NDArray[np.bool_] | None = None,  # [K]
 ) -> Image:
     """Return a copy of the image with a skeleton on it, in the colors of `skeleton_colors`.
 
-    Joints that are not shown, or not finite, are left out together with their limbs. Limbs are as
-    thick as the person is large, at most `line_width`.
+    Joints that are not shown, or not finite, are left out together with their limbs; doubtful ones
+    have a white middle. Limbs are as thick as the person is large, at most `line_width`.
     """
     canvas = image.copy()
     fixed = _fixed(points)
@@ -134,6 +136,8 @@ def draw_skeleton(
     radius = round(1.4 * thickness * 2**_SHIFT)
     for k in np.flatnonzero(visible).tolist():
         cv2.circle(canvas, fixed[k], radius, colors.joints[k], -1, cv2.LINE_AA, _SHIFT)
+        if doubtful is not None and doubtful[k]:
+            cv2.circle(canvas, fixed[k], radius * 5 // 8, _WHITE, -1, cv2.LINE_AA, _SHIFT)
     return canvas
 
 
@@ -148,7 +152,7 @@ def draw_errors(
     thickness = max(1, line_width(image) // 2)
     known = np.isfinite(points[:, :2]).all(-1) & (truth[:, 2] > 0)
     for k in np.flatnonzero(known).tolist():
-        cv2.line(canvas, starts[k], ends[k], (255, 255, 255), thickness, cv2.LINE_AA, _SHIFT)
+        cv2.line(canvas, starts[k], ends[k], _WHITE, thickness, cv2.LINE_AA, _SHIFT)
     return canvas
 
 

@@ -105,7 +105,9 @@ def evaluate_ensemble(
     )
     together = Evaluation(first.codec, first.dataset, first.annotations, [DECODER], first.nms)
     readable = np.ones(len(first.rows), bool)
-    together.put(first.rows, readable, {DECODER: points}, {DECODER: scores})
+    # Several groups have no map in common.
+    doubt = first.predictions(first.decoders[0]).ambiguity if len(groups) == 1 else None
+    together.put(first.rows, readable, {DECODER: points}, {DECODER: scores}, doubt)
     return together
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from darkpose.codec import HeatmapCodec
 from darkpose.data.dataset import KeypointDataset
+from darkpose.decoders import ambiguity
 from darkpose.evaluate.metrics.coco import Nms
 from darkpose.evaluate.metrics.metric import METRICS
 from darkpose.evaluate.predictions import Predictions, Subjects
@@ -52,6 +53,7 @@ class Evaluation:
         self._readable = np.zeros(len(dataset), bool)
         self._points = {name: np.full((*shape, 2), np.nan) for name in decoders}
         self._scores = {name: np.full(shape, np.nan) for name in decoders}
+        self._ambiguity = np.full(shape, np.nan)
         self._figures: dict[str, dict[str, float]] = {}  # of what has been added so far
 
     def add(
@@ -67,6 +69,7 @@ class Evaluation:
         self._figures.clear()
         self._seen[rows] = True
         self._readable[rows] = read.cpu().numpy()
+        self._ambiguity[rows] = ambiguity(self.codec, heatmaps, flipped).float().cpu().numpy()
         for name in self._points:
             points, scores = self.codec.decode(heatmaps, to_image, decoder=name, flipped=flipped)
             self._points[name][rows] = points.float().cpu().numpy()
@@ -89,13 +92,13 @@ class Evaluation:
                 first.image_path,
             )
 
-    def _share(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], dict[str, Any], dict[str, Any]]:
+    def _share(self) -> tuple[Any, ...]:
         rows = np.flatnonzero(self._seen)
         points, scores = (
             {name: values[rows] for name, values in kind.items()}
             for kind in (self._points, self._scores)
         )
-        return rows, self._readable[rows], points, scores
+        return rows, self._readable[rows], points, scores, self._ambiguity[rows]
 
     def put(
         self,
@@ -103,11 +106,13 @@ class Evaluation:
         readable: NDArray[np.bool_],  # [N]
         points: Mapping[str, NDArray[np.float64]],  # [N, K, 2] by decoder
         scores: Mapping[str, NDArray[np.float64]],  # [N, K] by decoder
+        ambiguity: NDArray[np.float64] | None = None,  # [N, K]
     ) -> None:
         """Add what has been decoded already, for people at positions of `dataset.records`."""
         self._figures.clear()
         self._seen[rows] = True
         self._readable[rows] = readable
+        self._ambiguity[rows] = np.nan if ambiguity is None else ambiguity
         for name in self.decoders:
             self._points[name][rows], self._scores[name][rows] = points[name], scores[name]
 
@@ -129,6 +134,7 @@ class Evaluation:
             score_threshold=score_threshold(self.codec),
             annotations=annotations,
             image_ids=None if annotations is None else self._images(annotations),
+            ambiguity=self._ambiguity[rows],
         )
 
     def figures(self, decoder: str) -> dict[str, float]:

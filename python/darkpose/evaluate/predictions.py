@@ -54,6 +54,8 @@ class Predictions:
     """Content of the COCO-style file to compare with, if it has people."""
     image_ids: Sequence[int] | None = None
     """Of the images of `annotations` that count; None: all."""
+    ambiguity: NDArray[np.float64] | None = None
+    """[N, K], see `darkpose.decoders.ambiguity`; None where nobody has looked."""
 
     @property
     def records(self) -> Sequence[PersonRecord]:

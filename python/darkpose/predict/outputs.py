@@ -25,7 +25,7 @@ from darkpose.files import is_special, replacing, unfinished
 from darkpose.predict.pixels import as_decoded, as_rgb
 from darkpose.predict.predictor import Poses
 from darkpose.predict.sources import Shot
-from darkpose.predict.table import Entry, columns, csv_text, rows_of, schema, with_pose
+from darkpose.predict.table import Entry, columns, csv_text, rounded, rows_of, schema, with_pose
 from darkpose.predict.videos import frame_count
 
 Write = Callable[[Shot, Poses], None]
@@ -63,7 +63,7 @@ class NotDrawnError(ValueError):
 @contextmanager
 def coco_results(path: Path, setting: Setting) -> Iterator[Write]:
     """Write `image_id`, `category_id`, `keypoints` and `score` of each person with a pose; and the
-    box, and a video's frame, so that the file can be read again as boxes."""
+    box, and a video's frame, so that the file can be read again as boxes; and `ambiguity`, K."""
     with replacing(path) as file:
         separator = b"[\n"
 
@@ -78,6 +78,7 @@ def coco_results(path: Path, setting: Setting) -> Iterator[Write]:
                     "category_id": setting.category_id if own is None else int(own[person]),
                     "keypoints": rows.ravel().tolist(),
                     "score": float(poses.scores[person]),
+                    "ambiguity": rounded(poses.ambiguity[person]),
                     OWN_BOX: [float(str(side)) for side in box],  # 0.1, not 0.10000000149
                 }
                 if shot.frame is not None:
@@ -194,9 +195,9 @@ def _drawn(
     poses: Poses,
     setting: Setting,
 ) -> NDArray[np.uint8]:  # [H, W, 3] BGR
-    for person in poses.keypoints:
+    for person, doubtful in zip(poses.keypoints, poses.doubtful, strict=True):
         shown = np.isfinite(person).all(1) & (person[:, 2] >= setting.threshold)
-        image = draw_skeleton(image, person[:, :2].astype(np.float64), setting.spec, shown)
+        image = draw_skeleton(image, person[:, :2], setting.spec, shown, doubtful)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
 
 

@@ -49,7 +49,8 @@ class Pending:
     ) -> None:
         self.request, self.codec, self.boxes, self.scores = request, codec, boxes, scores
         self.image_size = (0, 0) if image is None else image.size
-        self.keypoints = np.full((len(boxes), joints, 3), np.nan, np.float32)
+        self.found = np.full((len(boxes), joints, 4), np.nan, np.float32)
+        """[N, K, 4]: x, y, the joint's score and its ambiguity."""
         fits, of_input, of_heatmap = maps_to_image(codec, boxes)
         self._positions, self._ahead = np.flatnonzero(fits).tolist(), max(1, ahead)
         self.to_image: dict[int, NDArray[np.float32]] = dict(
@@ -79,9 +80,9 @@ class Pending:
             crops = self._cut(first) if crops is None else crops
             yield from zip(self._positions[first : first + self._ahead], crops, strict=True)
 
-    def put(self, position: int, keypoints: NDArray[np.float32]) -> None:
-        """Keep the keypoints [K, 3] of the person at that position."""
-        self.keypoints[position] = keypoints
+    def put(self, position: int, found: NDArray[np.float32]) -> None:
+        """Keep what was found [K, 4] of the person at that position."""
+        self.found[position] = found
         del self.to_image[position]
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darkpose.data.orientation import Pixels
+from darkpose.decoders import AMBIGUOUS
 
 if TYPE_CHECKING:
     import supervision
@@ -29,10 +30,19 @@ class Poses:
     """Pairs of joints with a limb between."""
     image_size: tuple[int, int]
     """(width, height) in pixels of the image that boxes and keypoints are in."""
+    ambiguity: NDArray[np.float32]
+    """[N, K]: the height of the second peak of a joint's heatmap over that of the first; above 0.5
+    the joint is more often wrong than others. NaN without a peak, and for a network without
+    heatmaps."""
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.keypoints)
+
+    @property
+    def doubtful(self) -> NDArray[np.bool_]:
+        """[N, K]: whether a joint's ambiguity is above 0.5."""
+        return np.asarray(self.ambiguity > AMBIGUOUS)
 
     def to_supervision(self) -> "supervision.KeyPoints":
         """Return the same for the `supervision` library; a joint that is NaN is at (0, 0) there.

@@ -23,7 +23,7 @@ from torch import Tensor
 from darkpose.data.orientation import Orientation, Pixels
 from darkpose.data.spec import KeypointSpec
 from darkpose.data.tally import Once
-from darkpose.decoders import find_decoder
+from darkpose.decoders import ambiguity, find_decoder
 from darkpose.evaluate.scores import person_scores, score_threshold
 from darkpose.models.pose import PoseModel
 from darkpose.predict.ahead import Room, read_ahead
@@ -227,7 +227,9 @@ class Predictor:
                 decoder=self.decoder,
                 flipped=flipped,
             )
-            rows = torch.cat([points.float(), scores.float().unsqueeze(-1)], -1).cpu().numpy()
+            doubt = ambiguity(self.codec, heatmaps, flipped)
+            numbers = points, scores.unsqueeze(-1), doubt.unsqueeze(-1)
+            rows = torch.cat([each.float() for each in numbers], -1).cpu().numpy()
         for (pending, position, _), row in zip(batch, rows, strict=True):
             pending.put(position, row)
 
@@ -242,14 +244,15 @@ class Predictor:
     def _outcome(self, pending: Pending) -> Outcome:
         if pending.error is not None:
             return Outcome(pending.request, None, pending.error)
-        found = pending.keypoints
+        found = np.ascontiguousarray(pending.found[..., :3])
         joint_scores = np.nan_to_num(found[..., 2])
         ranks = person_scores(joint_scores, pending.scores, score_threshold(self.codec))
         largest = float(np.finfo(np.float32).max)  # JSON has no infinity
         scores = ranks.clip(-largest, largest).astype(np.float32)
         boxes = pending.boxes.astype(np.float32)
         names, skeleton = self.spec.names, self.spec.skeleton
-        poses = Poses(found, scores, boxes, names, skeleton, pending.image_size)
+        size, doubt = pending.image_size, np.ascontiguousarray(pending.found[..., 3])
+        poses = Poses(found, scores, boxes, names, skeleton, size, doubt)
         return Outcome(pending.request, poses, None)
 
 

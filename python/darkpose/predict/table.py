@@ -3,7 +3,8 @@
 
 Its columns are `file`, what results call the image; `frame`, null unless the file is a video;
 `person`, the position of the box in the image; `x`, `y`, `w`, `h`, the box; `score`; and for each
-joint `<name>_x`, `<name>_y` in image pixels and `<name>_score`. It can be read again as boxes.
+joint `<name>_x`, `<name>_y` in image pixels and `<name>_score`; behind all of these
+`<name>_ambiguity` of each, see `Poses.ambiguity`. It can be read again as boxes.
 Parquet has `error` too: null for people, else what is wrong with an image or a box.
 """
 
@@ -76,7 +77,7 @@ def columns(
     frames: list[Any] = []
     persons: list[Any] = []
     errors: list[Any] = []
-    numbers = [np.empty((0, 5 + 3 * spec.num_joints), np.float32)]
+    numbers = [np.empty((0, 5 + 4 * spec.num_joints), np.float32)]
     for entry in entries:
         if entry.poses is None or not len(entry.poses):
             people: list[int | None] = [None] if everything else []
@@ -92,14 +93,15 @@ def columns(
             ]
             scores = np.where(posed, entry.poses.scores, np.nan)[:, None]
             joints = entry.poses.keypoints.reshape(len(posed), -1)
-            its = np.concatenate([entry.poses.boxes, scores, joints], 1)[keep]
+            parts = entry.poses.boxes, scores, joints, entry.poses.ambiguity
+            its = np.concatenate(parts, 1)[keep]
         files += [as_text(entry.file)] * len(people)
         frames += [entry.frame] * len(people)
         persons += people
         errors += wrong
         numbers.append(its.astype(np.float32))
     joint_names = (f"{name}_{what}" for name in spec.names for what in ("x", "y", "score"))
-    names = (*"xywh", "score", *joint_names)
+    names = (*"xywh", "score", *joint_names, *(f"{name}_ambiguity" for name in spec.names))
     return {
         "file": files,
         "frame": frames,
@@ -124,6 +126,11 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
 def as_text(name: str) -> str:
     """Return a name as UTF-8 has it: a file's may hold bytes that are no text."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def rounded(values: NDArray[np.float32]) -> list[float | None]:
+    """Return numbers [K] for JSON, to four digits; None for NaN, which it has not."""
+    return [None if np.isnan(value) else round(value, 4) for value in values.tolist()]
 
 
 def with_pose(poses: Poses) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good keypoints are: COCO's average precision, MPII's PCKh, and errors by joint."""
 
+from darkpose.evaluate.metrics.ambiguity import Doubt, by_ambiguity
 from darkpose.evaluate.metrics.coco import (
     STATS,
     coco_results,
@@ -24,10 +25,12 @@ __all__ = [
     "PCKH_THRESHOLDS",
     "STATS",
     "Difference",
+    "Doubt",
     "JointErrors",
     "PCKh",
     "bootstrap_difference",
     "box_normalizers",
+    "by_ambiguity",
     "coco_results",
     "error_table",
     "evaluate_oks",

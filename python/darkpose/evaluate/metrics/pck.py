@@ -148,10 +148,15 @@ def bootstrap_difference(
         raise ValueError("a and b must be finite, got NaN: leave out people without labeled joints")
     rng = np.random.default_rng(seed)
     means = np.array([difference[rng.integers(0, a.size, a.size)].mean() for _ in range(samples)])
+    return of_draws(float(difference.mean()), means)
+
+
+def of_draws(mean: float, draws: NDArray[np.float64]) -> Difference:
+    """Return a difference that was `mean` of all people, and those of draws of people [S]."""
     # Counting the observed sample as one of the draws keeps p above zero.
-    tail = (1 + min((means <= 0).sum(), (means >= 0).sum())) / (samples + 1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Difference(float(difference.mean()), float(low), float(high), float(min(1.0, 2 * tail)))
+    tail = (1 + min((draws <= 0).sum(), (draws >= 0).sum())) / (draws.size + 1)
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Difference(mean, float(low), float(high), float(min(1.0, 2 * tail)))
 
 
 def _mean_of_labeled(

@@ -7,7 +7,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from darkpose.evaluate.metrics import Difference, bootstrap_difference, error_table
+from darkpose.decoders import AMBIGUOUS
+from darkpose.evaluate.metrics import (
+    Difference,
+    bootstrap_difference,
+    by_ambiguity,
+    error_table,
+)
+from darkpose.evaluate.metrics.ambiguity import WRONG
 from darkpose.evaluate.metrics.metric import METRICS
 from darkpose.evaluate.metrics.pck import THRESHOLDS
 from darkpose.show.report.markup import number, percent, table
@@ -94,6 +101,30 @@ def _note(matched: Matched) -> str:
         f"{matched.missed}. Boxes left out, of crowds and of people without labeled joints: "
         f"{matched.ignored}.</p>"
     )
+
+
+def ambiguity_table(matched: Matched) -> str:
+    """Return how often joints are wrong whose map has a high second peak, and how often others;
+    nothing where no network's map is known."""
+    shown = matched.shown
+    if shown.ambiguity is None or not np.isfinite(shown.ambiguity).any():
+        return ""
+    doubt = by_ambiguity(np.where(shown.labeled, shown.similarity, np.nan), shown.ambiguity)
+    kinds = {f"over {AMBIGUOUS:g} of the first": doubt.ambiguous, "lower, or none": doubt.others}
+    rows = [
+        [name, f"{kind.count}", percent(kind.wrong), number(kind.similarity)]
+        for name, kind in kinds.items()
+    ]
+    caption = f"Labeled joints by the height of their heatmap's second peak, {matched.decoder}"
+    head = ["second peak", "count", f"similarity under {WRONG:g}, %", "mean similarity"]
+    gap = doubt.difference
+    note = ""
+    if gap is not None:
+        note = (
+            f'<p class="note">{100 * gap.mean:+.1f} points more of the former are wrong, 95 % '
+            f"interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f} (people bootstrapped).</p>"
+        )
+    return table(caption, head, rows) + note
 
 
 def error_curve(errors: NDArray[np.float64]) -> list[float]:

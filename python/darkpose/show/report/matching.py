@@ -76,7 +76,13 @@ def match(evaluation: Evaluation) -> Matched:
     kept = [i for i in range(len(records)) if i not in ignored]
     subjects = seen.subjects._replace(records=records).at(kept)
     by_decoder = {
-        decoder: replace(one, subjects=subjects, points=one.points[kept], scores=one.scores[kept])
+        decoder: replace(
+            one,
+            subjects=subjects,
+            points=one.points[kept],
+            scores=one.scores[kept],
+            ambiguity=None if one.ambiguity is None else one.ambiguity[kept],
+        )
         for decoder, one in found.items()
     }
     return Matched(by_decoder, evaluation.rows[kept], detected, missed, len(ignored))

@@ -18,6 +18,7 @@ from darkpose.evaluate.evaluation import Evaluation
 from darkpose.files import replacing
 from darkpose.show.report.figures import (
     CURVE,
+    ambiguity_table,
     calibration_table,
     calibrations,
     curves,
@@ -94,6 +95,7 @@ def write_report(
         "joint_bins": calibration_table(
             bins["joints"], f"Labeled joints by score, {matched.decoder}", "mean similarity"
         ),
+        "ambiguity": ambiguity_table(matched),
         "representation": _representation(codec, matched, maps),
         "footer": "Written by darkpose.",
         "data": _json(data),
