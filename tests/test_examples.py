@@ -126,3 +126,19 @@ def test_rtmlibs_vitpose_finds_a_blob_in_an_image_and_rtmlibs_own_half_an_input_
         errors[kind] = np.abs(keypoints[0, 0] - place) / pixel
     assert errors[ours].max() < BLOB
     assert (np.abs(errors[theirs] - 0.5 / 4) < BLOB).all()  # four input pixels to the heatmap's
+
+
+def test_several_animals_of_one_map_are_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As drawn to a tenth of a pixel, with one tail hidden, each with the head that is its own."""
+    left = run(monkeypatch, "bottom_up.py")
+    assert left["count"].tolist() == [3, 3, 2]
+    seen = left["HEIGHTS"] > 0
+    for joint in range(3):
+        order = left["HEIGHTS"][seen[:, joint], joint].argsort(descending=True)
+        expected = left["ANIMALS"][seen[:, joint], joint][order]
+        found = left["coords"][joint, : len(expected)]
+        torch.testing.assert_close(found, expected, atol=0.1, rtol=0)
+    lines = capsys.readouterr().out.splitlines()
+    assert "the tail of animal 0 is peak 1" in lines and len(lines) == 3 + 8 + 5
