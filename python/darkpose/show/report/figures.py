@@ -121,8 +121,8 @@ def ambiguity_table(matched: Matched) -> str:
     note = ""
     if gap is not None:
         note = (
-            f'<p class="note">{100 * gap.mean:+.1f} points more of the former are wrong, 95 % '
-            f"interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f} (people bootstrapped).</p>"
+            f'<p class="note">Difference in wrong ones: {100 * gap.mean:+.1f} points, 95 % '
+            f"interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f} (bootstrap over people).</p>"
         )
     return table(caption, head, rows) + note
 
