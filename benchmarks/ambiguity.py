@@ -10,17 +10,19 @@ the score tells, the height of the first peak alone, and the same comparison wit
 """
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from real_heatmaps import COCO, FILES, load, oks_by_decoder
 from scipy.stats import rankdata
 
-from darkpose.decoders import RIVAL_RADIUS
-from darkpose.evaluate.metrics.ambiguity import WRONG, by_ambiguity
-from darkpose_ext import decode_peaks
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.real_heatmaps import COCO, FILES, load, oks_by_decoder  # noqa: E402
+from darkpose.decoders import RIVAL_RADIUS  # noqa: E402
+from darkpose.evaluate.metrics.ambiguity import WRONG, by_ambiguity  # noqa: E402
+from darkpose_ext import decode_peaks  # noqa: E402
 
 RADII = (1, 2, 3, 4, 6, 8)
 GROSS = 0.1

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import oracles
+from benchmarks.ambiguity import peaks
 from benchmarks.real_heatmaps import FILES, load, oks_by_decoder, per_person
 from conftest import Implementation
-from darkpose.evaluate.metrics import bootstrap_difference
+from darkpose.decoders import RIVAL_RADIUS
+from darkpose.evaluate.metrics import bootstrap_difference, by_ambiguity
 from darkpose_ext import opencv_taps
 from darkpose_ext._values import METHODS
 from tolerances import DECODED, SIGNIFICANCE, UNDECIDED
@@ -83,3 +85,14 @@ def test_decoders_rank_as_in_the_paper(device: str, data: Path, name: str, bette
     worse = order[order.index(better) - 1]
     gain = bootstrap_difference(per_person(similarity[better]), per_person(similarity[worse]))
     assert gain.mean > 0 and gain.p <= SIGNIFICANCE, gain
+
+
+@pytest.mark.parametrize(("name", "ambiguous", "others"), [(FILES[0], 67, 40), (FILES[1], 79, 37)])
+def test_joints_with_a_high_second_peak_are_wrong_more_often(
+    data: Path, name: str, ambiguous: int, others: int
+) -> None:
+    ratio, _ = peaks(data, name, RIVAL_RADIUS)
+    doubt = by_ambiguity(oks_by_decoder(data, name)["dark"], ratio)
+    assert round(100 * doubt.ambiguous.wrong) == ambiguous
+    assert round(100 * doubt.others.wrong) == others
+    assert doubt.difference is not None and doubt.difference.p <= SIGNIFICANCE
