@@ -93,6 +93,7 @@ bench: setup build
 	  --before $(BEFORE) --json benchmarks/results/file-to-keypoints-cpu.json
 	$(BIN)/python benchmarks/interop.py --json benchmarks/results/interop-cpu.json
 	$(BIN)/python benchmarks/what_people_run.py --json benchmarks/results/what-people-run-cpu.json
+	$(BIN)/python benchmarks/local_peaks.py --json benchmarks/results/local-peaks-cpu.json
 	$(BIN)/python benchmarks/figure.py
 
 # The goals alone, two minutes.

@@ -221,7 +221,7 @@ def main() -> None:
             )
             for kind, make in SEARCHES.items()
         }
-    rows, cells = [], []
+    rows, cells, goals = [], [], []
     for name in names:
         row: dict[str, Any] = {"name": name, "error": errors[name]}
         cell = [name, f"{errors[name]:.4f}"]
@@ -232,9 +232,13 @@ def main() -> None:
             )
             row[kind] = {"time": vars(figure), "ratio": vars(ratio)}
             cell += [duration(figure.median), f"{ratio.median:.3g}"]
+            if name != OURS and WAYS[name](SEARCHES[kind]()).refines:
+                met = "met" if ratio.median >= GOAL else "MISSED"
+                goals.append(f"{kind}: {ratio.median:.3g} times {name}, goal {GOAL:g}: {met}")
         rows.append(row)
         cells.append(cell)
     print(table(["", "error", *(h for kind in SEARCHES for h in (kind, "over ours"))], cells))
+    print("", *goals, sep="\n")
     if options.json:
         harness.write(options.json, {"machine": about, "rows": rows})
 

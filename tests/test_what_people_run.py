@@ -4,6 +4,7 @@
 import numpy as np
 import torch
 
+from benchmarks import local_peaks
 from benchmarks import what_people_run as compared
 
 
@@ -27,3 +28,9 @@ def test_the_centroid_is_the_center_of_mass_of_25_pixels() -> None:
         rows, columns = np.mgrid[y - 2 : y + 3, x - 2 : x + 3]
         center = [(columns * patch).sum(), (rows * patch).sum()] / patch.sum()
         assert torch.allclose(found[0, joint].double(), torch.from_numpy(center), atol=1e-5)  # type: ignore[index]
+
+
+def test_every_way_to_local_peaks_that_is_here_finds_both_gaussians_of_a_map() -> None:
+    for name in local_peaks.present():
+        way = local_peaks.WAYS[name](local_peaks.predicted())
+        assert local_peaks.error(way) < (0.1 if name == local_peaks.OURS else 0.5), name
