@@ -137,7 +137,6 @@ def test_onnx_flip_test_equals_the_op(tmp_path: Path) -> None:
     smooth = {"taps": gaussian_taps(2.0), **order}
     ways: Ways = {f"{method} 1": {"method": method, **order, "flip_shift": 1} for method in METHODS}
     ways |= {f"smoothed {shift}": {**smooth, "flip_shift": shift} for shift in (0, 1, 100)}
-    ways["fit"] = {**smooth, "flip_shift": 1, "border": "fit"}
     flips = ExportedDecode(tmp_path / "flip.onnx", {**ways, "no order": {}}, 4, flipped=True)
     for size in ((64, 48), (13, 9), (3, 2)):
         assert_equals_the_op(flips, *(maps_of("noisy", 6, 4, *size) for _ in "ab"))
@@ -154,7 +153,8 @@ def test_onnx_recovers_each_person_in_the_image_as_the_op_does(tmp_path: Path) -
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d != torch.float32], ids=str)
 def test_onnx_computes_in_the_types_of_the_op(tmp_path: Path, dtype: torch.dtype) -> None:
-    ways = {name: WAYS[name] for name in ("dark 11", "fit", *METHODS) if name != "dark"}
+    fit = ("fit",) if dtype == torch.float64 else ()
+    ways = {name: WAYS[name] for name in ("dark 11", *fit, *METHODS) if name != "dark"}
     typed = ExportedDecode(tmp_path / "dtype.onnx", ways, transform=True, dtype=dtype)
     maps = maps_of("noisy", COUNT, 1, 24, 20).to(dtype)
     matrices = torch.eye(2, 3, dtype=typed.dtype).repeat(COUNT, 1, 1)
