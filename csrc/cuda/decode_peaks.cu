@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 1 : 2)
   if (block.rank < sorters.size) sort(sorters, list.begin, list.count);
   __syncthreads();
   const bool nan = list.count > 0 && list.begin[0].index == kNan;
-  const int count = nan ? 0 : static_cast<int>(std::min<int64_t>(list.count, a.k));
+  const int count = nan ? 0 : static_cast<int>(min(int64_t{list.count}, a.k));
   const int64_t first = index * a.k;
   if (block.rank == 0) a.counts[index] = count;
   A* scratch = reinterpret_cast<A*>(list.of_warp + kThreads / kWarp) +
