@@ -32,6 +32,8 @@ struct FitRule {
 // Half the square's side in sigmas of the taps, which have a little less than the Gaussian they are
 // cut from: with 1.5 a sigma of 1 would have 3 x 3 pixels, of which a corner leaves too few.
 constexpr double kWindow = 1.51;
+// To the limit of a step, which symmetric plateaus reach exactly: not rounding is to decide there.
+constexpr double kSlack = 1e-9;
 
 // By the sigma of the taps: their variance's root, 0 where they have none. Mirrors `fit_rule` of
 // `taps.py`.
@@ -48,7 +50,7 @@ inline FitRule fit_rule(const std::vector<double>& taps, const std::string& bord
   // Taps that are not positive may have any variance.
   const double sigma = variance > 0 ? std::min(std::sqrt(variance), middle) : 0;
   const int reach = static_cast<int>(std::nearbyint(kWindow * sigma));
-  return {sigma > 0, 2 * sigma, std::max(1.0, 0.5 * sigma), std::max(1, reach)};
+  return {sigma > 0, 2 * sigma, std::max(1.0, 0.5 * sigma) + kSlack, std::max(1, reach)};
 }
 
 DARK_SHARED bool near_border(const FitRule& rule, int64_t x, int64_t y, int64_t width,

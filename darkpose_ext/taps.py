@@ -78,7 +78,7 @@ def fit_rule(taps: Sequence[float]) -> FitRule:
     moment = sum(tap * (i - middle) ** 2 for i, tap in enumerate(taps))
     variance = moment / total if total else 0.0
     sigma = min(math.sqrt(variance), middle) if variance > 0 else 0.0
-    return FitRule(2 * sigma, max(1.0, sigma / 2), max(1, round(1.51 * sigma)))
+    return FitRule(2 * sigma, max(1.0, sigma / 2) + 1e-9, max(1, round(1.51 * sigma)))
 
 
 def _normalized_gaussian(sigma: float, radius: int) -> list[float]:

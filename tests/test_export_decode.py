@@ -83,9 +83,6 @@ def test_onnx_equals_the_op_for_every_method_and_kind_of_map(
             options = exported.ways[name]
             if "max_shift" in options:  # without it rounding, too, would be of any length
                 continue
-            # Of a symmetric flat top the fitted step is just as long as one may be.
-            if name == "fit" and kind == "plateaus":
-                continue
             expected, heights = torch.ops.dark.decode(maps, **options)
             sure = ~undecided(maps, options)
             assert sure.any()
