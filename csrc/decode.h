@@ -62,14 +62,14 @@ struct DecodeArguments : DecodeRule<Arithmetic<T>> {
   }
 };
 
-// Tensors that the pointers above point into.
+// Tensors that the pointers above point into. The lists are the caller's.
 struct DecodeCall {
   Maps maps, flipped_maps;  // first: heatmaps is initialized through them
   Tensor heatmaps, scores, coords;
   std::optional<Tensor> flipped, transform;
   Method method;
-  std::vector<double> taps;
-  std::vector<int64_t> flip_index;
+  const std::vector<double>& taps;
+  const std::optional<std::vector<int64_t>>& flip_index;
   int64_t flip_shift;
   double max_shift;
   FitRule fit;
@@ -86,11 +86,11 @@ struct DecodeCall {
         transform(contiguous_as(transform_, arithmetic_type(heatmaps_.scalar_type()))),
         method(*find_name<Method>(method_)),
         taps(taps_),
+        flip_index(flip_index_),
         flip_shift(std::min(flip_shift_, maps.width)),
         max_shift(max_shift_),
         fit(fit_rule(taps_, border)) {
     if (flipped_) flipped = strided_maps(*flipped_, flipped_maps);
-    if (flip_index_) flip_index = *flip_index_;
   }
 
   template <typename T>
@@ -112,7 +112,7 @@ struct DecodeCall {
     a.taps_count = static_cast<int>(taps.size());
     for (size_t i = 0; i < taps.size(); ++i) a.taps[i] = static_cast<A>(taps[i]);
     for (int64_t k = 0; k < std::min(maps.joints, kMaxJoints); ++k)
-      a.flip_index[k] = static_cast<uint16_t>(flip_index.empty() ? k : flip_index[k]);
+      a.flip_index[k] = static_cast<uint16_t>(flip_index ? (*flip_index)[k] : k);
     return a;
   }
 };

@@ -220,7 +220,8 @@ def check_decode(
         raise ValueError(f"{op}: taps belong to method dark, got {len(taps)} with {method}")
     if len(taps) > 0:
         check_taps(op, taps)
-    check_border(taps, border, method, op)
+    if border != "stay":
+        check_border(taps, border, method, op)
     check_flip(op, heatmaps, flipped, flip_index, flip_shift)
     check_number(op, "max_shift", max_shift)
     if not max_shift >= 0:
