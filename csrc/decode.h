@@ -17,8 +17,8 @@ namespace dark {
 template <typename A>
 struct DecodeRule {
   const A* transforms;  // [B, 2, 3] or null: coordinates stay in heatmap pixels
-  A* coords;            // [B, K, 2]
-  A* scores;            // [B, K]
+  A* coords;            // [B, K, 2], or of decode_peaks [B, K, k, 2]
+  A* scores;            // [B, K] or [B, K, k]
   int64_t joints;
   Method method;
   A max_shift;
@@ -34,6 +34,12 @@ struct DecodeRule {
     coords[2 * index] = peak.nan ? nan : p.x;
     coords[2 * index + 1] = peak.nan ? nan : p.y;
     scores[index] = peak.nan ? nan : peak.value;
+  }
+
+  // Where decode_peaks has found no maximum, or looks for none since the map holds a NaN.
+  DARK_SHARED void store_missing(int64_t index, bool nan) const {
+    coords[2 * index] = coords[2 * index + 1] = static_cast<A>(NAN);
+    scores[index] = nan ? static_cast<A>(NAN) : A(0);
   }
 };
 

@@ -8,21 +8,17 @@ namespace dark {
 // A local maximum is a pixel above `threshold` that is the highest of the square within `radius`
 // round it; of equal ones the first in row-major order. The highest `k` of a map come first, of
 // equal ones the first.
-template <typename T>
-struct PeaksArguments : DecodeArguments<T> {  // coords [B, K, k, 2], scores [B, K, k]
-  int64_t* counts;                            // [B, K]
+template <typename A>
+struct PeakRule {
+  int64_t* counts;  // [B, K]
   int64_t k;
   int64_t radius;  // at most the map's longer side
-  Arithmetic<T> threshold;
-
-  // Where there is no maximum, or none is looked for since the map holds a NaN. `place` is
-  // (person x joints + joint) x k + rank.
-  DARK_SHARED void store_missing(int64_t place, bool nan) const {
-    using A = Arithmetic<T>;
-    this->coords[2 * place] = this->coords[2 * place + 1] = static_cast<A>(NAN);
-    this->scores[place] = nan ? static_cast<A>(NAN) : A(0);
-  }
+  A threshold;
 };
+
+// coords are [B, K, k, 2] and scores [B, K, k].
+template <typename T>
+struct PeaksArguments : DecodeArguments<T>, PeakRule<Arithmetic<T>> {};
 
 struct PeaksCall : DecodeCall {
   Tensor counts;
@@ -43,8 +39,8 @@ struct PeaksCall : DecodeCall {
 
   template <typename T>
   PeaksArguments<T> arguments() const {
-    return {DecodeCall::arguments<T>(), counts.mutable_data_ptr<int64_t>(), k, radius,
-            static_cast<Arithmetic<T>>(threshold)};
+    return {DecodeCall::arguments<T>(),
+            {counts.mutable_data_ptr<int64_t>(), k, radius, static_cast<Arithmetic<T>>(threshold)}};
   }
 };
 

@@ -31,6 +31,20 @@ def decode(
     border: str,
     threads: int,
 ) -> tuple[Array, Array]: ...
+def decode_peaks(
+    heatmaps: Array,
+    taps: list[float],
+    k: int,
+    flipped: Array | None,
+    transform: Array | None,
+    radius: int,
+    threshold: float,
+    flip_index: list[int] | None,
+    flip_shift: int,
+    max_shift: float,
+    border: str,
+    threads: int,
+) -> tuple[Array, Array, Array]: ...
 def crop(
     images: list[Array],
     index: Array,

@@ -80,6 +80,25 @@ def check_choice(op: str, name: str, value: str, choices: Sequence[str]) -> None
         raise ValueError(f"{op}: {name} must be one of {', '.join(choices)}, got {value}")
 
 
+def check_decoding(
+    op: str,
+    taps: Sequence[float],
+    flip_index: Sequence[int] | None,
+    flip_shift: int,
+    max_shift: float,
+    border: str,
+) -> None:
+    """Of decode and decode_peaks, what is no array."""
+    check_numbers(op, "taps", taps)
+    if flip_index is not None:
+        check_numbers(op, "flip_index", flip_index, INTEGERS)
+        for joint in (min(flip_index, default=0), max(flip_index, default=0)):
+            check_integer(op, "flip_index", joint)
+    check_integer(op, "flip_shift", flip_shift)
+    check_number(op, "max_shift", max_shift)
+    check_choice(op, "border", border, BORDERS)
+
+
 def check_channel_values(
     name: str, values: Sequence[float] | None, has_dtype: bool, channels: int
 ) -> None:

@@ -29,7 +29,15 @@ except ImportError as error:
         "Build them in the source folder: python setup.py develop"
     ) from error
 
-__all__ = ["crop", "decode", "encode", "gaussian_taps", "modulate", "opencv_taps"]
+__all__ = [
+    "crop",
+    "decode",
+    "decode_peaks",
+    "encode",
+    "gaussian_taps",
+    "modulate",
+    "opencv_taps",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -128,21 +136,66 @@ def decode(
     op = "decode"
     maps = _array(op, "heatmaps", heatmaps)
     mirrored = _optional_array(op, "flipped", flipped)
-    _values.check_numbers(op, "taps", taps)
     _values.check_choice(op, "method", method, _values.METHODS)
-    if flip_index is not None:
-        _values.check_numbers(op, "flip_index", flip_index, _values.INTEGERS)
-        for joint in (min(flip_index, default=0), max(flip_index, default=0)):
-            _values.check_integer(op, "flip_index", joint)
-    _values.check_integer(op, "flip_shift", flip_shift)
-    _values.check_number(op, "max_shift", max_shift)
-    _values.check_choice(op, "border", border, _values.BORDERS)
+    _values.check_decoding(op, taps, flip_index, flip_shift, max_shift, border)
     return _numpy.decode(
         maps,
         list(taps),
         mirrored,
         _optional_array(op, "transform", transform),
         method,
+        None if flip_index is None else list(flip_index),
+        flip_shift,
+        max_shift,
+        border,
+        _threads(op, threads),
+    )
+
+
+def decode_peaks(
+    heatmaps: ArrayLike,  # [B..., K, H, W]
+    taps: Sequence[float],
+    k: int,
+    *,
+    radius: int,
+    threshold: float = 0.0,
+    flipped: ArrayLike | None = None,  # [B..., K, H, W]
+    flip_index: Sequence[int] | None = None,
+    flip_shift: int = 0,
+    max_shift: float = 3.0,
+    transform: ArrayLike | None = None,  # [B..., 2, 3]
+    border: str = "stay",
+    threads: int = 1,
+) -> tuple[Array, Array, Array]:
+    """Find the k highest local maxima of each heatmap, see `darkpose_ext.decode_peaks`.
+
+    Returns:
+        coords [B..., K, k, 2] and scores [B..., K, k], float32 (float64 for float64), NaN and 0
+        where there are fewer; count [B..., K], int64.
+
+    Raises:
+        TypeError, ValueError: for a wrong type, shape or value, before anything is allocated.
+
+    >>> maps, _ = encode([[3.3, 2.8]], [1.0], 7, 8, sigma=1.0)
+    >>> coords, scores, count = decode_peaks(maps, [], k=2, radius=2, threshold=0.1)
+    >>> coords.round(3).tolist(), count.tolist()
+    ([[[3.3, 2.8], [nan, nan]]], [1])
+    """
+    op = "decode_peaks"
+    maps = _array(op, "heatmaps", heatmaps)
+    mirrored = _optional_array(op, "flipped", flipped)
+    _values.check_decoding(op, taps, flip_index, flip_shift, max_shift, border)
+    _values.check_integer(op, "k", k)
+    _values.check_integer(op, "radius", radius)
+    _values.check_number(op, "threshold", threshold)
+    return _numpy.decode_peaks(
+        maps,
+        list(taps),
+        k,
+        mirrored,
+        _optional_array(op, "transform", transform),
+        radius,
+        threshold,
         None if flip_index is None else list(flip_index),
         flip_shift,
         max_shift,

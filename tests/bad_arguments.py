@@ -13,7 +13,7 @@ from darkpose_ext._values import BORDERS, METHODS, RESCALES, ROUNDINGS
 MAPS = (2, 3, 8, 6)  # [B, K, H, W]
 UNIT = [0.25, 0.5, 0.25]
 FLIPPED = torch.rand(MAPS)
-PUBLIC_OPS = ("encode", "modulate", "decode", "heatmap_mse")
+PUBLIC_OPS = ("encode", "modulate", "decode", "decode_peaks", "heatmap_mse")
 
 
 def good(op: str) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def good(op: str) -> dict[str, Any]:
         "encode": {**targets, "height": 8, "width": 6, "sigma": 2.0},
         "modulate": {"heatmaps": maps, "taps": UNIT},
         "decode": {"heatmaps": maps, "taps": UNIT},
+        "decode_peaks": {"heatmaps": maps, "taps": UNIT, "k": 2, "radius": 1},
         "heatmap_mse": {"heatmaps": maps, **targets, "sigma": 2.0},
         "heatmap_mse_backward": {"grad": weights, "heatmaps": maps, **targets, "sigma": 2.0},
     }[op]
@@ -76,8 +77,8 @@ def one_of(names: tuple[str, ...], wrong: str) -> str:
     return f"must be one of {', '.join(names)}, got {wrong}"
 
 
-def too_many(*sizes: int) -> str:
-    return f"heatmaps must have fewer than 2^60 pixels, a size of 0 taken as 1, got {list(sizes)}"
+def too_many(*sizes: int, what: str = "heatmaps", of: str = "pixels") -> str:
+    return f"{what} must have fewer than 2^60 {of}, a size of 0 taken as 1, got {list(sizes)}"
 
 
 def target_rows(op: str) -> list[Bad]:
@@ -220,6 +221,22 @@ def decode_rows(op: str = "decode") -> list[Bad]:
     ]
 
 
+def peaks_rows(op: str = "decode_peaks") -> list[Bad]:
+    """List what decode does not have, and of what it has some by the other name."""
+    many = too_many(2, 3, 2**60, 2, what="coords", of="numbers")
+    return [
+        *(value(op, f"k must be at least 1, got {wrong}", k=wrong) for wrong in (0, -1)),
+        value(op, many, k=2**60),
+        value(op, "radius must not be negative, got -1", radius=-1),
+        value(op, "threshold must be a number, got nan", threshold=math.nan),
+        value(op, "flip_index and flip_shift need flipped, got none", flip_shift=1),
+        value(op, "max_shift must not be negative, got nan", max_shift=math.nan),
+        value(op, "border must be stay without taps, got fit", taps=[], border="fit"),
+        value(op, "heatmaps must be [..., K, H, W], got [8, 6]", heatmaps=torch.rand(8, 6)),
+        element(op, "transform", ints(2, 2, 3)),
+    ]
+
+
 def mse_rows(op: str) -> list[Bad]:
     joints = "joints must be [2, 3, 2] to go with heatmaps [2, 3, 8, 6], got"
     grad = {"grad": torch.ones(0, 3)} if op == "heatmap_mse_backward" else {}
@@ -243,7 +260,13 @@ def backward_rows(op: str = "heatmap_mse_backward") -> list[Bad]:
     ]
 
 
-PUBLIC = [*encode_rows(), *modulate_rows(), *decode_rows(), *mse_rows("heatmap_mse")]
+PUBLIC = [
+    *encode_rows(),
+    *modulate_rows(),
+    *decode_rows(),
+    *peaks_rows(),
+    *mse_rows("heatmap_mse"),
+]
 TABLE = [*PUBLIC, *backward_rows()]
 # What only the public functions can be given.
 PYTHON = [
@@ -264,6 +287,9 @@ PYTHON = [
         flip_index=[0.0, 1.0, 2.0],
     ),
     kind("decode", "flip_shift must be an integer, got float", flipped=FLIPPED, flip_shift=1.0),
+    kind("decode_peaks", "k must be an integer, got float", k=2.0),
+    kind("decode_peaks", "radius must be an integer, got bool", radius=True),
+    kind("decode_peaks", "threshold must be a number, got str", threshold="0"),
     kind("encode", "height must be an integer, got float", height=8.0),
     kind("encode", "sigma must be a number, got str", sigma="2"),
 ]

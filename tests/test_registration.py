@@ -42,6 +42,8 @@ OPS: dict[str, tuple[list[str], list[Any], dict[str, Any]]] = {
     "encode": (["joints", "weights"], [HEIGHT, WIDTH, 1.0], {"rounding": "round"}),
     "modulate": (["heatmaps"], [TAPS], {"rescale": "max"}),
     "decode": (["heatmaps"], [TAPS], {"flip_index": FLIP, "flip_shift": 1, "border": "fit"}),
+    # With radius 0 there are always k: where there are fewer, NaN equals nothing.
+    "decode_peaks": (["heatmaps"], [TAPS, 3], {"radius": 0, "flip_index": FLIP, "flip_shift": 1}),
     "heatmap_mse": (["heatmaps", "joints", "weights"], [1.0], {"truncate": True}),
     "heatmap_mse_backward": (["weights", "heatmaps", "joints", "weights"], [1.0], {}),
 }
@@ -51,7 +53,7 @@ def arguments_of(op: str, t: dict[str, Tensor]) -> tuple[tuple[Any, ...], dict[s
     tensors, numbers, options = OPS[op]
     if op != "modulate":
         options = {**options, "transform": t["transform"]}
-    if op == "decode":
+    if op in ("decode", "decode_peaks"):
         options = {**options, "flipped": t["flipped"]}
     return (*(t[name] for name in tensors), *numbers), options
 

@@ -23,6 +23,14 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> ta
                                   std::optional<std::vector<int64_t>> flip_index,
                                   int64_t flip_shift, double max_shift, std::string border);
 
+std::tuple<Tensor, Tensor, Tensor> decode_peaks(const Tensor& heatmaps, std::vector<double> taps,
+                                                int64_t k, std::optional<Tensor> flipped,
+                                                std::optional<Tensor> transform, int64_t radius,
+                                                double threshold,
+                                                std::optional<std::vector<int64_t>> flip_index,
+                                                int64_t flip_shift, double max_shift,
+                                                std::string border);
+
 Tensor heatmap_mse(const Tensor& heatmaps, const Tensor& joints, const Tensor& weights,
                    double sigma, std::optional<Tensor> transform, std::string rounding,
                    bool truncate);

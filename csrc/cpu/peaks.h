@@ -16,9 +16,9 @@ struct Scan {
   Vector<A> sum;  // of all values: tells cheaply that none is NaN
 };
 
-// For maps of kLanes pixels or more.
-template <typename Reader, typename A = typename Reader::A>
-DARK_INLINE Scan<A> scan(const Reader& map) {
+// For maps of kLanes pixels or more. Calls f(line, the highest value of each lane in it).
+template <typename Reader, typename F, typename A = typename Reader::A>
+DARK_INLINE Scan<A> scan(const Reader& map, F&& f) {
   using V = Vector<A>;
   const int64_t size = map.width * map.height, length = map.line_length();
   Scan<A> s{broadcast(static_cast<A>(-INFINITY)), {}, {}};
@@ -36,8 +36,14 @@ DARK_INLINE Scan<A> scan(const Reader& map) {
     s.sum += sum;
     s.line = top > s.best ? number : s.line;
     s.best = Higher()(top, s.best);
+    f(line, top);
   }
   return s;
+}
+
+template <typename Reader, typename A = typename Reader::A>
+DARK_INLINE Scan<A> scan(const Reader& map) {
+  return scan(map, [](int64_t, const Vector<A>&) DARK_LAMBDA {});
 }
 
 template <typename Reader, typename A = typename Reader::A>

@@ -3,12 +3,12 @@
 // together, a map in each lane.
 #pragma once
 #include "../step.h"
+#include "blocks.h"
 #include "elementary.h"
 #include "reading.h"
 
 namespace dark {
 
-constexpr int kBlock = 16;  // maps
 constexpr int kMaxSide = kStencil + kMaxTaps - 1;
 
 // Of the 5x5, the axes and the diagonal neighbors.

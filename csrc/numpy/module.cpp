@@ -95,6 +95,21 @@ py::tuple decode_arrays(const py::array& heatmaps, const std::vector<double>& ta
   return py::make_tuple(handed_over(coords), handed_over(scores));
 }
 
+py::tuple decode_peaks_arrays(const py::array& heatmaps, const std::vector<double>& taps, int64_t k,
+                              const OptionalArray& flipped, const OptionalArray& transform,
+                              int64_t radius, double threshold,
+                              const std::optional<std::vector<int64_t>>& flip_index,
+                              int64_t flip_shift, double max_shift, const std::string& border,
+                              int64_t threads) {
+  const Tensor maps = borrowed(heatmaps);
+  const std::optional<Tensor> mirrored = borrowed(flipped), to_image = borrowed(transform);
+  const auto [coords, scores, count] = run(threads, [&] {
+    return decode_peaks(maps, taps, k, mirrored, to_image, radius, threshold, flip_index,
+                        flip_shift, max_shift, border);
+  });
+  return py::make_tuple(handed_over(coords), handed_over(scores), handed_over(count));
+}
+
 py::array crop_arrays(const std::vector<py::array>& images, const py::array& index,
                       const py::array& transform, int64_t height, int64_t width,
                       const std::optional<std::vector<double>>& mean,
@@ -119,5 +134,6 @@ PYBIND11_MODULE(_numpy, m) {
   m.def("encode", &dark::encode_arrays);
   m.def("modulate", &dark::modulate_arrays);
   m.def("decode", &dark::decode_arrays);
+  m.def("decode_peaks", &dark::decode_peaks_arrays);
   m.def("crop", &dark::crop_arrays);
 }
