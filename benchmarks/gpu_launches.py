@@ -17,7 +17,7 @@ from benchmarks import gpu_crops, harness, script  # noqa: E402  from the folder
 from benchmarks.cases import Case, calls, inference  # noqa: E402
 from benchmarks.goals import FULL_GPU  # noqa: E402
 
-OPS = ("decode", "flip_decode", "modulate", "encode", "heatmap_mse")
+OPS = ("decode", "flip_decode", "decode_peaks", "modulate", "encode", "heatmap_mse")
 # The layouts whose kernels differ; encode has one, and modulate reads any layout with the same.
 LAYOUTS = {"contiguous": OPS, "channels_last": ("decode", "flip_decode", "heatmap_mse")}
 

@@ -154,8 +154,7 @@ def decode(
             or y, and everywhere else it is "stay" to the bit.
         differentiable: give `heatmaps` and `flipped` the gradient of dark's step or the fit's, from
             a maximum held where it is; 0 where there is no step or a shortened one. The score's is
-            1 at the maximum, 0 if that is infinite or NaN. No second derivative, none in forward
-            mode.
+            1 at the maximum, 0 if that is infinite or NaN. First derivatives, backward, alone.
 
     Returns:
         coords [B..., K, 2] and scores [B..., K] (the raw maximum), float32 (float64 for float64).

@@ -50,10 +50,12 @@ def test_the_rule_is_that_of_the_taps_sigma() -> None:
         rule = fit_rule(gaussian_taps(sigma))
         assert math.ceil(rule.margin) == margin and rule.reach == reach  # those of sigma itself
         assert rule.limit == pytest.approx(max(1, sigma / 2), rel=0.05)
-    assert fit_rule(opencv_taps(3)) == (math.sqrt(2), 1.0, 1)
+    assert fit_rule(opencv_taps(3)) == pytest.approx((math.sqrt(2), 1.0, 1))
     for taps in ([1.0], [-1.0, 2.0, -1.0], [1.0, -3.0, 1.0]):  # of no variance, of a negative one
-        assert fit_rule(taps) == (0.0, 1.0, 1)
-    assert fit_rule([1.0, -1.99, 1.0]) == (2.0, 1.0, 2)  # not of a sigma beyond the taps
+        assert fit_rule(taps) == pytest.approx((0.0, 1.0, 1))
+    assert fit_rule([1.0, -1.99, 1.0]) == pytest.approx(
+        (2.0, 1.0, 2)
+    )  # not of a sigma beyond the taps
 
 
 @pytest.mark.parametrize("width", [0.75, 1.0, 1.25], ids="{} of sigma".format)
