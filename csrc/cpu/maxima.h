@@ -113,22 +113,13 @@ DARK_INLINE void each_of_chunk(const Reader& map, int64_t begin, int64_t y, F&& 
 // row of equal ones the first, since flat maps are full of others.
 template <typename Reader, typename A = typename Reader::A>
 DARK_INLINE uint64_t candidates(const Reader& map, int64_t begin, int64_t y, A bar, bool beside) {
-  using I = IntegerVector<A>;
-  constexpr int64_t n = kLanes<A>;
   const int64_t above = std::max<int64_t>(0, beside ? y - 1 : y);
   const int64_t below = std::min(map.height - 1, beside ? y + 1 : y);
-  const auto down = [&](int64_t x, const Vector<A>& v) DARK_LAMBDA {
-    return (v > bar) & (v >= map.in_row(x, above)) & (v >= map.in_row(x, below));
-  };
-  I any{};  // few rows of a peak have one
-  each_of_chunk(map, begin, y,
-                [&](int64_t x, const Vector<A>& v, int64_t) DARK_LAMBDA { any |= down(x, v); });
-  if (bits_of<A>(any) == 0) return 0;
   uint64_t bits = 0;
   each_of_chunk(map, begin, y, [&](int64_t x, const Vector<A>& v, int64_t skipped) DARK_LAMBDA {
-    I lanes = down(x, v);
+    IntegerVector<A> lanes = (v > bar) & (v >= map.in_row(x, above)) & (v >= map.in_row(x, below));
     if (beside && x > 0) lanes &= v > map.in_row(x - 1, y);
-    if (beside && x + n < map.width) lanes &= v >= map.in_row(x + 1, y);
+    if (beside && x + kLanes<A> < map.width) lanes &= v >= map.in_row(x + 1, y);
     bits |= uint64_t{bits_of<A>(lanes) >> skipped} << (x + skipped - begin);
   });
   return bits;
@@ -136,8 +127,8 @@ DARK_INLINE uint64_t candidates(const Reader& map, int64_t begin, int64_t y, A b
 
 constexpr int64_t kMostTogether = 16;  // the largest radius
 
-// The pixels of a chunk that nothing within the radius is above, all at a time: the columns'
-// highest values first, then along the row those of 2, 4, ... columns.
+// The pixels of a chunk that nothing within the radius is above, all at a time, by the columns'
+// highest values.
 template <typename Reader, typename A = typename Reader::A>
 DARK_INLINE uint64_t highest_within(const Reader& map, int64_t begin, int64_t y, int64_t radius) {
   constexpr int64_t n = kLanes<A>;
@@ -146,8 +137,8 @@ DARK_INLINE uint64_t highest_within(const Reader& map, int64_t begin, int64_t y,
   const int64_t left = std::max<int64_t>(0, begin - radius);
   const int64_t end = std::min(map.width, begin + kChunk);
   const int64_t right = std::min(map.width, end + radius), used = end - begin + 2 * radius;
-  A room[kChunk + 2 * kMostTogether + 3 * n],
-      *values = room + n;  // column x's at x - begin + radius
+  A room[kChunk + 2 * kMostTogether + 3 * n];
+  A* values = room + n;  // column x's at x - begin + radius
   for (int64_t i = -n; i < used + n; i += n)
     store(values + i, broadcast(static_cast<A>(-INFINITY)));
   for (int64_t first = left; first < right; first += n) {
@@ -157,17 +148,12 @@ DARK_INLINE uint64_t highest_within(const Reader& map, int64_t begin, int64_t y,
       highest = Higher()(map.in_row(x, row), highest);
     store(values + (x - begin + radius), highest);
   }
-  const int64_t side = 2 * radius + 1;
-  for (int64_t wide = 1; wide < side;) {
-    const int64_t more = std::min(wide, side - wide);
-    for (int64_t i = 0; i + more < used; i += n)
-      store(values + i,
-            Higher()(load_as<Vector<A>>(values + i + more), load_as<Vector<A>>(values + i)));
-    wide += more;
-  }
   uint64_t bits = 0;
   each_of_chunk(map, begin, y, [&](int64_t x, const Vector<A>& v, int64_t skipped) DARK_LAMBDA {
-    const unsigned lanes = bits_of<A>(v >= load_as<Vector<A>>(values + (x - begin)));
+    Vector<A> highest = v;
+    for (int64_t i = x - begin; i <= x - begin + 2 * radius; ++i)
+      highest = Higher()(load_as<Vector<A>>(values + i), highest);
+    const unsigned lanes = bits_of<A>(v == highest);
     bits |= uint64_t{lanes >> skipped} << (x + skipped - begin);
   });
   return bits;
