@@ -5,29 +5,25 @@
 `copy` read, write and copy as many bytes as its maps have; the others are peers.
 """
 
-import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 import darkpose_ext
 from benchmarks import peers
+from benchmarks.data import REAL, Inputs, inputs
 from benchmarks.harness import Call
 from benchmarks.peers import absent
 from darkpose_ext import gaussian_taps, reference
 
 SIGMA = 2.0
 TAPS = 11  # of gaussian_taps(SIGMA), which are OpenCV's of that size
-NOISE = 0.05
 USUAL = "modulate of 32x17x64x48"  # a peer of modulate on other maps
 FOR_GOALS = (USUAL, peers.SAPIENS)  # peers of single goals, not of every size
-REAL = {"hourglass_48x48": 48, "cpm_96x96": 96}  # files of predicted heatmaps: 14 joints, side
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Case:
     width: int = 48
     dtype: str = "float32"  # of the maps
     layout: str = "contiguous"  # or "channels_last"
-    data: str = "gaussian"  # Gaussians with noise; or one of REAL
+    data: str = "gaussian"  # Gaussians with noise; "noise", from 0 to 1; or one of REAL
     device: str = "cpu"
     sigma: float = SIGMA  # of the Gaussians, and of the taps
 
@@ -72,58 +68,6 @@ class Case:
 def real(op: str, name: str, batch: int = 32, device: str = "cpu") -> Case:
     """Return a case of maps that a network really predicted."""
     return Case(op, batch, 14, REAL[name], REAL[name], data=name, device=device)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The tensors of a case."""
-
-    maps: Tensor  # [B, K, H, W]
-    flipped: Tensor  # [B, K, H, W], of the mirrored images
-    joints: Tensor  # [B, K, 2]
-    weights: Tensor  # [B, K]
-    transform: Tensor  # [B, 2, 3]
-    pairs: list[tuple[int, int]]  # joints that change places under a mirror
-    flip_index: list[int]
-
-
-def inputs(case: Case) -> Inputs:
-    """Make the data of a case: the same at every call, and for every op."""
-    return _inputs(replace(case, op=""))
-
-
-@lru_cache(maxsize=1)
-@torch.inference_mode(False)  # else they could not be used where gradients are
-def _inputs(case: Case) -> Inputs:
-    random = torch.Generator(case.device).manual_seed(0)
-    size = torch.tensor((case.width, case.height), device=case.device)
-    shape = (case.batch, case.joints)
-    joints = torch.rand(*shape, 2, generator=random, device=case.device) * size
-    weights = torch.ones(shape, device=case.device)
-    if case.data in REAL:
-        maps = _predicted(case.data, case.batch).to(case.device)
-    else:
-        maps, _ = reference.encode(joints, weights, case.height, case.width, case.sigma)
-        maps += NOISE * torch.randn(maps.shape, generator=random, device=case.device)
-    maps = maps.to(getattr(torch, case.dtype))
-    pairs = [(k, k + 1) for k in range(1, case.joints - 1, 2)]
-    index = list(range(case.joints))
-    for left, right in pairs:
-        index[left], index[right] = right, left
-    flipped = maps[:, index].flip(-1)
-    if case.layout == "channels_last":
-        maps, flipped = (m.to(memory_format=torch.channels_last) for m in (maps, flipped))
-    transform = torch.tensor([[4.0, 0, 11], [0, 4.0, 7]], device=case.device)
-    transform = transform.repeat(case.batch, 1, 1)
-    return Inputs(maps, flipped, joints, weights, transform, pairs, index)
-
-
-def _predicted(name: str, batch: int) -> Tensor:
-    if not (folder := os.environ.get("DARKPOSE_DATA")):
-        raise LookupError("real heatmaps: DARKPOSE_DATA does not name the folder of data")
-    with np.load(Path(folder) / "heatmaps" / f"{name}.npz") as file:
-        maps = torch.from_numpy(file["heatmaps"]).float()
-    return maps.repeat(-(-batch // len(maps)), 1, 1, 1)[:batch].contiguous()
 
 
 def calls(case: Case, names: Iterable[str] | None = None) -> dict[str, Call]:
@@ -196,6 +140,19 @@ def _flip_decode(case: Case, given: Inputs) -> Makers:
         ),
         "torch twin": lambda: twin,
         "compiled twin": lambda: peers.compiled(twin),
+    }
+
+
+def _decode_peaks(case: Case, given: Inputs) -> Makers:
+    """Look for a joint's second answer; in noise, for ten."""
+    maps, taps = given.maps, case.taps
+    k, radius, threshold = (10, 3, 0.0) if case.data == "noise" else (2, 2, 0.1 * float(maps.max()))
+    search = {"radius": radius, "threshold": threshold}
+    return {
+        "this": lambda: lambda: torch.ops.dark.decode_peaks(maps, taps, k, **search),
+        "checked function": lambda: lambda: darkpose_ext.decode_peaks(maps, taps, k, **search),
+        "decode": lambda: lambda: torch.ops.dark.decode(maps, taps),
+        "torch twin": lambda: lambda: reference.decode_peaks(maps, taps, k, **search),
     }
 
 
@@ -286,6 +243,7 @@ def _heatmap_mse_forward(case: Case, given: Inputs) -> Makers:
 OPS: dict[str, Callable[[Case, Inputs], Makers]] = {
     "decode": _decode,
     "flip_decode": _flip_decode,
+    "decode_peaks": _decode_peaks,
     "modulate": _modulate,
     "encode": _encode,
     "heatmap_mse": _heatmap_mse,

@@ -43,6 +43,7 @@ def work(case: Case) -> Work:
     edges = maps * (case.height + case.width) * ELEMENTARY  # a Gaussian's factors by row and column
     return {
         "decode": Work(n * size, 0, maps * stencil),
+        "decode_peaks": Work(n * size, 0, maps * stencil),  # of one maximum each
         "flip_decode": Work(2 * n * size, 0, maps * stencil),
         "modulate": Work(n * size, n * result, n * (2 * blur + 1)),  # with the rescaling
         "encode": Work(0, n * size, n + edges),

@@ -40,6 +40,7 @@ def suite(op: str) -> list[tuple[Case, str]]:
 MEMORY = {
     "decode": ("amax",),
     "flip_decode": ("amax",),
+    "decode_peaks": ("amax",),
     "modulate": ("copy",),
     "encode": ("full",),
     "heatmap_mse": ("amax", "copy"),
