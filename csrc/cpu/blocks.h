@@ -70,13 +70,16 @@ void each_staged_block(const DecodeArguments<T>& a, int64_t begin, int64_t end, 
 }
 
 // Calls f(readers of dense maps, the first one's index, how many: at most a block) for maps `begin`
-// to `end`.
-template <typename T, typename F>
+// to `end`. Without `kHalves` half types are made dense as what they are computed in, which spares
+// the compiler half of the readers.
+template <bool kHalves, typename T, typename F>
 void each_block(const DecodeArguments<T>& a, int64_t begin, int64_t end, F&& f) {
-  const bool dense =
-      a.maps.dense() &&
-      (a.flipped == nullptr || (a.flipped_maps.dense() && a.maps.width >= kLanes<Arithmetic<T>>));
-  dense ? each_dense_block(a, begin, end, f) : each_staged_block(a, begin, end, f);
+  using A = Arithmetic<T>;
+  const bool dense = a.maps.dense() && (a.flipped == nullptr ||
+                                        (a.flipped_maps.dense() && a.maps.width >= kLanes<A>));
+  if constexpr (kHalves || std::is_same_v<T, A>)
+    if (dense) return each_dense_block(a, begin, end, f);
+  each_staged_block(a, begin, end, f);
 }
 
 }  // namespace dark

@@ -52,7 +52,7 @@ std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps, std::vector<double> ta
   dispatch_floating(heatmaps.scalar_type(), [&](auto zero) {
     const auto arguments = call.arguments<decltype(zero)>();
     parallel_over_maps(call.maps.count, call.maps.size(), 1, [&](int64_t begin, int64_t end) {
-      each_block(arguments, begin, end, [&](const auto* maps, int64_t first, int count) {
+      each_block<true>(arguments, begin, end, [&](const auto* maps, int64_t first, int count) {
         decode_block(arguments, maps, first, count);
       });
     });

@@ -76,7 +76,7 @@ std::tuple<Tensor, Tensor, Tensor> decode_peaks(const Tensor& heatmaps, std::vec
     const auto arguments = call.arguments<decltype(zero)>();
     parallel_over_maps(call.maps.count, call.maps.size(), 1, [&](int64_t begin, int64_t end) {
       Highest<A> highest;
-      each_block(arguments, begin, end, [&](const auto* maps, int64_t first, int count) {
+      each_block<false>(arguments, begin, end, [&](const auto* maps, int64_t first, int count) {
         decode_peaks_block(arguments, arguments, maps, first, count, highest);
       });
     });
