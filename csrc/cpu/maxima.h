@@ -117,7 +117,9 @@ DARK_INLINE uint64_t candidates(const Reader& map, int64_t begin, int64_t y, A b
   const int64_t below = std::min(map.height - 1, beside ? y + 1 : y);
   uint64_t bits = 0;
   each_of_chunk(map, begin, y, [&](int64_t x, const Vector<A>& v, int64_t skipped) DARK_LAMBDA {
-    IntegerVector<A> lanes = (v > bar) & (v >= map.in_row(x, above)) & (v >= map.in_row(x, below));
+    IntegerVector<A> lanes = v > bar;
+    if (bits_of<A>(lanes) == 0) return;
+    lanes &= (v >= map.in_row(x, above)) & (v >= map.in_row(x, below));
     if (beside && x > 0) lanes &= v > map.in_row(x - 1, y);
     if (beside && x + kLanes<A> < map.width) lanes &= v >= map.in_row(x + 1, y);
     bits |= uint64_t{bits_of<A>(lanes) >> skipped} << (x + skipped - begin);
