@@ -17,7 +17,7 @@ TEST_FILES = tuple(
     f"tests/test_{name}.py"
     for name in (
         *("registration", "arguments", "crop", "cuda_crop", "cuda_paths", "cuda_peaks"),
-        *("decode", "decode_peaks", "decode_properties", "encode", "heatmap_mse"),
+        *("border", "decode", "decode_peaks", "decode_properties", "encode", "heatmap_mse"),
         *("layouts", "modulate", "precision", "real_heatmaps"),
     )
 )
