@@ -23,6 +23,9 @@ PAGES = (
     "benchmarks/results/goals-large-cpu.json",
     "benchmarks/results/instructions.md",
     "benchmarks/results/launches.md",
+    "benchmarks/results/goals-peaks-cpu.json",
+    "benchmarks/results/local-peaks-cpu.json",
+    "benchmarks/results/encoding.svg",
     "benchmarks/results/speed.svg",
     "benchmarks/results/scaling.svg",
 )
