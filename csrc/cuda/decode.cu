@@ -187,12 +187,8 @@ void launch_by_layout(const DecodeCall& call, const DecodeArguments<T>& a) {
 
 template <typename T>
 void launch_decode(const DecodeCall& call) {
-  DecodeArguments<T> a = call.arguments<T>();
-  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
-  if (a.maps.count == 0) return;
-  if (!a.fit.on) return launch_by_layout<T>(call, a);
-  launch_by_layout<T>(call, unrefined(a));
-  launch_fit<T>("decode", call.heatmaps, a, 1);
+  launch_to_the_border<T>("decode", call.heatmaps, call.arguments<T>(), 1,
+                          [&](const auto& a) { launch_by_layout<T>(call, a); });
 }
 
 std::tuple<Tensor, Tensor> decode(const Tensor& heatmaps,  // [B..., K, H, W]

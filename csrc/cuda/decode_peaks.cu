@@ -105,15 +105,10 @@ void launch_search(const PeaksCall& call, const PeaksArguments<T>& a) {
 
 template <typename T>
 void launch_decode_peaks(const PeaksCall& call) {
-  PeaksArguments<T> a = call.arguments<T>();
-  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
-  if (a.maps.count == 0) return;
-  const auto find = [&](const PeaksArguments<T>& a) {
-    return call.flipped ? launch_search<T, true>(call, a) : launch_search<T, false>(call, a);
-  };
-  if (!a.fit.on) return find(a);
-  find(unrefined(a));
-  launch_fit<T>("decode_peaks", call.heatmaps, a, a.k);
+  launch_to_the_border<T>(
+      "decode_peaks", call.heatmaps, call.arguments<T>(), call.k, [&](const PeaksArguments<T>& a) {
+        call.flipped ? launch_search<T, true>(call, a) : launch_search<T, false>(call, a);
+      });
 }
 
 std::tuple<Tensor, Tensor, Tensor> decode_peaks(const Tensor& heatmaps,  // [B..., K, H, W]

@@ -18,4 +18,15 @@ Arguments unrefined(Arguments a) {
 template <typename T>
 void launch_fit(const char* op, const Tensor& on, const DecodeArguments<T>& a, int64_t each);
 
+// Launches find(arguments), which finds `each` maxima a map and refines them as their method says,
+// and what `border` adds.
+template <typename T, typename Arguments, typename F>
+void launch_to_the_border(const char* op, const Tensor& on, Arguments a, int64_t each, F&& find) {
+  if (a.taps_count == 0) a.taps[a.taps_count++] = 1;  // which leaves the map as it is
+  if (a.maps.count == 0) return;
+  if (!a.fit.on) return find(a);
+  find(unrefined(a));
+  launch_fit<T>(op, on, a, each);
+}
+
 }  // namespace dark
