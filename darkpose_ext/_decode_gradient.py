@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from darkpose_ext._decode_reference import LOWEST, arithmetic_dtype
 from darkpose_ext._fit_reference import fitted, near_border
-from darkpose_ext.reference import arithmetic_dtype
 from darkpose_ext.taps import fit_rule
-
-_LOWEST = 1e-10  # of the stencil's values, as in `csrc/step.h`
 
 
 def _gradient(
@@ -180,7 +178,7 @@ def _taylor_gradient(
         )
     ).amin(0)
     length = torch.hypot(step_x, step_y)
-    moves = can_step & (lowest > _LOWEST) & (dxx < 0) & (determinant > 0) & (xx + yy).isfinite()
+    moves = can_step & (lowest > LOWEST) & (dxx < 0) & (determinant > 0) & (xx + yy).isfinite()
     moves = moves & length.isfinite() & (length <= max_shift)
     for_stencil = torch.stack([torch.stack(row, -1) for row in for_log], -2) / stencil
     for_stencil = torch.where(moves[..., None, None], for_stencil, 0.0)

@@ -9,6 +9,9 @@ from torch.nn.functional import conv2d
 
 from darkpose_ext._fit_reference import fit_steps
 
+LOWEST = 1e-10
+"""A value of the stencil that is not above this has no logarithm worth a step, as released."""
+
 
 def arithmetic_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 is computed in float64, everything else in float32."""
@@ -153,7 +156,7 @@ def taylor_step(h: Tensor, x: Tensor, y: Tensor, taps: Sequence[float], limit: f
 
     length = step.norm(dim=-1)
     fits = (x >= 2) & (x < width - 2) & (y >= 2) & (y < height - 2)
-    safe = fits & (lowest > 1e-10) & (dxx < 0) & (determinant > 0) & length.isfinite()
+    safe = fits & (lowest > LOWEST) & (dxx < 0) & (determinant > 0) & length.isfinite()
     step = torch.where((length > limit)[..., None], step * (limit / length)[..., None], step)
     return torch.where(safe[..., None], step, 0.0)
 

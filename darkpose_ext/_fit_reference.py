@@ -9,8 +9,10 @@ from torch import Tensor
 
 from darkpose_ext.taps import fit_rule
 
-_DETERMINED = 1e-6
-_LEAST_SIZE = 1e-30
+DETERMINED = 1e-6
+"""Least determinant of the correlations of the four unknowns."""
+LEAST_SIZE = 1e-30
+"""Of an unknown, so that none is divided by zero."""
 
 
 def near_border(x: Tensor, y: Tensor, height: int, width: int, taps: Sequence[float]) -> Tensor:
@@ -78,9 +80,9 @@ def fitted(values: Tensor, taps: Sequence[float]) -> Fit:
     terms = torch.cat((torch.ones_like(squared), offset, -squared / 2), -1)
     normal = (weights[..., None, None] * terms[:, :, None] * terms[:, None]).sum(-3)
     right = ((weights * logs)[..., None] * terms).sum(-2)
-    size = normal.diagonal(0, -2, -1).sqrt().clamp(min=_LEAST_SIZE)
+    size = normal.diagonal(0, -2, -1).sqrt().clamp(min=LEAST_SIZE)
     correlation = normal / size[..., None] / size[..., None, :]
-    determined = torch.linalg.det(correlation) > _DETERMINED
+    determined = torch.linalg.det(correlation) > DETERMINED
     unit = torch.eye(4, dtype=torch.float64, device=values.device)
     correlation = torch.where(determined[..., None, None], correlation, unit)
     answer = torch.linalg.solve_ex(correlation, right / size).result / size

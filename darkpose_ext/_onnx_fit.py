@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkpose_ext._fit_reference import DETERMINED, LEAST_SIZE
 from darkpose_ext._onnx_maps import Peaks
 from darkpose_ext.taps import fit_rule
 
 _UNKNOWNS = 4
-_DETERMINED = 1e-6
-_LEAST_SIZE = 1e-30
 
 
 def fitted(peaks: Peaks, taps: Sequence[float], max_shift: float, otherwise: Any) -> Any:
@@ -36,7 +35,7 @@ def fitted(peaks: Peaks, taps: Sequence[float], max_shift: float, otherwise: Any
     sums = op.MatMul(terms, numbers(_equations(offsets)))  # [..., 20]
     # The right side is divided by the first size, which leaves the ratio b / a and a's sign.
     sizes = op.Sqrt(op.Gather(sums, integers([0, 6, 12, 18, 0]), axis=-1))
-    sizes = op.Max(sizes, numbers(_LEAST_SIZE))
+    sizes = op.Max(sizes, numbers(LEAST_SIZE))
     size = op.Gather(sizes, integers(range(_UNKNOWNS)), axis=-1)
     shape = op.Concat(op.Shape(sums, end=-1), integers([_UNKNOWNS, _UNKNOWNS + 1]), axis=0)
     left, top = (op.Unsqueeze(s, integers([i])) for s, i in ((size, -1), (sizes, -2)))
@@ -51,7 +50,7 @@ def fitted(peaks: Peaks, taps: Sequence[float], max_shift: float, otherwise: Any
     longest = op.ReduceMax(op.Abs(step), integers([-1]), keepdims=1)
     pixels = math.ceil(margin)  # a whole number is below the one if it is below the other
     sound = double.every(
-        op.Greater(determinant, numbers(_DETERMINED)),
+        op.Greater(determinant, numbers(DETERMINED)),
         op.Greater(curvature, zero),
         op.LessOrEqual(longest, numbers(limit)),
         op.Not(peaks.inside(pixels, pixels)),

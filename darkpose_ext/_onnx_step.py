@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from darkpose_ext._decode_reference import LOWEST
 from darkpose_ext._onnx_fit import fitted
 from darkpose_ext._onnx_maps import Peaks
 
@@ -17,7 +18,6 @@ _PLACES = (
     (0, 0),
     *((1, 1), (1, -1), (-1, -1), (-1, 1)),
 )
-_LOWEST = 1e-10  # of a value under the logarithm
 
 
 def refined(peaks: Peaks, method: str, taps: Sequence[float], max_shift: float, border: str) -> Any:
@@ -95,7 +95,7 @@ def _taylor_step(peaks: Peaks, taps: Sequence[float], limit: float) -> Any:
     step = op.Div(adjugate, determinant)
     length, zero = graph.length(step), numbers(0.0)
     sound = graph.every(
-        op.Greater(lowest, numbers(_LOWEST)),
+        op.Greater(lowest, numbers(LOWEST)),
         op.Less(dxx, zero),
         op.Greater(determinant, zero),
         op.Less(length, numbers(np.inf)),
