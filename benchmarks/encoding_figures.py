@@ -60,7 +60,7 @@ def repeated(residual: Floats, own: Floats) -> float:
 def own_errors(joints: Floats) -> dict[str, float]:
     """Return the median distances of the rounded and the floored positions from the true ones."""
     offsets = {name: rounding(joints, name) for name in ("round", "floor")}
-    return {name: float(np.median(np.hypot(*np.moveaxis(o, -1, 0)))) for name, o in offsets.items()}
+    return {name: float(np.median(np.linalg.norm(o, axis=-1))) for name, o in offsets.items()}
 
 
 def rows_of(runs: Runs, decoders: list[str]) -> list[Row]:
@@ -69,7 +69,7 @@ def rows_of(runs: Runs, decoders: list[str]) -> list[Row]:
     rows = []
     for decoder in decoders:
         found = residuals(runs, decoder)
-        distances = {key: np.hypot(*np.moveaxis(value, -1, 0)) for key, value in found.items()}
+        distances = {key: np.linalg.norm(value, axis=-1) for key, value in found.items()}
         for (target, seed), distance in distances.items():
             run = runs[target.replace(UNSHIFTED, "floor"), seed]
             wrong, reference = rounding(run["joints"], target), distances["unbiased", seed]
